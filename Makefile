@@ -1,0 +1,107 @@
+# Everything here needs no more than Python 3.11, make and a C compiler. `make help` lists it.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3.11
+VENV ?= .venv
+TRAINING_VENV ?= .venv-training
+BIN := $(VENV)/bin
+TORCH ?= torch==2.13.0
+
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
+
+# ---------------------------------------------------------------- use
+
+.PHONY: help
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: install  ## start the service and diarize a conversation live (AUDIO=path for your own)
+	$(BIN)/voiceflow demo $(if $(AUDIO),--audio "$(AUDIO)")
+
+# ---------------------------------------------------------------- check
+
+.PHONY: test
+test: install  ## run the tests (TESTS="tests/unit -k turns" for some of them)
+	$(BIN)/python -m pytest $(TESTS)
+
+.PHONY: lint
+lint: install  ## ruff: lint rules and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+.PHONY: types
+types: install  ## mypy --strict
+	$(BIN)/mypy
+
+.PHONY: imports
+imports: install  ## who may import whom
+	$(BIN)/lint-imports
+
+.PHONY: check-protos
+check-protos: install  ## proto lint, breaking changes, generated code is current
+	$(BIN)/buf lint
+	$(BIN)/buf breaking --against protos/baseline.binpb
+	$(BIN)/python scripts/generate_protos.py --check
+
+# ---------------------------------------------------------------- change
+
+.PHONY: fmt
+fmt: install  ## format the code and apply safe lint fixes
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.PHONY: protos
+protos: install  ## write the generated code anew from protos/
+	$(BIN)/python scripts/generate_protos.py
+
+.PHONY: baseline
+baseline: install  ## take the API as it is now as what later changes must not break
+	$(BIN)/buf build --exclude-source-info --output protos/baseline.binpb
+
+# Universal locks: one file for every platform and Python from 3.11 on. No index address is
+# written, so they install from whichever index pip is set up for.
+UV_COMPILE = UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --universal \
+	--python-version 3.11 --generate-hashes --no-emit-index-url $(UV_FLAGS)
+
+.PHONY: lock
+lock: install  ## write requirements/*.lock anew (UV_FLAGS=--upgrade for newer versions)
+	$(UV_COMPILE) pyproject.toml --extra mic -o requirements/runtime.lock
+	$(UV_COMPILE) pyproject.toml --extra mic --group dev --group build -c requirements/runtime.lock -o requirements/dev.lock
+	$(UV_COMPILE) pyproject.toml --group training --group build -c requirements/runtime.lock -o requirements/training.lock
+
+# ---------------------------------------------------------------- install
+
+# A stamp is newer than what it was made from, or pip runs again.
+.PHONY: install
+install: $(VENV)/.installed  ## make the virtual environment (the other targets do it themselves)
+
+$(VENV)/.installed: requirements/dev.lock pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python $(PIP_INSTALL) --require-hashes -r requirements/dev.lock
+	$(BIN)/python $(PIP_INSTALL) --no-deps --no-build-isolation -e .
+	touch $@
+
+# ---------------------------------------------------------------- train
+
+# PyTorch stands in no lock: its CPU build and the CUDA build of the default index carry the
+# same version and different hashes, and either makes the same kind of model. The version is
+# pinned here instead, and the default model's card records what it was made with.
+$(TRAINING_VENV)/.installed: requirements/training.lock pyproject.toml
+	test -x $(TRAINING_VENV)/bin/python || $(PYTHON) -m venv $(TRAINING_VENV)
+	$(TRAINING_VENV)/bin/python $(PIP_INSTALL) --require-hashes -r requirements/training.lock
+	$(TRAINING_VENV)/bin/python $(PIP_INSTALL) "$(TORCH)"
+	$(TRAINING_VENV)/bin/python $(PIP_INSTALL) --no-deps --no-build-isolation -e .
+	touch $@
+
+.PHONY: train
+train: $(TRAINING_VENV)/.installed  ## make the default model anew from ../shared/speech (about half an hour)
+	$(TRAINING_VENV)/bin/python -m training.train
+
+.PHONY: clean
+clean:  ## remove the virtual environments and everything built
+	rm -rf $(VENV) $(TRAINING_VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,1 @@
+"""The inference service: audio streams in, speaker turns out."""

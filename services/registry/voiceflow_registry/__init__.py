@@ -1,0 +1,1 @@
+"""The model registry: model versions in, checked and promoted models out."""

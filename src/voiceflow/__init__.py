@@ -1,0 +1,1 @@
+"""VoiceFlow: live speaker diarization. What both services and every client stand on."""
