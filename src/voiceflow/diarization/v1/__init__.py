@@ -1,0 +1,1 @@
+"""Generated from protos/voiceflow/diarization/v1; never edited."""

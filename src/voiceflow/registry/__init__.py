@@ -1,0 +1,1 @@
+"""The API of the model registry, by version."""

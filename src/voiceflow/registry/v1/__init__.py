@@ -1,0 +1,1 @@
+"""Generated from protos/voiceflow/registry/v1; never edited."""
