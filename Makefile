@@ -20,7 +20,7 @@ help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
-run: install  ## start the service and diarize a conversation live (AUDIO=path for your own)
+run: $(VENV)/.editable  ## start the service and diarize a conversation live (AUDIO=path for your own)
 	$(BIN)/voiceflow demo $(if $(AUDIO),--audio "$(AUDIO)")
 
 # ---------------------------------------------------------------- check
@@ -71,19 +71,30 @@ UV_COMPILE = UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet
 .PHONY: lock
 lock: install  ## write requirements/*.lock anew (UV_FLAGS=--upgrade for newer versions)
 	$(UV_COMPILE) pyproject.toml --extra mic -o requirements/runtime.lock
-	$(UV_COMPILE) pyproject.toml --extra mic --group dev --group build -c requirements/runtime.lock -o requirements/dev.lock
-	$(UV_COMPILE) pyproject.toml --group training --group build -c requirements/runtime.lock -o requirements/training.lock
+	$(UV_COMPILE) --group build -o requirements/build.lock
+	$(UV_COMPILE) pyproject.toml --extra mic --group dev \
+		-c requirements/runtime.lock -c requirements/build.lock -o requirements/dev.lock
+	$(UV_COMPILE) pyproject.toml --group training \
+		-c requirements/runtime.lock -c requirements/build.lock -o requirements/training.lock
 
 # ---------------------------------------------------------------- install
 
-# A stamp is newer than what it was made from, or pip runs again.
+# A stamp is newer than what it was made from, or pip runs again. Who only runs the service
+# waits for no tool that only a developer needs.
 .PHONY: install
-install: $(VENV)/.installed  ## make the virtual environment (the other targets do it themselves)
+install: $(VENV)/.editable $(VENV)/.dev  ## make the virtual environment (the other targets do it themselves)
 
-$(VENV)/.installed: requirements/dev.lock pyproject.toml
+$(VENV)/.runtime: requirements/runtime.lock requirements/build.lock
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python $(PIP_INSTALL) --require-hashes -r requirements/dev.lock
+	$(BIN)/python $(PIP_INSTALL) --require-hashes -r requirements/runtime.lock -r requirements/build.lock
+	touch $@
+
+$(VENV)/.editable: $(VENV)/.runtime pyproject.toml
 	$(BIN)/python $(PIP_INSTALL) --no-deps --no-build-isolation -e .
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.runtime requirements/dev.lock
+	$(BIN)/python $(PIP_INSTALL) --require-hashes -r requirements/dev.lock
 	touch $@
 
 # ---------------------------------------------------------------- train
@@ -91,15 +102,18 @@ $(VENV)/.installed: requirements/dev.lock pyproject.toml
 # PyTorch stands in no lock: its CPU build and the CUDA build of the default index carry the
 # same version and different hashes, and either makes the same kind of model. The version is
 # pinned here instead, and the default model's card records what it was made with.
-$(TRAINING_VENV)/.installed: requirements/training.lock pyproject.toml
+$(TRAINING_VENV)/.training: requirements/training.lock requirements/build.lock
 	test -x $(TRAINING_VENV)/bin/python || $(PYTHON) -m venv $(TRAINING_VENV)
-	$(TRAINING_VENV)/bin/python $(PIP_INSTALL) --require-hashes -r requirements/training.lock
+	$(TRAINING_VENV)/bin/python $(PIP_INSTALL) --require-hashes -r requirements/training.lock -r requirements/build.lock
 	$(TRAINING_VENV)/bin/python $(PIP_INSTALL) "$(TORCH)"
+	touch $@
+
+$(TRAINING_VENV)/.editable: $(TRAINING_VENV)/.training pyproject.toml
 	$(TRAINING_VENV)/bin/python $(PIP_INSTALL) --no-deps --no-build-isolation -e .
 	touch $@
 
 .PHONY: train
-train: $(TRAINING_VENV)/.installed  ## make the default model anew from ../shared/speech (about half an hour)
+train: $(TRAINING_VENV)/.editable  ## make the default model anew from ../shared/speech (about half an hour)
 	$(TRAINING_VENV)/bin/python -m training.train
 
 .PHONY: clean
