@@ -1,0 +1,224 @@
+"""Utterances of known speakers, decoded once into an int16 cache, at several speeds.
+
+A speed-perturbed copy of a speaker counts as another speaker: the pitch and the formants move
+with the speed, so the copy is another voice.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+import soxr
+
+SAMPLE_RATE_HERTZ = 16_000
+SPEEDS = (1.0, 0.91, 1.1, 0.83, 1.21)
+SPLIT_SEED = 20
+TUNING_SPEAKERS = {"librispeech": 28, "mexican": 16, "arabic": 8, "dspspeech": 8}
+
+Audio = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """One utterance: where it lies in its file and where speech lies in it, in samples."""
+
+    file: str
+    set_name: str
+    speaker: str
+    start_samples: int
+    end_samples: int
+    speech: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
+class Clip:
+    """An utterance in the cache: its place there and its speech regions from its start."""
+
+    offset_samples: int
+    length_samples: int
+    speech: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
+class Voice:
+    """A speaker at one speed: one class of the training softmax."""
+
+    name: str
+    set_name: str
+    speed: float
+    clips: tuple[Clip, ...]
+
+
+class Corpus:
+    """The voices of some speakers, their audio in a memory map."""
+
+    def __init__(self, audio: npt.NDArray[np.int16], voices: list[Voice]) -> None:
+        self.audio = audio
+        self.voices = voices
+
+    def material(self, rng: np.random.Generator, voice: int, samples: int) -> tuple[Audio, Mask]:
+        """Speech of one voice, `samples` long, utterances joined with pauses of 0.1-0.4 s.
+
+        Starts within speech, at a random place. A voice with little speech is heard again.
+
+        Returns:
+            The audio, scaled to an RMS of one over its speech, and where speech is.
+        """
+        clips = self.voices[voice].clips
+        audio = np.zeros(samples, np.float32)
+        speech = np.zeros(samples, np.bool_)
+        order = rng.permutation(len(clips))
+        position, turn = 0, 0
+        while position < samples:
+            clip = clips[order[turn % len(clips)]]
+            first = clip.speech[0][0]
+            spare = clip.speech[-1][1] - first - samples
+            skip = first + (int(rng.integers(0, spare + 1)) if turn == 0 and spare > 0 else 0)
+            taken = min(clip.length_samples - skip, samples - position)
+            start = clip.offset_samples + skip
+            audio[position : position + taken] = self.audio[start : start + taken]
+            for begin, end in clip.speech:
+                low, high = max(begin - skip, 0), min(end - skip, taken)
+                if high > low:
+                    speech[position + low : position + high] = True
+            position += taken + int(rng.integers(1_600, 6_400))
+            turn += 1
+        power = float(np.mean(np.square(audio[speech]))) if speech.any() else 0.0
+        return audio / np.float32(np.sqrt(power) + 1e-3), speech
+
+
+def read_utterances(speech_root: Path, split: str) -> list[Utterance]:
+    """The lines of `utterances.csv` of one split, in the file's order."""
+    found = []
+    with (speech_root / "utterances.csv").open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            if row["split"] != split:
+                continue
+            regions = tuple(
+                (_samples(part.split("-")[0]), _samples(part.split("-")[1]))
+                for part in row["speech"].split(";")
+            )
+            start, end = _samples(row["start_seconds"]), _samples(row["end_seconds"])
+            name = f"{row['set']}-{row['speaker']}"
+            found.append(Utterance(row["file"], row["set"], name, start, end, regions))
+    return found
+
+
+def tuning_speakers(utterances: list[Utterance]) -> frozenset[str]:
+    """The held-out train speakers: never trained on, used to tune and to choose.
+
+    The rule: per set, in the order of `TUNING_SPEAKERS`, a draw without replacement from the
+    set's sorted speakers, by one generator seeded with `SPLIT_SEED`.
+    """
+    rng = np.random.default_rng(SPLIT_SEED)
+    held: set[str] = set()
+    for set_name, count in TUNING_SPEAKERS.items():
+        names = sorted({u.speaker for u in utterances if u.set_name == set_name})
+        held.update(str(name) for name in rng.choice(names, count, replace=False))
+    return frozenset(held)
+
+
+def training_corpus(speech_root: Path, cache: Path) -> Corpus:
+    """Every train speaker that is not held out, at every speed."""
+    utterances = read_utterances(speech_root, "train")
+    held = tuning_speakers(utterances)
+    kept = [u for u in utterances if u.speaker not in held]
+    return _load(kept, SPEEDS, speech_root, cache / "train.i16")
+
+
+def tuning_corpus(speech_root: Path, cache: Path) -> Corpus:
+    """The held-out train speakers as they are."""
+    utterances = read_utterances(speech_root, "train")
+    held = tuning_speakers(utterances)
+    kept = [u for u in utterances if u.speaker in held]
+    return _load(kept, (1.0,), speech_root, cache / "tuning.i16")
+
+
+def evaluation_corpus(speech_root: Path, cache: Path) -> Corpus:
+    """The `eval` speakers: for the card's figures only."""
+    return _load(read_utterances(speech_root, "eval"), (1.0,), speech_root, cache / "eval.i16")
+
+
+def read_noises(speech_root: Path, folds: tuple[int, ...]) -> list[Audio]:
+    """The noise clips of these folds, each scaled to an RMS of one."""
+    noises = []
+    for path in sorted((speech_root / "noise").glob("*/*.opus")):
+        if int(path.name.split("-")[0]) not in folds:
+            continue
+        clip = read_audio(path)
+        level = float(np.sqrt(np.mean(np.square(clip))))
+        if level > 1e-4:
+            noises.append(clip / np.float32(level))
+    return noises
+
+
+def read_audio(path: Path) -> Audio:
+    """One mono recording at 16 kHz, -1 to 1."""
+    audio, rate = soundfile.read(path, dtype="float32")
+    if rate != SAMPLE_RATE_HERTZ:
+        audio = soxr.resample(audio, rate, SAMPLE_RATE_HERTZ)
+    return np.asarray(audio, np.float32)
+
+
+def _samples(seconds: str) -> int:
+    return round(float(seconds) * SAMPLE_RATE_HERTZ)
+
+
+def _load(
+    utterances: list[Utterance], speeds: tuple[float, ...], speech_root: Path, path: Path
+) -> Corpus:
+    lengths = [
+        [round((u.end_samples - u.start_samples) / speed) for u in utterances] for speed in speeds
+    ]
+    total = sum(map(sum, lengths))
+    if not path.exists() or path.stat().st_size != 2 * total:
+        _decode(utterances, speeds, lengths, speech_root, path)
+    voices, offset = [], 0
+    for speed, of_speed in zip(speeds, lengths, strict=True):
+        clips: dict[tuple[str, str], list[Clip]] = defaultdict(list)
+        for utterance, length in zip(utterances, of_speed, strict=True):
+            regions = tuple(
+                (round(begin / speed), min(round(end / speed), length))
+                for begin, end in _relative(utterance)
+            )
+            clips[utterance.speaker, utterance.set_name].append(Clip(offset, length, regions))
+            offset += length
+        voices += [Voice(name, group, speed, tuple(c)) for (name, group), c in clips.items()]
+    return Corpus(np.memmap(path, np.int16, "r"), voices)
+
+
+def _relative(utterance: Utterance) -> list[tuple[int, int]]:
+    start = utterance.start_samples
+    return [(begin - start, end - start) for begin, end in utterance.speech]
+
+
+def _decode(
+    utterances: list[Utterance],
+    speeds: tuple[float, ...],
+    lengths: list[list[int]],
+    speech_root: Path,
+    path: Path,
+) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    files: dict[str, Audio] = {}
+    for utterance in utterances:
+        if utterance.file not in files:
+            files[utterance.file] = read_audio(speech_root / utterance.file)
+    partial = path.with_suffix(".partial")
+    with partial.open("wb") as out:
+        for speed, of_speed in zip(speeds, lengths, strict=True):
+            for utterance, length in zip(utterances, of_speed, strict=True):
+                audio = files[utterance.file][utterance.start_samples : utterance.end_samples]
+                if speed != 1.0:
+                    audio = soxr.resample(audio, SAMPLE_RATE_HERTZ * speed, SAMPLE_RATE_HERTZ)
+                exact = np.zeros(length, np.float32)
+                exact[: min(length, len(audio))] = audio[:length]
+                out.write((np.clip(exact, -1, 1) * 32_767).astype(np.int16).tobytes())
+    partial.replace(path)
