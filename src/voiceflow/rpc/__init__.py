@@ -1,0 +1,1 @@
+"""What every VoiceFlow server shares: statuses, the error interceptor, the server's life."""

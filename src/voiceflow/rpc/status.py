@@ -1,0 +1,155 @@
+"""The one table between the exception tree and gRPC status, in both directions.
+
+Every status carries ``google.rpc.ErrorInfo`` (domain ``voiceflow``, the reason, and the name of the
+error class as metadata ``error``), ``BadRequest`` where one field is at fault, and ``RetryInfo``
+where trying again later helps. The law: ``from_rpc_error`` of what a client receives equals
+the error that the server raised. An error outside the tree becomes INTERNAL without its text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final, cast
+
+import grpc
+from google.protobuf.any_pb2 import Any
+from google.protobuf.message import DecodeError, Message
+from google.rpc import error_details_pb2
+from google.rpc.status_pb2 import Status
+
+from voiceflow.errors import (
+    InvalidInput,
+    LimitExceeded,
+    NotFound,
+    NotServed,
+    OutOfOrder,
+    Overloaded,
+    PackageInvalid,
+    Unavailable,
+    VoiceFlowError,
+)
+
+DOMAIN: Final = "voiceflow"
+INTERNAL_REASON: Final = "INTERNAL"
+
+_CODES: Final[Mapping[type[VoiceFlowError], grpc.StatusCode]] = {
+    InvalidInput: grpc.StatusCode.INVALID_ARGUMENT,
+    OutOfOrder: grpc.StatusCode.FAILED_PRECONDITION,
+    NotServed: grpc.StatusCode.UNIMPLEMENTED,
+    NotFound: grpc.StatusCode.NOT_FOUND,
+    Overloaded: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    LimitExceeded: grpc.StatusCode.ABORTED,
+    Unavailable: grpc.StatusCode.UNAVAILABLE,
+    PackageInvalid: grpc.StatusCode.FAILED_PRECONDITION,
+}
+
+# What a status means that names no error class: gRPC itself, a proxy or another server made it.
+_FOREIGN: Final[Mapping[grpc.StatusCode, type[VoiceFlowError]]] = {
+    grpc.StatusCode.INVALID_ARGUMENT: InvalidInput,
+    grpc.StatusCode.FAILED_PRECONDITION: OutOfOrder,
+    grpc.StatusCode.UNIMPLEMENTED: NotServed,
+    grpc.StatusCode.NOT_FOUND: NotFound,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: LimitExceeded,
+    grpc.StatusCode.ABORTED: LimitExceeded,
+    grpc.StatusCode.UNAVAILABLE: Unavailable,
+}
+
+_DETAILS_KEY: Final = "grpc-status-details-bin"
+_CLASS_KEY: Final = "error"
+_CLASSES: Final = {cls.__name__: cls for cls in _CODES}
+
+
+def status_code(error: BaseException) -> grpc.StatusCode:
+    """The status code that an error is sent as."""
+    for cls in type(error).__mro__:
+        if cls in _CODES:
+            return _CODES[cls]
+    return grpc.StatusCode.INTERNAL
+
+
+def to_status(error: BaseException) -> Status:
+    """The status, with details, that an error is sent as.
+
+    Args:
+        error: Anything raised while serving. Outside the tree, its text is not sent.
+
+    Returns:
+        google.rpc.Status; its code is the integer of ``status_code(error)``.
+    """
+    known = error if isinstance(error, VoiceFlowError) else _internal()
+    status = Status(code=_number(status_code(known)), message=known.message)
+    info = error_details_pb2.ErrorInfo(domain=DOMAIN, reason=known.reason)
+    info.metadata[_CLASS_KEY] = type(known).__name__
+    _attach(status, info)
+    if known.field is not None:
+        bad = error_details_pb2.BadRequest()
+        bad.field_violations.add(field=known.field, description=known.message, reason=known.reason)
+        _attach(status, bad)
+    if isinstance(known, Overloaded):
+        retry = error_details_pb2.RetryInfo()
+        retry.retry_delay.FromNanoseconds(round(known.retry_after_seconds * 1e9))
+        _attach(status, retry)
+    return status
+
+
+def abort_arguments(
+    error: BaseException,
+) -> tuple[grpc.StatusCode, str, tuple[tuple[str, bytes], ...]]:
+    """Code, details and trailing metadata for ``ServicerContext.abort``."""
+    status = to_status(error)
+    return status_code(error), status.message, ((_DETAILS_KEY, status.SerializeToString()),)
+
+
+def from_rpc_error(error: grpc.RpcError) -> VoiceFlowError:
+    """The error behind a failed call, for clients.
+
+    Args:
+        error: What the call raised; synchronous or asyncio.
+
+    Returns:
+        The error that the server raised, or the nearest one where gRPC itself or another server
+        made the status; its reason is then the name of the status code.
+    """
+    code: grpc.StatusCode = error.code()
+    status = _received_status(error)
+    info = error_details_pb2.ErrorInfo()
+    bad = error_details_pb2.BadRequest()
+    retry = error_details_pb2.RetryInfo()
+    for detail in status.details:
+        for message in (info, bad, retry):
+            detail.Unpack(message)
+
+    message = status.message or error.details() or code.name
+    reason = info.reason if info.domain == DOMAIN and info.reason else code.name
+    field = bad.field_violations[0].field if bad.field_violations else None
+    cls = _CLASSES.get(info.metadata.get(_CLASS_KEY, ""), _FOREIGN.get(code, VoiceFlowError))
+    if cls is Overloaded or (cls is LimitExceeded and retry.HasField("retry_delay")):
+        seconds = retry.retry_delay.ToNanoseconds() / 1e9
+        return Overloaded(message, reason=reason, retry_after_seconds=seconds)
+    return cls(message, reason=reason, field=field)
+
+
+def _internal() -> VoiceFlowError:
+    return VoiceFlowError("the server failed; its log says why", reason=INTERNAL_REASON)
+
+
+def _number(code: grpc.StatusCode) -> int:
+    number: int = code.value[0]
+    return number
+
+
+def _attach(status: Status, detail: Message) -> None:
+    packed = Any()
+    packed.Pack(detail)
+    status.details.append(packed)
+
+
+def _received_status(error: grpc.RpcError) -> Status:
+    metadata = cast("Iterable[tuple[str, bytes]]", error.trailing_metadata() or ())
+    for key, value in metadata:
+        if key == _DETAILS_KEY:
+            try:
+                return Status.FromString(value)
+            except DecodeError:
+                break
+    return Status()

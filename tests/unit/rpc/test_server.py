@@ -1,0 +1,209 @@
+"""The server's life and the interceptor, on a real server at a free port."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf import wrappers_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+
+from voiceflow.errors import InvalidInput, NotFound, VoiceFlowError
+from voiceflow.rpc.server import RpcServer, Service, check_exposure
+from voiceflow.rpc.status import from_rpc_error
+
+NAME = "test.Echo"
+Text = wrappers_pb2.StringValue
+
+
+async def unary_unary(request: Text, _context: object) -> Text:
+    """Answers with the request, or raises what it names."""
+    return answer(request)
+
+
+async def unary_stream(request: Text, _context: object) -> AsyncIterator[Text]:
+    """Answers as a generator."""
+    yield answer(request)
+
+
+async def stream_unary(requests: AsyncIterator[Text], _context: object) -> Text:
+    """Answers with the last request."""
+    last = Text()
+    async for request in requests:
+        last = answer(request)
+    return last
+
+
+async def stream_stream(requests: AsyncIterator[Text], context: Any) -> None:
+    """Answers as a coroutine that writes."""
+    async for request in requests:
+        await context.write(answer(request))
+
+
+def answer(request: Text) -> Text:
+    """The request itself, unless it asks for an error."""
+    if request.value == "missing":
+        raise NotFound("no such thing", reason="THING_MISSING", field="value")
+    if request.value == "crash":
+        raise RuntimeError("secret")
+    return request
+
+
+def register(server: grpc.aio.Server) -> None:
+    """Adds the four methods."""
+    kinds: dict[str, Callable[..., Any]] = {
+        "unary_unary": unary_unary,
+        "unary_stream": unary_stream,
+        "stream_unary": stream_unary,
+        "stream_stream": stream_stream,
+    }
+    handlers = {
+        kind: getattr(grpc, f"{kind}_rpc_method_handler")(
+            behaviour,
+            request_deserializer=Text.FromString,
+            response_serializer=Text.SerializeToString,
+        )
+        for kind, behaviour in kinds.items()
+    }
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(NAME, handlers),))
+
+
+async def call(channel: grpc.aio.Channel, kind: str, data: bytes) -> Text:
+    """Calls a method with raw bytes; one reply comes back."""
+    multi = getattr(channel, kind)(f"/{NAME}/{kind}", response_deserializer=Text.FromString)
+    started = multi(iter([data]) if kind.startswith("stream") else data)
+    if kind.endswith("stream"):
+        replies = [reply async for reply in started]
+        return replies[-1]
+    reply: Text = await started
+    return reply
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[RpcServer]:
+    """A started server."""
+    server = RpcServer([Service(NAME, register)], grace_seconds=1.0)
+    await server.start()
+    yield server
+    await server.stop()
+
+
+@pytest.fixture
+async def channel(server: RpcServer) -> AsyncIterator[grpc.aio.Channel]:
+    """A connection to it."""
+    async with grpc.aio.insecure_channel(server.address) as channel:
+        yield channel
+
+
+KINDS = ["unary_unary", "unary_stream", "stream_unary", "stream_stream"]
+
+
+async def failure(channel: grpc.aio.Channel, kind: str, data: bytes) -> VoiceFlowError:
+    """The error that a call ends with."""
+    with pytest.raises(grpc.RpcError) as caught:
+        await call(channel, kind, data)
+    return from_rpc_error(caught.value)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_all_four_kinds_answer(channel: grpc.aio.Channel, kind: str) -> None:
+    """The interceptor changes nothing where nothing is wrong."""
+    assert (await call(channel, kind, Text(value="x").SerializeToString())).value == "x"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_errors_of_the_tree_reach_the_client(channel: grpc.aio.Channel, kind: str) -> None:
+    """Class, reason and field are the ones that the method raised."""
+    seen = await failure(channel, kind, Text(value="missing").SerializeToString())
+    assert (type(seen), seen.reason, seen.field) == (NotFound, "THING_MISSING", "value")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_crashes_are_internal_without_text(channel: grpc.aio.Channel, kind: str) -> None:
+    """What crashed is in the log, not in the status."""
+    seen = await failure(channel, kind, Text(value="crash").SerializeToString())
+    assert seen.reason == "INTERNAL"
+    assert "secret" not in seen.message
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_undecodable_messages_are_invalid(channel: grpc.aio.Channel, kind: str) -> None:
+    """I9: bytes that are no message are INVALID_ARGUMENT with a reason."""
+    seen = await failure(channel, kind, b"\x0a\xff")
+    assert (type(seen), seen.reason) == (InvalidInput, "MESSAGE_UNDECODABLE")
+
+
+async def test_metadata_over_the_limit_is_refused(channel: grpc.aio.Channel) -> None:
+    """I10: 64 KiB of metadata is RESOURCE_EXHAUSTED, and the server goes on."""
+    multi = channel.unary_unary(f"/{NAME}/unary_unary")
+    with pytest.raises(grpc.RpcError) as caught:
+        await multi(b"", metadata=(("x-big", "a" * 65536),))
+    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert (await call(channel, "unary_unary", b"")).value == ""
+
+
+async def health_of(channel: grpc.aio.Channel, service: str) -> int:
+    """What the health service says."""
+    stub = health_pb2_grpc.HealthStub(channel)
+    reply = await stub.Check(health_pb2.HealthCheckRequest(service=service))
+    return int(reply.status)
+
+
+async def test_health_and_reflection_are_served(channel: grpc.aio.Channel) -> None:
+    """Health answers overall and by name; reflection lists the service."""
+    serving = health_pb2.HealthCheckResponse.SERVING
+    assert await health_of(channel, "") == serving
+    assert await health_of(channel, NAME) == serving
+    stub = reflection_pb2_grpc.ServerReflectionStub(channel)
+    request = reflection_pb2.ServerReflectionRequest(list_services="")
+    replies = [reply async for reply in stub.ServerReflectionInfo(iter([request]))]
+    names = [service.name for service in replies[0].list_services_response.service]
+    assert {NAME, "grpc.health.v1.Health"} <= set(names)
+
+
+async def test_sigterm_drains_before_it_stops() -> None:
+    """While the drain runs, health says NOT_SERVING and calls are answered; then it ends."""
+    ready = asyncio.get_running_loop().create_future()
+    seen: list[int] = []
+
+    async def drain(left: float) -> None:
+        assert left == 5.0
+        async with grpc.aio.insecure_channel(await ready) as channel:
+            seen.append(await health_of(channel, NAME))
+            await call(channel, "unary_unary", b"")
+
+    server = RpcServer(
+        [Service(NAME, register)], grace_seconds=5.0, on_ready=ready.set_result, on_drain=drain
+    )
+    running = asyncio.create_task(server.run())
+    await ready
+    os.kill(os.getpid(), signal.SIGTERM)
+    await running
+    assert seen == [health_pb2.HealthCheckResponse.NOT_SERVING]
+
+
+async def test_a_taken_port_is_refused(server: RpcServer) -> None:
+    """Two servers never share a port in silence."""
+    second = RpcServer([], port=int(server.address.rpartition(":")[2]))
+    with pytest.raises(OSError, match="cannot listen"):
+        await second.start()
+
+
+@pytest.mark.parametrize("host", ["10.0.0.1", "::", "192.0.2.1", "example.org"])
+def test_plain_text_stays_on_loopback(host: str) -> None:
+    """Listening beyond loopback without TLS has to be said out loud."""
+    with pytest.raises(InvalidInput, match="--insecure"):
+        check_exposure(host, insecure=False)
+    check_exposure(host, insecure=True)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost", "127.8.8.8"])
+def test_loopback_needs_no_leave(host: str) -> None:
+    """Local development just works."""
+    check_exposure(host, insecure=False)

@@ -1,0 +1,95 @@
+"""The status table loses nothing on the way from the server's error to the client's."""
+
+from __future__ import annotations
+
+import grpc
+import pytest
+from grpc.aio import AioRpcError, Metadata
+from hypothesis import given
+from hypothesis import strategies as st
+
+from voiceflow import errors
+from voiceflow.rpc.status import abort_arguments, from_rpc_error, status_code
+
+PLAIN = [
+    errors.InvalidInput,
+    errors.OutOfOrder,
+    errors.NotServed,
+    errors.NotFound,
+    errors.LimitExceeded,
+    errors.Unavailable,
+    errors.PackageInvalid,
+]
+
+
+def received(error: Exception) -> errors.VoiceFlowError:
+    """What a client makes of the error, without a connection in between."""
+    code, details, trailing = abort_arguments(error)
+    return from_rpc_error(AioRpcError(code, Metadata(), Metadata(*trailing), details))
+
+
+@given(
+    st.sampled_from(PLAIN),
+    st.text(min_size=1),
+    st.from_regex(r"[A-Z][A-Z0-9_]{0,30}", fullmatch=True),
+    st.none() | st.text(min_size=1),
+)
+def test_every_error_comes_out_as_it_went_in(
+    cls: type[errors.VoiceFlowError], message: str, reason: str, field: str | None
+) -> None:
+    """Class, message, reason and field survive the way through a gRPC status."""
+    seen = received(cls(message, reason=reason, field=field))
+    assert type(seen) is cls
+    assert (seen.message, seen.reason, seen.field) == (message, reason, field)
+
+
+@given(st.floats(min_value=0, max_value=3600))
+def test_overload_says_when_to_come_back(seconds: float) -> None:
+    """RetryInfo carries the delay to the nanosecond."""
+    seen = received(errors.Overloaded("full", reason="FULL", retry_after_seconds=seconds))
+    assert isinstance(seen, errors.Overloaded)
+    assert seen.retry_after_seconds == pytest.approx(seconds, abs=1e-9)
+
+
+def test_errors_outside_the_tree_leak_nothing() -> None:
+    """A crash is INTERNAL with a fixed text: its own text may hold what no client may see."""
+    seen = received(RuntimeError("secret /path"))
+    assert status_code(RuntimeError()) is grpc.StatusCode.INTERNAL
+    assert type(seen) is errors.VoiceFlowError
+    assert seen.reason == "INTERNAL"
+    assert "secret" not in seen.message
+
+
+def test_every_class_of_the_tree_has_its_code() -> None:
+    """No class of the tree falls through to INTERNAL."""
+    for cls in errors.VoiceFlowError.__subclasses__():
+        error = (
+            errors.Overloaded("", reason="R", retry_after_seconds=1)
+            if cls is errors.Overloaded
+            else cls("", reason="R")
+        )
+        assert status_code(error) is not grpc.StatusCode.INTERNAL, cls
+
+
+@pytest.mark.parametrize(
+    ("code", "cls"),
+    [
+        (grpc.StatusCode.UNAVAILABLE, errors.Unavailable),
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, errors.LimitExceeded),
+        (grpc.StatusCode.DEADLINE_EXCEEDED, errors.VoiceFlowError),
+    ],
+)
+def test_a_status_without_details_maps_to_the_nearest_error(
+    code: grpc.StatusCode, cls: type[errors.VoiceFlowError]
+) -> None:
+    """What gRPC itself or a proxy answers has a class too; its reason is the code's name."""
+    seen = from_rpc_error(AioRpcError(code, Metadata(), Metadata(), "gone"))
+    assert type(seen) is cls
+    assert seen.reason == code.name
+
+
+def test_damaged_details_are_ignored() -> None:
+    """Trailing metadata that does not parse is as good as none."""
+    metadata = Metadata(("grpc-status-details-bin", b"\xff\xff"))
+    seen = from_rpc_error(AioRpcError(grpc.StatusCode.UNAVAILABLE, Metadata(), metadata, "gone"))
+    assert isinstance(seen, errors.Unavailable)
