@@ -1,0 +1,228 @@
+"""What a client receives, as frozen values. Offsets are samples at 16 kHz, from the stream's start.
+
+`Region`, `Turn`, `SpeechEvent` and `SpeakerMerged` are those of the pipeline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from voiceflow.artifact import SAMPLE_RATE_HERTZ
+from voiceflow.client.config import Voiceprint
+from voiceflow.pipeline.turns import Region, SpeakerMerged, SpeechEvent, Turn
+
+
+def seconds(samples: int) -> float:
+    """An offset or a length in seconds."""
+    return samples / SAMPLE_RATE_HERTZ
+
+
+@dataclass(frozen=True, slots=True)
+class StreamLimits:
+    """What the server allows on this stream."""
+
+    message_audio_bytes: int
+    speakers: int
+    idle_timeout_seconds: float
+    unsent_reply_bytes: int
+    unsent_reply_age_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """The stream is admitted; always the first event.
+
+    Attributes:
+        session: The conversation's name.
+        model_version: `models/{model}/versions/{semver}`.
+        generation: The loaded model within the server process.
+        hop_samples: Audio of one model call.
+        revision_horizon_samples: How long after its audio a turn may still change.
+        algorithmic_latency_samples: Audio that must pass before a label can exist.
+        frame_samples: One frame of `FrameActivity`.
+        limits: What the server allows.
+    """
+
+    session: str
+    model_version: str
+    generation: int
+    hop_samples: int
+    revision_horizon_samples: int
+    algorithmic_latency_samples: int
+    frame_samples: int
+    limits: StreamLimits
+
+
+@dataclass(frozen=True, slots=True)
+class FrameActivity:
+    """Probabilities of single frames, before identity and turns.
+
+    Attributes:
+        speech_start_samples: Start of the first frame of `speech`.
+        speech: That anyone speaks, a value a frame.
+        tracks_start_samples: Start of the first frame of `tracks`.
+        tracks: That a first, second, … voice speaks; a tuple a frame, loudest first.
+    """
+
+    speech_start_samples: int
+    speech: tuple[float, ...]
+    tracks_start_samples: int
+    tracks: tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """What one hop has changed.
+
+    Attributes:
+        final_regions: Continue the partition of the audio; never change.
+        turns: Complete and final ones, each once; and, if asked for, all provisional ones, which
+            replace those of the update before.
+        covered_samples: Audio computed so far.
+        final_until_samples: End of the final regions so far.
+        generation: The loaded model that computed this hop.
+        activity: If asked for.
+        resume_token: Now and then: lets the stream go on elsewhere from here; empty otherwise.
+    """
+
+    final_regions: tuple[Region, ...]
+    turns: tuple[Turn, ...]
+    covered_samples: int
+    final_until_samples: int
+    generation: int = 0
+    activity: FrameActivity | None = None
+    resume_token: bytes = field(default=b"", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class GoAway:
+    """The server wants this stream to move: finish or reconnect in the time left."""
+
+    time_left_seconds: float
+    resume_token: bytes = field(repr=False)
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Where the time of one hop went in the server: (stage, seconds), in order."""
+
+    audio_end_samples: int
+    stages: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SpeakerSummary:
+    """What is known of one speaker at the end. Voiceprints are personal data."""
+
+    speaker: str
+    talk_samples: int
+    voiceprints: tuple[Voiceprint, ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The end of a stream; always the last event.
+
+    Attributes:
+        speakers: In order of appearance.
+        covered_samples: Audio computed.
+        complete: Whether the server knows that the conversation was sent to its end.
+        merges: Every merge of the stream once more.
+        model_version: `models/{model}/versions/{semver}`.
+    """
+
+    speakers: tuple[SpeakerSummary, ...]
+    covered_samples: int
+    complete: bool
+    merges: tuple[SpeakerMerged, ...]
+    model_version: str
+
+
+Event = Begin | Update | SpeechEvent | SpeakerMerged | GoAway | Timings | Summary
+"""Anything that a stream yields."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileResult:
+    """The diarization of one recording.
+
+    Attributes:
+        regions: The partition of the whole recording; neighbours differ in their speakers.
+        turns: In order of their start.
+        summary: Speakers and merges.
+    """
+
+    regions: tuple[Region, ...]
+    turns: tuple[Turn, ...]
+    summary: Summary
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationState:
+    """One loaded model of a server."""
+
+    generation: int
+    model_version: str
+    model_digest: str
+    state: str
+    role: str
+    streams: int
+    contract: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class ServingState:
+    """What a server serves now, for operators.
+
+    Attributes:
+        generations: Loaded models.
+        queue_hops: Hops that wait for the engine.
+        queue_age_seconds: How long the oldest of them has waited.
+        real_time_factor: Model time per audio time of all streams together; 1 is saturation.
+        streams: Live streams.
+        files: Recordings.
+        capacity_streams: Streams that the server can carry at once.
+        refusals: Streams refused since the start, by reason.
+        settings: In force, by name.
+        draining: Whether it takes no new streams.
+        started_at: Wall time, UTC.
+        software_version: Of the server.
+    """
+
+    generations: tuple[GenerationState, ...]
+    queue_hops: int
+    queue_age_seconds: float
+    real_time_factor: float
+    streams: int
+    files: int
+    capacity_streams: int
+    refusals: Mapping[str, int]
+    settings: Mapping[str, str]
+    draining: bool
+    started_at: datetime | None
+    software_version: str
+
+
+__all__ = [
+    "Begin",
+    "Event",
+    "FileResult",
+    "FrameActivity",
+    "GenerationState",
+    "GoAway",
+    "Region",
+    "ServingState",
+    "SpeakerMerged",
+    "SpeakerSummary",
+    "SpeechEvent",
+    "StreamLimits",
+    "Summary",
+    "Timings",
+    "Turn",
+    "Update",
+    "seconds",
+]
