@@ -1,0 +1,5 @@
+"""Runs models: the only importer of ONNX Runtime."""
+
+from voiceflow.onnx.binding import bind
+
+__all__ = ["bind"]

@@ -1,0 +1,67 @@
+"""Evidence for voices that nobody is known by yet, until it is enough for a new speaker."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from voiceflow.pipeline.model import FloatArray
+
+MAXIMUM_CANDIDATES = 4
+
+
+@dataclass(slots=True)
+class _Candidate:
+    total: FloatArray  # (dim,) sum of unit embeddings
+    frames: int
+
+
+class Nursery:
+    """A few voices heard too briefly to be named.
+
+    Args:
+        similarity: Cosine from which two pieces of speech are one voice.
+    """
+
+    def __init__(self, similarity: float) -> None:
+        self._similarity = similarity
+        self._candidates: list[_Candidate] = []
+
+    def remember(self, total: FloatArray, frames: int) -> None:
+        """Keeps a piece of speech that became final without a name.
+
+        Args:
+            total: Sum of its unit frame embeddings, (dim,).
+            frames: How many there are.
+        """
+        match = self._nearest(total)
+        if match is not None:
+            match.total = match.total + total
+            match.frames += frames
+            return
+        self._candidates.append(_Candidate(total, frames))
+        if len(self._candidates) > MAXIMUM_CANDIDATES:
+            self._candidates.remove(min(self._candidates, key=lambda known: known.frames))
+
+    def recall(self, total: FloatArray) -> tuple[FloatArray, int]:
+        """What is remembered of a voice: sum of embeddings, (dim,), and frames; 0 if nothing."""
+        match = self._nearest(total)
+        return (np.zeros_like(total), 0) if match is None else (match.total, match.frames)
+
+    def forget(self, total: FloatArray) -> None:
+        """Drops a voice: it has become a speaker."""
+        match = self._nearest(total)
+        if match is not None:
+            self._candidates.remove(match)
+
+    def _nearest(self, total: FloatArray) -> _Candidate | None:
+        if not self._candidates:
+            return None
+        cosines = [_cosine(known.total, total) for known in self._candidates]
+        best = int(np.argmax(cosines))
+        return self._candidates[best] if cosines[best] >= self._similarity else None
+
+
+def _cosine(one: FloatArray, other: FloatArray) -> float:
+    return float(one @ other / max(float(np.linalg.norm(one) * np.linalg.norm(other)), 1e-9))

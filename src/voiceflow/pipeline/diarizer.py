@@ -1,0 +1,273 @@
+"""One stream from frames to turns: what is said of each hop, and when it becomes final."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from voiceflow.artifact import SAMPLE_RATE_HERTZ, Manifest
+from voiceflow.pipeline.activity import Edge, EdgeDetector, rank_tracks
+from voiceflow.pipeline.identity import Identity, Named
+from voiceflow.pipeline.labels import SILENCE, UNNAMED, drop_short_runs, runs, tidy
+from voiceflow.pipeline.model import FloatArray, Frames
+from voiceflow.pipeline.turns import (
+    UNKNOWN,
+    Event,
+    HopResult,
+    Region,
+    SpeakerMerged,
+    SpeakerTalk,
+    SpeechEvent,
+    SpeechEventKind,
+    Turn,
+    TurnBuilder,
+)
+
+HORIZON_SECONDS = 2.0
+MAXIMUM_SPEAKERS = 20
+
+SPEECH_ONSET_SECONDS = 0.08
+SPEECH_END_SECONDS = 0.2
+OVERLAP_EDGE_SECONDS = 0.12
+
+CHANGE_LAG_SECONDS = 0.5
+"""How long a new speaker must have been heard before the change is told."""
+
+
+class StreamDiarizer:
+    """The speakers and turns of one stream: pure, bounded, deterministic.
+
+    Args:
+        manifest: Of the model whose frames are pushed.
+        minimum_speakers: How many speakers there are at least, 0 if not known.
+        maximum_speakers: How many there can be.
+        provisional_turns: Whether results carry turns that may still change.
+        horizon_seconds: How long after its audio a turn may still change.
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        *,
+        minimum_speakers: int = 0,
+        maximum_speakers: int = MAXIMUM_SPEAKERS,
+        provisional_turns: bool = False,
+        horizon_seconds: float = HORIZON_SECONDS,
+    ) -> None:
+        point = manifest.operating_point
+        self._frame_samples = manifest.frame_samples
+        self._frame_seconds = manifest.frame_samples / SAMPLE_RATE_HERTZ
+        self._horizon_frames = self._frames_in(horizon_seconds)
+        self._minimum_pause_frames = self._frames_in(point.minimum_pause_seconds)
+        self._minimum_turn_frames = self._frames_in(point.minimum_turn_seconds)
+        self._overlap_edge_frames = self._frames_in(OVERLAP_EDGE_SECONDS)
+        self._provisional_turns = provisional_turns
+        self._identity = Identity(
+            point, manifest.embedding_dim, self._frame_seconds, minimum_speakers, maximum_speakers
+        )
+        self._speech = EdgeDetector(
+            point.speech_threshold,
+            self._frames_in(SPEECH_ONSET_SECONDS),
+            self._frames_in(SPEECH_END_SECONDS),
+        )
+        self._overlap = EdgeDetector(
+            point.overlap_threshold, self._overlap_edge_frames, self._overlap_edge_frames
+        )
+        self._turns = TurnBuilder()
+        self._merges: list[SpeakerMerged] = []
+        self._lead_in_frames = manifest.look_ahead_frames
+        self._covered_frames = 0
+        self._final_frames = 0
+        self._final_first = self._final_second = SILENCE
+        self._announced = UNNAMED
+        self._total_samples: int | None = None
+
+    def push(self, frames: Frames) -> HopResult:
+        """Takes the frames of the next hop: (frames,), (frames, tracks), (frames, tracks, dim)."""
+        self._covered_frames += len(frames.speech)
+        voices = rank_tracks(frames)
+        lead_in = min(self._lead_in_frames, len(voices.activity))
+        self._lead_in_frames -= lead_in
+        voices = voices.since(lead_in)
+        self._identity.extend(voices)
+        events = self._speech_events(frames.speech) + self._overlap_events(voices.activity[:, 1])
+        final = self._covered_frames - self._horizon_frames - self._final_frames
+        return self._emit(max(0, min(final, self._identity.held_frames)), events)
+
+    def flush(self) -> HopResult:
+        """Makes final every frame whose activity is known."""
+        return self._emit(self._identity.held_frames, [])
+
+    def end_at(self, total_samples: int) -> None:
+        """Says where the audio ends; what is pushed beyond it is padding and is not told of."""
+        self._total_samples = total_samples
+
+    def finish(self) -> HopResult:
+        """Makes the rest final: the partition ends exactly where `end_at` said.
+
+        Call it after `end_at` and after the hops of `HopCutter.finish` were pushed.
+        """
+        events: list[Event] = []
+        if self._speech.active:
+            events.append(self._event(SpeechEventKind.SPEECH_ENDED, self._covered_frames))
+        result = self._emit(self._identity.held_frames, events)
+        return HopResult(
+            result.final_regions,
+            result.turns_final + tuple(self._turns.finish()),
+            (),
+            result.events,
+            result.covered_samples,
+            result.final_until_samples,
+        )
+
+    def summary(self) -> tuple[SpeakerTalk, ...]:
+        """Everybody who speaks in final regions, as first labelled, in order of appearance."""
+        talk = self._turns.talk_samples
+        numbers = {_name(speaker): speaker for speaker in self._identity.live_speakers()}
+        return tuple(
+            SpeakerTalk(
+                name,
+                talk[name],
+                self._identity.prototypes(numbers[name]) if name in numbers else (),
+            )
+            for name in sorted(talk, key=lambda name: (len(name), name))
+        )
+
+    def merges(self) -> tuple[SpeakerMerged, ...]:
+        """Every merge so far."""
+        return tuple(self._merges)
+
+    def _emit(self, frames: int, events: list[Event]) -> HopResult:
+        named = self._named()
+        regions, turns = self._finalise(named, frames)
+        change = self._speaker_change(named, frames)
+        events = [*events, *change, *self._merge_events(self._identity.commit(frames))]
+        provisional: tuple[Turn, ...] = ()
+        if self._provisional_turns:
+            provisional = self._provisional(named, frames)
+        return HopResult(
+            tuple(regions),
+            tuple(turns),
+            provisional,
+            tuple(sorted(events, key=_place)),
+            self._clip(self._covered_frames),
+            self._clip(self._final_frames),
+        )
+
+    def _named(self) -> Named:
+        named = self._identity.labels()
+        first = tidy(
+            named.first, self._final_first, self._minimum_pause_frames, self._minimum_turn_frames
+        )
+        second = drop_short_runs(
+            np.where(first == SILENCE, SILENCE, named.second),
+            self._final_second,
+            self._overlap_edge_frames,
+        )
+        return Named(first, second, named.confidence)
+
+    def _finalise(self, named: Named, frames: int) -> tuple[list[Region], list[Turn]]:
+        regions, turns = [], []
+        for start, end, region in self._regions(named, 0, frames, self._final_frames):
+            turns += self._turns.push(region, float(named.confidence[start:end].mean()))
+            regions.append(region)
+        if frames:
+            self._final_first = int(named.first[frames - 1])
+            self._final_second = int(named.second[frames - 1])
+        self._final_frames += frames
+        return regions, turns
+
+    def _regions(
+        self, named: Named, start_frame: int, end_frame: int, first_frame: int
+    ) -> list[tuple[int, int, Region]]:
+        """Regions of a span of held frames, with their half-open spans.
+
+        Args:
+            named: Labels of the held frames.
+            start_frame: Start of the span among the held frames.
+            end_frame: End of the span among the held frames.
+            first_frame: The first held frame, counted from the start of the stream.
+        """
+        span = slice(start_frame, end_frame)
+        regions = []
+        for start, end in runs(named.first[span], named.second[span]):
+            at = start_frame + start
+            labels = {int(named.first[at]), int(named.second[at])} - {SILENCE}
+            region = Region(
+                self._clip(first_frame + at),
+                self._clip(first_frame + start_frame + end),
+                tuple(_name(label) for label in sorted(labels, key=_order)),
+            )
+            if region.end_samples > region.start_samples:
+                regions.append((at, start_frame + end, region))
+        return regions
+
+    def _provisional(self, named: Named, final: int) -> tuple[Turn, ...]:
+        rest = self._regions(named, final, len(named.first), self._final_frames - final)
+        confidence = float(named.confidence[final:].mean()) if len(named.first) > final else 0.0
+        return tuple(
+            turn
+            for turn in self._turns.provisional([region for *_, region in rest], confidence)
+            if turn.end_samples > self._clip(self._final_frames)
+        )
+
+    def _speech_events(self, speech: FloatArray) -> list[Event]:
+        return [
+            self._edge_event(edge, SpeechEventKind.SPEECH_STARTED, SpeechEventKind.SPEECH_ENDED)
+            for edge in self._speech.push(speech)
+        ]
+
+    def _overlap_events(self, activity: FloatArray) -> list[Event]:
+        return [
+            self._edge_event(edge, SpeechEventKind.OVERLAP_STARTED, SpeechEventKind.OVERLAP_ENDED)
+            for edge in self._overlap.push(activity)
+        ]
+
+    def _edge_event(self, edge: Edge, rise: SpeechEventKind, fall: SpeechEventKind) -> Event:
+        return self._event(rise if edge.rising else fall, edge.frame)
+
+    def _event(self, kind: SpeechEventKind, frame: int, speaker: str | None = None) -> Event:
+        return SpeechEvent(kind, self._clip(frame), self._clip(self._covered_frames), speaker)
+
+    def _speaker_change(self, named: Named, frames: int) -> list[Event]:
+        """Tells once that another known speaker has taken over, half a second into the turn."""
+        seen = len(named.first) - self._frames_in(CHANGE_LAG_SECONDS)
+        if seen <= 0 or named.first[seen - 1] < 0 or named.first[seen - 1] == self._announced:
+            return []
+        speaker = int(named.first[seen - 1])
+        taken_over = self._announced != UNNAMED
+        self._announced = speaker
+        if not taken_over:
+            return []
+        elsewhere = np.flatnonzero(named.first[:seen] != speaker)
+        start = int(elsewhere[-1]) + 1 if len(elsewhere) else 0
+        at = self._final_frames - frames + start
+        return [self._event(SpeechEventKind.SPEAKER_CHANGED, at, _name(speaker))]
+
+    def _merge_events(self, merges: list[tuple[int, int]]) -> list[SpeakerMerged]:
+        told = [
+            SpeakerMerged(_name(source), _name(target), self._clip(self._final_frames))
+            for source, target in merges
+        ]
+        self._merges += told
+        self._announced = dict(merges).get(self._announced, self._announced)
+        return told
+
+    def _frames_in(self, seconds: float) -> int:
+        return max(1, round(seconds / self._frame_seconds))
+
+    def _clip(self, frame: int) -> int:
+        samples = frame * self._frame_samples
+        return samples if self._total_samples is None else min(samples, self._total_samples)
+
+
+def _name(label: int) -> str:
+    return UNKNOWN if label == UNNAMED else f"S{label + 1}"
+
+
+def _order(label: int) -> int:
+    """Known speakers in order of appearance, the unknown last."""
+    return MAXIMUM_SPEAKERS if label == UNNAMED else label
+
+
+def _place(event: Event) -> int:
+    return event.at_samples

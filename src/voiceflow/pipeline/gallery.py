@@ -1,0 +1,120 @@
+"""The speakers of one stream: a few prototypes each, learnt as they speak."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from voiceflow.pipeline.model import FloatArray
+from voiceflow.pipeline.turns import Prototype
+
+PROTOTYPES_PER_SPEAKER = 2
+
+MAXIMUM_WEIGHT_FRAMES = 1500.0
+"""A minute at 40 ms a frame: past it old speech fades, so that a voice may drift."""
+
+SECOND_PROTOTYPE_COSINE = 0.35
+"""Speech of a known speaker further than this from all of its prototypes gets one of its own."""
+
+
+class Gallery:
+    """Prototypes by speaker.
+
+    Sums of unit frame embeddings are kept; their direction is the prototype, and their weight,
+    capped, says how far new speech can turn it.
+
+    Args:
+        maximum_speakers: How many speakers there can be.
+        dim: Length of an embedding.
+    """
+
+    def __init__(self, maximum_speakers: int, dim: int) -> None:
+        self._sums = np.zeros((maximum_speakers, PROTOTYPES_PER_SPEAKER, dim), np.float32)
+        self._weights = np.zeros((maximum_speakers, PROTOTYPES_PER_SPEAKER), np.float32)
+        self._units = np.zeros_like(self._sums)
+        self._aliases = list(range(maximum_speakers))
+        self.size = 0
+        self.maximum_speakers = maximum_speakers
+
+    def scores(self, embedding: FloatArray) -> FloatArray:
+        """Cosine with each speaker's nearest prototype.
+
+        Args:
+            embedding: Unit vectors, (frames, dim).
+
+        Returns:
+            (frames, speakers); a merged speaker gets -1, since nobody is called by it any more.
+        """
+        if not self.size:
+            return np.zeros((len(embedding), 0), np.float32)
+        units = self._units[: self.size]  # (speakers, prototypes, dim)
+        flat = embedding @ units.reshape(-1, units.shape[2]).T
+        cosines = flat.reshape(len(embedding), self.size, PROTOTYPES_PER_SPEAKER)
+        unused = self._weights[: self.size] == 0.0  # (speakers, prototypes)
+        best: FloatArray = np.where(unused, np.float32(-1.0), cosines).max(axis=2)
+        return best
+
+    def add(self, total: FloatArray, frames: float) -> int:
+        """Takes in a new speaker by the sum of its frame embeddings, (dim,); returns its number."""
+        speaker = self.size
+        self.size += 1
+        self._set(speaker, 0, total, frames)
+        return speaker
+
+    def learn(self, speaker: int, total: FloatArray, frames: float) -> None:
+        """Adds speech of a known speaker: to the nearest prototype, or as one of its own."""
+        mean = _unit(total)
+        used = self._weights[speaker] > 0.0
+        cosines = np.where(used, self._units[speaker] @ mean, np.float32(-2.0))
+        nearest = int(cosines.argmax())
+        if cosines[nearest] < SECOND_PROTOTYPE_COSINE and not used.all():
+            self._set(speaker, int(used.argmin()), total, frames)
+            return
+        weight = float(self._weights[speaker, nearest])
+        fade = min(1.0, max(0.0, MAXIMUM_WEIGHT_FRAMES - frames) / weight)
+        self._set(
+            speaker,
+            nearest,
+            self._sums[speaker, nearest] * np.float32(fade) + total,
+            weight * fade + frames,
+        )
+
+    def merge(self, source: int, target: int) -> None:
+        """Makes `source` an alias of `target`, which takes over what was learnt."""
+        for slot in np.flatnonzero(self._weights[source]):
+            self.learn(target, self._sums[source, slot], float(self._weights[source, slot]))
+        self._weights[source] = 0.0
+        self._aliases[source] = target
+
+    def resolve(self, speaker: int) -> int:
+        """The speaker that this one has been merged into, or itself."""
+        while self._aliases[speaker] != speaker:
+            speaker = self._aliases[speaker]
+        return speaker
+
+    def live(self) -> list[int]:
+        """Speakers that are nobody's alias."""
+        return [speaker for speaker in range(self.size) if self._aliases[speaker] == speaker]
+
+    def replace(self, speaker: int, total: FloatArray, frames: float) -> None:
+        """Learns a speaker anew from the sum of its frame embeddings, (dim,)."""
+        self._weights[speaker] = 0.0
+        self._set(speaker, 0, total, min(frames, MAXIMUM_WEIGHT_FRAMES))
+
+    def prototypes(self, speaker: int, frame_seconds: float) -> tuple[Prototype, ...]:
+        """Copies of the vectors that stand for a speaker."""
+        return tuple(
+            Prototype(self._units[speaker, slot].copy(), float(weight) * frame_seconds)
+            for slot, weight in enumerate(self._weights[speaker])
+            if weight > 0.0
+        )
+
+    def _set(self, speaker: int, slot: int, total: FloatArray, weight: float) -> None:
+        self._sums[speaker, slot] = total
+        self._weights[speaker, slot] = weight
+        self._units[speaker, slot] = _unit(total)
+
+
+def _unit(vector: FloatArray) -> FloatArray:
+    length = np.linalg.norm(vector)
+    unit: FloatArray = vector / max(length, np.float32(1e-9))
+    return unit

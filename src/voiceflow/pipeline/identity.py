@@ -1,0 +1,292 @@
+"""Who speaks: gives the frames of one stream to speakers that it comes to know.
+
+Everything is bounded: the frames that may still change, the speakers, the voices not yet named, the
+segments kept for re-clustering. Nothing depends on wall time or on other streams.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from voiceflow.artifact import OperatingPoint
+from voiceflow.pipeline.activity import RANKS, Voices
+from voiceflow.pipeline.births import Nursery
+from voiceflow.pipeline.gallery import Gallery
+from voiceflow.pipeline.labels import SILENCE, UNNAMED, Labels, runs
+from voiceflow.pipeline.model import FloatArray
+from voiceflow.pipeline.path import NOBODY_KNOWN, SpeakerPath
+from voiceflow.pipeline.recluster import SegmentMemory
+from voiceflow.pipeline.turns import Prototype
+
+NEW_SPEAKER_SECONDS = 1.0
+"""Clean speech of one voice before it gets a name."""
+
+RECLUSTER_SECONDS = 15.0
+"""Audio between two looks at the stream as a whole."""
+
+SEGMENT_SECONDS = 2.0
+"""Longest piece of speech that is kept as one segment."""
+
+SHORTEST_SEGMENT_SECONDS = 0.4
+"""Shorter speech says too little of a voice to learn from."""
+
+SWITCH_COST_SECONDS = 0.16
+"""Cost of a change of speaker: so much speech must fit the other one perfectly and this one not."""
+
+PAUSE_SWITCH_SHARE = 0.3
+"""Share of that cost where nobody speaks."""
+
+OVERLAP_WEIGHT = 0.5
+"""How far the loudest voice's embedding is believed while another one speaks."""
+
+FULL_GALLERY_MARGIN = 0.15
+"""How much further a voice may be from every speaker when no new one can be made."""
+
+EAGER_MARGIN = 0.1
+"""How much closer to a speaker a voice may be and still be new, while speakers are missing."""
+
+CONFIDENCE_SLOPE = 8.0
+"""Of the logistic function from a margin in cosine to a confidence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """Labels of the frames that may still change, (frames,) each."""
+
+    first: Labels
+    second: Labels
+    confidence: FloatArray
+
+
+@dataclass(slots=True)
+class _Segment:
+    speaker: int
+    total: FloatArray  # (dim,)
+    frames: int
+
+
+class Identity:
+    """Labels frames as they come, and learns from those that are final.
+
+    Args:
+        point: Thresholds of the model.
+        dim: Length of an embedding.
+        frame_seconds: Length of a frame.
+        minimum_speakers: How many there are at least, 0 if not known.
+        maximum_speakers: How many there can be.
+    """
+
+    def __init__(
+        self,
+        point: OperatingPoint,
+        dim: int,
+        frame_seconds: float,
+        minimum_speakers: int,
+        maximum_speakers: int,
+    ) -> None:
+        self._point = point
+        self._frame_seconds = frame_seconds
+        self._minimum_speakers = minimum_speakers
+        self._gallery = Gallery(maximum_speakers, dim)
+        switch_cost = SWITCH_COST_SECONDS / frame_seconds
+        self._path = SpeakerPath(switch_cost, PAUSE_SWITCH_SHARE * switch_cost)
+        self._path.restart(1, NOBODY_KNOWN, in_speech=False)
+        self._nursery = Nursery(point.same_speaker_threshold)
+        self._memory = SegmentMemory(dim)
+        self._voices = Voices(
+            np.zeros((0, RANKS), np.float32), np.zeros((0, RANKS, dim), np.float32)
+        )
+        self._named: Named | None = None
+        self._segment = _Segment(SILENCE, np.zeros(dim, np.float32), 0)
+        self._last_final_state = NOBODY_KNOWN
+        self._last_final_spoken = False
+        self._final_frames = 0
+        self._next_recluster_frame = self._frames_in(RECLUSTER_SECONDS)
+
+    @property
+    def held_frames(self) -> int:
+        """Frames that may still change."""
+        return len(self._voices.activity)
+
+    def extend(self, voices: Voices) -> None:
+        """Takes the next frames; a voice that has been heard for long enough becomes a speaker."""
+        held = self.held_frames
+        self._named = None
+        self._voices = Voices(
+            np.concatenate([self._voices.activity, voices.activity]),
+            np.concatenate([self._voices.embedding, voices.embedding]),
+        )
+        self._follow(self._voices.since(held))
+        self._bear()
+
+    def labels(self) -> Named:
+        """Labels of all frames that may still change, as seen now."""
+        if self._named is None:
+            self._named = self._name_frames()
+        return self._named
+
+    def _name_frames(self) -> Named:
+        spoken, overlapped = self._masks(self._voices)
+        states = self._path.states()
+        first = np.where(spoken, states - 1, SILENCE)
+        second = self._second_voices(first, overlapped)
+        return Named(first, second, self._confidence(states))
+
+    def commit(self, frames: int) -> list[tuple[int, int]]:
+        """Makes the oldest frames final and learns from them.
+
+        Returns:
+            Pairs (source, target) of speakers found to be one.
+        """
+        named = self.labels()
+        clean = self._clean(self._voices)
+        for start, end in runs(named.first[:frames]):
+            self._learn(int(named.first[start]), start, end, clean)
+        if frames:
+            self._last_final_state = max(int(named.first[frames - 1]), UNNAMED) + 1
+            self._last_final_spoken = bool(named.first[frames - 1] != SILENCE)
+        self._named = None
+        self._voices = self._voices.since(frames)
+        self._path.forget(frames)
+        self._final_frames += frames
+        if self._final_frames < self._next_recluster_frame:
+            return []
+        self._next_recluster_frame += self._frames_in(RECLUSTER_SECONDS)
+        return self._recluster()
+
+    def live_speakers(self) -> list[int]:
+        """Speakers that have not been merged into another."""
+        return self._gallery.live()
+
+    def prototypes(self, speaker: int) -> tuple[Prototype, ...]:
+        """The vectors that stand for a speaker."""
+        return self._gallery.prototypes(speaker, self._frame_seconds)
+
+    def _frames_in(self, seconds: float) -> int:
+        return round(seconds / self._frame_seconds)
+
+    def _masks(self, voices: Voices) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        spoken = voices.activity[:, 0] > self._point.activity_threshold
+        return spoken, spoken & (voices.activity[:, 1] > self._point.overlap_threshold)
+
+    def _clean(self, voices: Voices) -> NDArray[np.bool_]:
+        """Frames where exactly one voice speaks."""
+        spoken, overlapped = self._masks(voices)
+        return spoken & ~overlapped
+
+    def _new_speaker_threshold(self) -> float:
+        threshold = self._point.new_speaker_threshold
+        if self._gallery.size >= self._gallery.maximum_speakers:
+            return threshold - FULL_GALLERY_MARGIN
+        if len(self._gallery.live()) < self._minimum_speakers:
+            return threshold + EAGER_MARGIN
+        return threshold
+
+    def _scores(self, embedding: FloatArray) -> FloatArray:
+        """Score of each path state, (frames, states)."""
+        nobody = np.full((len(embedding), 1), self._new_speaker_threshold(), np.float32)
+        return np.concatenate([nobody, self._gallery.scores(embedding)], axis=1)
+
+    def _follow(self, voices: Voices) -> None:
+        spoken, overlapped = self._masks(voices)
+        weight = np.where(overlapped, np.float32(OVERLAP_WEIGHT), np.float32(1.0))
+        self._path.extend(self._scores(voices.embedding[:, 0]) * weight[:, None], spoken)
+
+    def _follow_anew(self) -> None:
+        """Searches all held frames again: there are other speakers than before."""
+        state = self._last_final_state
+        if state != NOBODY_KNOWN:
+            state = self._gallery.resolve(state - 1) + 1
+        self._path.restart(self._gallery.size + 1, state, in_speech=self._last_final_spoken)
+        self._follow(self._voices)
+
+    def _bear(self) -> None:
+        """Makes a speaker of a voice that nobody is known by, once there is enough of it."""
+        if self._gallery.size >= self._gallery.maximum_speakers:
+            return
+        clean = self._clean(self._voices)
+        unnamed = clean & (self._path.states() == NOBODY_KNOWN)
+        fresh = int(unnamed.sum())
+        if fresh < self._frames_in(SHORTEST_SEGMENT_SECONDS):
+            return
+        total = self._voices.embedding[unnamed, 0].sum(axis=0)  # (dim,)
+        known, known_frames = self._nursery.recall(total)
+        total, frames = total + known, fresh + known_frames
+        if frames < self._frames_in(NEW_SPEAKER_SECONDS) or not self._is_new(total):
+            return
+        self._nursery.forget(total)
+        self._gallery.add(total, frames)
+        self._follow_anew()
+
+    def _is_new(self, total: FloatArray) -> bool:
+        unit = total / max(float(np.linalg.norm(total)), 1e-9)
+        scores = self._gallery.scores(unit[None])
+        return not scores.size or bool(scores.max() < self._new_speaker_threshold())
+
+    def _second_voices(self, first: Labels, overlapped: NDArray[np.bool_]) -> Labels:
+        """Who speaks besides the loudest voice: the best of the others over each overlap."""
+        second = np.full(len(first), SILENCE)
+        if not overlapped.any():
+            return second
+        for start, end in runs(np.where(overlapped, first, SILENCE)):
+            if not overlapped[start]:
+                continue
+            total = self._voices.embedding[start:end, 1].sum(axis=0, keepdims=True)  # (1, dim)
+            scores = self._gallery.scores(total / (end - start))[0]  # (speakers,)
+            if first[start] >= 0:
+                scores[first[start]] = -1.0
+            named = scores.size and scores.max() >= self._new_speaker_threshold()
+            second[start:end] = scores.argmax() if named else UNNAMED
+        return second
+
+    def _confidence(self, states: NDArray[np.intp]) -> FloatArray:
+        """Of the first label: logistic function of the margin to the next best, (frames,)."""
+        scores = self._scores(self._voices.embedding[:, 0])  # (frames, states)
+        rows = np.arange(len(states))
+        chosen = scores[rows, states]
+        scores[rows, states] = -2.0
+        others = scores.max(axis=1) if scores.shape[1] > 1 else np.full_like(chosen, -1.0)
+        margin = CONFIDENCE_SLOPE * (chosen - others)
+        confidence: FloatArray = (1.0 / (1.0 + np.exp(-margin))).astype(np.float32)
+        return confidence
+
+    def _learn(self, label: int, start: int, end: int, clean: NDArray[np.bool_]) -> None:
+        """Adds final frames to the segment at hand, or closes it and begins the next."""
+        if label == SILENCE:
+            return
+        segment = self._segment
+        if label != segment.speaker or segment.frames >= self._frames_in(SEGMENT_SECONDS):
+            self._close_segment()
+            segment.speaker = label
+        own = clean[start:end]
+        segment.total = segment.total + self._voices.embedding[start:end, 0][own].sum(axis=0)
+        segment.frames += int(own.sum())
+
+    def _close_segment(self) -> None:
+        segment = self._segment
+        if segment.frames >= self._frames_in(SHORTEST_SEGMENT_SECONDS):
+            if segment.speaker >= 0:
+                speaker = self._gallery.resolve(segment.speaker)
+                self._gallery.learn(speaker, segment.total, segment.frames)
+                self._memory.add(speaker, segment.total, segment.frames)
+            elif segment.speaker == UNNAMED:
+                self._nursery.remember(segment.total, segment.frames)
+        segment.total = np.zeros_like(segment.total)
+        segment.frames = 0
+
+    def _recluster(self) -> list[tuple[int, int]]:
+        correction = self._memory.correct(self._point.same_speaker_threshold)
+        merges = []
+        for source, target in correction.merges:
+            if len(self._gallery.live()) > max(self._minimum_speakers, 1):
+                self._gallery.merge(source, target)
+                self._memory.rename(source, target)
+                merges.append((source, target))
+        for speaker, (total, frames) in correction.voices.items():
+            self._gallery.replace(speaker, total, frames)
+        if correction.voices:
+            self._follow_anew()
+        return merges
