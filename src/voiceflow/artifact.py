@@ -39,13 +39,16 @@ def _parse_version(value: object) -> semver.Version:
         return value
     if not isinstance(value, str):
         raise ValueError("a version is a string such as 1.4.0 or 1.4.0-rc.1")
-    return semver.Version.parse(value)
+    version = semver.Version.parse(value)
+    if version.build is not None:
+        raise ValueError(f"{value!r}: build metadata does not order versions and is not allowed")
+    return version
 
 
 SemanticVersion = Annotated[semver.Version, PlainValidator(_parse_version), PlainSerializer(str)]
-"""A version as SemVer 2.0.0 has it, sorting as it says."""
+"""A version as SemVer 2.0.0 has it, sorting as it says, without build metadata."""
 
-ModelId = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,62}$")]
+ModelId = Annotated[str, StringConstraints(pattern=r"^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$")]
 SpaceName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
 Digest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
 """`sha256:` and 64 hexadecimal digits: a digest that names its algorithm."""

@@ -42,7 +42,8 @@ class Nursery:
             return
         self._candidates.append(_Candidate(total, frames))
         if len(self._candidates) > MAXIMUM_CANDIDATES:
-            self._candidates.remove(min(self._candidates, key=lambda known: known.frames))
+            sizes = [candidate.frames for candidate in self._candidates]
+            del self._candidates[sizes.index(min(sizes))]
 
     def recall(self, total: FloatArray) -> tuple[FloatArray, int]:
         """What is remembered of a voice: sum of embeddings, (dim,), and frames; 0 if nothing."""
@@ -52,8 +53,7 @@ class Nursery:
     def forget(self, total: FloatArray) -> None:
         """Drops a voice: it has become a speaker."""
         match = self._nearest(total)
-        if match is not None:
-            self._candidates.remove(match)
+        self._candidates = [known for known in self._candidates if known is not match]
 
     def _nearest(self, total: FloatArray) -> _Candidate | None:
         if not self._candidates:

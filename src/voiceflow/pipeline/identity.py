@@ -255,9 +255,11 @@ class Identity:
 
     def _learn(self, label: int, start: int, end: int, clean: NDArray[np.bool_]) -> None:
         """Adds final frames to the segment at hand, or closes it and begins the next."""
-        if label == SILENCE:
-            return
         segment = self._segment
+        if label == SILENCE:
+            if segment.speaker == UNNAMED:  # who speaks after a pause may be somebody else
+                self._close_segment()
+            return
         if label != segment.speaker or segment.frames >= self._frames_in(SEGMENT_SECONDS):
             self._close_segment()
             segment.speaker = label
