@@ -1,0 +1,63 @@
+"""What a figure must carry: machine, commit, model digest, number of runs."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from voiceflow.package import MODEL_FILE, ModelPackage
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where figures come from."""
+
+    machine: str
+    commit: str
+    model: str
+    model_digest: str
+    runs: int
+    at: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.model} ({self.model_digest[:19]}…), commit {self.commit}, {self.machine}, "
+            f"{self.runs} run{'s' if self.runs != 1 else ''}, {self.at}"
+        )
+
+
+def provenance(package: ModelPackage, runs: int) -> Provenance:
+    """Of figures measured here and now with a model."""
+    return Provenance(
+        _machine(),
+        _commit(),
+        package.manifest.resource_name,
+        package.manifest.files[MODEL_FILE],
+        runs,
+        datetime.now(UTC).date().isoformat(),
+    )
+
+
+def _machine() -> str:
+    name = platform.processor() or platform.machine()
+    if (info := Path("/proc/cpuinfo")).exists():
+        names = [line for line in info.read_text("utf-8").splitlines() if "model name" in line]
+        name = names[0].partition(":")[2].strip() if names else name
+    return (
+        f"{name}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
+    )
+
+
+def _commit() -> str:
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(ROOT), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()  # noqa: S603
+
+    changed = git("status", "--porcelain", "--untracked-files=no")
+    return (git("rev-parse", "--short=12", "HEAD") or "unknown") + ("+changes" if changed else "")
