@@ -1,0 +1,114 @@
+"""Finds a model's operating point on the tuning conversations, one threshold after another.
+
+    python -m training.operating_point [--model FOLDER] [--write]
+
+The model is run once over `var/tuning` (made by `training.tuning_set`); the pipeline then runs over
+its frames for each candidate. A threshold moves where it lowers the pooled error rate; all are
+visited until none moves, at most three times.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from pyannote.core import Annotation, Segment, Timeline
+from pyannote.metrics.diarization import DiarizationErrorRate
+
+from benchmarks.der import conversations, hypothesis, read_audio, read_rttm
+from training.paths import PACKAGE, TUNING
+from voiceflow.artifact import SAMPLE_RATE_HERTZ, Manifest, OperatingPoint
+from voiceflow.onnx import bind
+from voiceflow.package import MANIFEST_FILE, load_package
+from voiceflow.pipeline.diarizer import StreamDiarizer
+from voiceflow.pipeline.model import Frames
+from voiceflow.pipeline.offline import model_frames
+
+CANDIDATES: dict[str, tuple[float, ...]] = {
+    "activity_threshold": (0.3, 0.4, 0.5, 0.6, 0.7),
+    "overlap_threshold": (0.4, 0.5, 0.6, 0.7, 0.8, 0.9),
+    "new_speaker_threshold": (0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55),
+    "same_speaker_threshold": (0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8),
+    "minimum_turn_seconds": (0.12, 0.2, 0.32),
+    "minimum_pause_seconds": (0.2, 0.3, 0.4, 0.52),
+}
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """What the model said of one conversation, and what is true."""
+
+    frames: list[Frames]
+    samples: int
+    reference: Annotation
+
+
+def read(model_folder: Path, data: Path) -> tuple[Manifest, list[Conversation]]:
+    """Runs the model over every conversation of a folder."""
+    package = load_package(model_folder)
+    model = bind(package)
+    found = []
+    for path, rttm in conversations(data):
+        audio = read_audio(path)
+        found.append(Conversation(list(model_frames(model, audio)), len(audio), read_rttm(rttm)))
+    return package.manifest, found
+
+
+def error_rates(manifest: Manifest, heard: list[Conversation]) -> dict[str, float]:
+    """Pooled error rates in percent at the manifest's operating point."""
+    metric = DiarizationErrorRate(collar=0.0, skip_overlap=False)
+    seconds: Counter[str] = Counter()
+    for conversation in heard:
+        diarizer = StreamDiarizer(manifest)
+        diarizer.end_at(conversation.samples)
+        results = [diarizer.push(frames) for frames in conversation.frames]
+        found = hypothesis([*results, diarizer.finish()])
+        uem = Timeline([Segment(0.0, conversation.samples / SAMPLE_RATE_HERTZ)])
+        seconds.update(metric.compute_components(conversation.reference, found, uem=uem))
+    parts = ("missed detection", "false alarm", "confusion")
+    rates = {part: 100.0 * seconds[part] / seconds["total"] for part in parts}
+    return rates | {"der": sum(rates.values())}
+
+
+def search(manifest: Manifest, heard: list[Conversation]) -> OperatingPoint:
+    """Coordinate descent over `CANDIDATES`."""
+    best = manifest.operating_point
+    lowest = error_rates(manifest, heard)["der"]
+    for _ in range(3):
+        before = lowest
+        for name, values in CANDIDATES.items():
+            for value in values:
+                point = best.model_copy(update={name: value})
+                rates = error_rates(manifest.model_copy(update={"operating_point": point}), heard)
+                if rates["der"] < lowest:
+                    lowest, best = rates["der"], point
+                    print(f"{name} {value}: {_told(rates)}", flush=True)
+        if lowest == before:
+            break
+    return best
+
+
+def main() -> None:
+    """Prints what is found; with `--write`, puts it into the manifest."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--model", type=Path, default=PACKAGE)
+    parser.add_argument("--data", type=Path, default=TUNING)
+    parser.add_argument("--write", action="store_true")
+    arguments = parser.parse_args()
+    manifest, heard = read(arguments.model, arguments.data)
+    print(f"at the start: {_told(error_rates(manifest, heard))}")
+    point = search(manifest, heard)
+    print(point.model_dump_json(indent=2))
+    if arguments.write:
+        found = manifest.model_copy(update={"operating_point": point})
+        (arguments.model / MANIFEST_FILE).write_text(found.to_json(), "utf-8")
+
+
+def _told(rates: dict[str, float]) -> str:
+    return ", ".join(f"{name} {value:.2f} %" for name, value in rates.items())
+
+
+if __name__ == "__main__":
+    main()
