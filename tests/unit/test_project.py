@@ -12,7 +12,11 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCKS = sorted((ROOT / "requirements").glob("*.lock"))
-PACKAGES = ("voiceflow", "voiceflow_inference", "voiceflow_registry")
+PACKAGES = (
+    ROOT / "src" / "voiceflow",
+    ROOT / "services" / "inference" / "voiceflow_inference",
+    ROOT / "services" / "registry" / "voiceflow_registry",
+)
 
 
 def pins(lock: Path) -> Iterator[tuple[str, str]]:
@@ -73,8 +77,8 @@ def test_contracts_are_found_as_package_resources() -> None:
     assert "contract.schema.json" in found
 
 
-def test_a_wheel_holds_all_packages_with_contracts_types_and_licence(tmp_path: Path) -> None:
-    """What a wheel ships is what the repository holds of the three packages."""
+def test_a_wheel_holds_every_file_of_the_packages_and_the_licence(tmp_path: Path) -> None:
+    """A wheel ships code, contracts, templates and types: what an editable install has."""
     subprocess.run(
         [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)],
         cwd=ROOT,
@@ -84,10 +88,11 @@ def test_a_wheel_holds_all_packages_with_contracts_types_and_licence(tmp_path: P
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
+    expected = {f"voiceflow/contracts/{path.name}" for path in (ROOT / "contracts").iterdir()}
     for package in PACKAGES:
-        assert f"{package}/__init__.py" in names
-        assert f"{package}/py.typed" in names
-    for path in (ROOT / "contracts").iterdir():
-        assert f"voiceflow/contracts/{path.name}" in names
+        for path in package.rglob("*"):
+            if path.is_file() and "__pycache__" not in path.parts:
+                expected.add(path.relative_to(package.parent).as_posix())
+    assert {name for name in names if ".dist-info/" not in name} == expected
+    assert {f"{package.name}/py.typed" for package in PACKAGES} <= names
     assert any(name.endswith("/licenses/LICENSE") for name in names)
-    assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == set(PACKAGES)
