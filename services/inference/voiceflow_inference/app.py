@@ -1,0 +1,140 @@
+"""Builds the service out of its parts: the only place that names concretes."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from importlib.metadata import version
+
+from voiceflow.diarization.v1.diarization_pb2_grpc import add_DiarizationServicer_to_server
+from voiceflow.onnx import bind
+from voiceflow.package import load_package
+from voiceflow.pipeline.model import BoundModel
+from voiceflow.rpc.server import RpcServer, Service, Transport, check_exposure
+from voiceflow_inference.admission import Admission, AdmissionLimits
+from voiceflow_inference.backend import SlotBackend
+from voiceflow_inference.batcher import Batcher
+from voiceflow_inference.servicer import SERVICE_NAME, DiarizationServicer, Generation
+from voiceflow_inference.settings import Settings
+from voiceflow_inference.warm import stream_costs, streams_within, usable_cores, warm_up
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class App:
+    """A service that is built and not started.
+
+    ``run`` is the whole life of the process. Tests that live in one event loop call ``start`` and
+    ``stop`` instead.
+
+    Attributes:
+        server: The transport.
+        batcher: The engine.
+        servicer: The API.
+        admission: Who is in.
+        backend: The streams' memory.
+    """
+
+    server: RpcServer
+    batcher: Batcher
+    servicer: DiarizationServicer
+    admission: Admission
+    backend: SlotBackend
+
+    async def run(self) -> None:
+        """Serves until SIGTERM or SIGINT, then drains."""
+        self.batcher.start()
+        try:
+            await self.server.run()
+        finally:
+            await self.batcher.stop()
+
+    async def start(self) -> str:
+        """Serves from now on; returns the bound ``host:port``."""
+        self.batcher.start()
+        await self.server.start()
+        return self.server.address
+
+    async def stop(self) -> None:
+        """Drains and stops."""
+        await self.server.drain()
+        await self.server.stop()
+        await self.batcher.stop()
+
+
+def load_model(settings: Settings) -> BoundModel:
+    """Reads, verifies and loads the model of ``model_dir``.
+
+    Raises:
+        PackageInvalid: It breaks its contract.
+    """
+    return bind(load_package(settings.model_dir), threads=settings.threads)
+
+
+def build(
+    settings: Settings,
+    model: BoundModel,
+    on_ready: Callable[[str], None] = lambda _address: None,
+) -> App:
+    """Warms the model and puts the parts together; needs a running event loop.
+
+    Args:
+        settings: All of them.
+        model: The loaded model.
+        on_ready: Called with the bound ``host:port``.
+
+    Raises:
+        InvalidInput: The settings may not be served with.
+    """
+    check_exposure(settings.host, settings.insecure)
+    manifest = model.manifest
+    costs = warm_up(model, settings.batch_limit)
+    cores = usable_cores()
+    measured = max(streams_within(cost, cores) for cost in costs.values())
+    streams = settings.streams or max(1, int(measured))
+    limits = AdmissionLimits(
+        streams=streams,
+        streams_per_principal=settings.streams_per_principal or max(1, streams // 4),
+        files=settings.files,
+        files_per_principal=settings.files_per_principal or max(1, settings.files // 4),
+        lag_seconds=settings.admission_lag_seconds,
+        real_time_factor=settings.admission_real_time_factor,
+    )
+    # A slot is free a moment later than its place: the last hop may still be in flight.
+    backend = SlotBackend(model, 2 * streams + 2 * settings.files)
+    batcher = Batcher(backend, batch_limit=settings.batch_limit)
+    admission = Admission(limits, batcher.load)
+    servicer = DiarizationServicer(
+        generation=Generation(1, manifest, batcher, stream_costs(costs, cores)),
+        admission=admission,
+        settings=settings,
+        started_at=datetime.now(UTC),
+        software_version=version("voiceflow"),
+    )
+    server = RpcServer(
+        [Service(SERVICE_NAME, partial(add_DiarizationServicer_to_server, servicer))],
+        host=settings.host,
+        port=settings.port,
+        insecure=settings.insecure,
+        grace_seconds=settings.grace_seconds,
+        transport=Transport(
+            keepalive_seconds=settings.keepalive_seconds,
+            keepalive_timeout_seconds=settings.keepalive_timeout_seconds,
+        ),
+        on_ready=on_ready,
+        on_drain=servicer.drain,
+    )
+    for mode, cost in costs.items():
+        _LOG.info(
+            "%s: a hop of %g ms costs %.3f ms in the engine and %.3f ms in the pipeline",
+            mode,
+            cost.hop_seconds * 1e3,
+            cost.engine_seconds * 1e3,
+            cost.pipeline_seconds * 1e3,
+        )
+    _LOG.info("room for %d streams, %d of one client", streams, limits.streams_per_principal)
+    return App(server, batcher, servicer, admission, backend)

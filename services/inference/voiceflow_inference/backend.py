@@ -1,0 +1,96 @@
+"""The model and the memory of every stream that it serves, in slots.
+
+Each state tensor is one preallocated array over all slots; a batch gathers its rows by index and
+scatters them back. The pages of a slot that was never used are never touched, so room costs no
+memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from voiceflow.artifact import Manifest
+from voiceflow.errors import Overloaded
+from voiceflow.pipeline.model import BoundModel, FloatArray, Frames
+
+
+class SlotBackend:
+    """Runs one model for many streams.
+
+    ``open`` and ``close`` are called by the event loop, ``run`` by the engine thread; they never
+    touch the same slot at once, because a slot is closed only when none of its hops is in flight.
+
+    Args:
+        model: The loaded model.
+        slots: How many streams it can hold at once.
+    """
+
+    def __init__(self, model: BoundModel, slots: int) -> None:
+        self._model = model
+        self._state = {
+            name: np.zeros((slots, *shape), np.float32)  # (slots, …)
+            for name, shape in model.state_shapes.items()
+        }
+        self._free = list(range(slots - 1, -1, -1))
+        self._slots = slots
+
+    @property
+    def manifest(self) -> Manifest:
+        """What is said of the model."""
+        return self._model.manifest
+
+    @property
+    def open_slots(self) -> int:
+        """Slots in use."""
+        return self._slots - len(self._free)
+
+    def open(self) -> int:
+        """Takes a slot; its memory is that of a stream that has heard nothing.
+
+        Raises:
+            Overloaded: Every slot is taken.
+        """
+        if not self._free:
+            raise Overloaded(
+                f"all {self._slots} slots are taken", reason="SLOTS_FULL", retry_after_seconds=1.0
+            )
+        slot = self._free.pop()
+        for array in self._state.values():
+            array[slot] = 0.0
+        return slot
+
+    def close(self, slot: int) -> None:
+        """Gives a slot back."""
+        self._free.append(slot)
+
+    def run(self, slots: Sequence[int], audio: FloatArray) -> tuple[Frames, list[bool]]:
+        """Computes one hop of each stream and keeps its memory.
+
+        Args:
+            slots: One for each row.
+            audio: (batch, samples).
+
+        Returns:
+            The frames, and for each row whether all of its numbers are finite. The memory of a row
+            that is not stays as it was.
+        """
+        rows = np.asarray(slots)
+        memory = {name: array[rows] for name, array in self._state.items()}
+        frames, memory = self._model.run(audio, memory)
+        finite = (
+            _finite_rows(frames.speech)
+            & _finite_rows(frames.activity)
+            & _finite_rows(frames.embedding)
+        )
+        for name, array in memory.items():
+            self._state[name][rows[finite]] = array[finite]
+        return frames, finite.tolist()
+
+
+def _finite_rows(array: FloatArray) -> NDArray[np.bool_]:
+    """(batch, …) to (batch,)."""
+    finite: NDArray[np.bool_] = np.isfinite(array)
+    return np.asarray(finite.reshape(len(array), -1).all(axis=1), np.bool_)

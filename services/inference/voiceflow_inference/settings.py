@@ -1,0 +1,92 @@
+"""Everything that can be set, from the command line or as VOICEFLOW_… in the environment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Settings(BaseSettings):
+    """Settings of the inference service; the command line wins over the environment."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="VOICEFLOW_",
+        frozen=True,
+        extra="forbid",
+        cli_kebab_case=True,
+        cli_implicit_flags=True,
+        cli_hide_none_type=True,
+        cli_avoid_json=True,
+        cli_prog_name="voiceflow_inference",
+        protected_namespaces=(),
+    )
+
+    model_dir: Path = Field(description="folder of the model package, e.g. models/diarizer/1.0.0")
+    channel: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")] = Field(
+        "stable", description="the channel that the model is served as"
+    )
+    host: str = Field("127.0.0.1", description="address to listen on")
+    port: Annotated[int, Field(ge=0, le=65535)] = Field(
+        50051, description="port to listen on; 0: a free one, told by the ready line"
+    )
+    insecure: bool = Field(
+        default=False,
+        description="listen in plain text on an address that other machines can reach",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    threads: Count = Field(1, description="threads of one model call")
+    batch_limit: Annotated[int, Field(ge=1, le=256)] = Field(
+        16, description="hops that are computed together at most"
+    )
+    revision_horizon_seconds: Annotated[float, Field(gt=0, le=30)] = Field(
+        2.0, description="how long after its audio a turn may still change"
+    )
+    speakers_per_stream: Annotated[int, Field(ge=1, le=20)] = Field(
+        20, description="speakers in one stream at most"
+    )
+
+    message_audio_bytes: Annotated[int, Field(ge=1, le=4_000_000)] = Field(
+        1024 * 1024, description="audio in one message at most"
+    )
+    idle_seconds: Positive = Field(30.0, description="a stream without requests is cut after")
+    unsent_reply_bytes: Count = Field(
+        1024 * 1024, description="a client with more unread replies is cut"
+    )
+    unsent_reply_seconds: Positive = Field(
+        10.0, description="a client with an older unread reply is cut"
+    )
+    keepalive_seconds: Positive = Field(
+        4.0, description="silence after which a client is asked whether it is there"
+    )
+    keepalive_timeout_seconds: Positive = Field(
+        4.0, description="how long the answer may take; then its streams are freed"
+    )
+
+    streams: Count | None = Field(
+        None, description="live streams at once; unset: as measured when the model is warmed"
+    )
+    streams_per_principal: Count | None = Field(
+        None, description="live streams of one client at once; unset: a quarter of all"
+    )
+    files: Count = Field(8, description="recordings at once")
+    files_per_principal: Count | None = Field(
+        None, description="recordings of one client at once; unset: a quarter of all"
+    )
+    admission_lag_seconds: Positive = Field(
+        0.5, description="no new stream while live hops wait longer"
+    )
+    admission_real_time_factor: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.9, description="no new stream while live hops keep the engine busier"
+    )
+    grace_seconds: Positive = Field(30.0, description="from SIGTERM to the end of the process")
+
+    def shown(self) -> dict[str, str]:
+        """All settings in force, for operators; none of them is secret."""
+        return {name: str(value) for name, value in self.model_dump().items()}
