@@ -1,0 +1,209 @@
+"""Training batches. A batch is a pure function of the seed and the step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from training import augment, conversation
+from training.corpus import SAMPLE_RATE_HERTZ, SPEEDS, Audio, Corpus, read_noises, training_corpus
+from training.network import FRAME_SAMPLES, MEL_BANDS, TRACKS, Features, log_mel
+from training.turn_taking import TurnTaking, lay_out, read_turn_taking
+
+NOBODY = -1
+ROOMS = 400
+ROOM_SEED = 11
+NOISE_FOLDS = (1, 2, 3)  # 4 is kept for tuning, 5 is in the evaluation
+# Speakers of many short words hold a third of the speech in a tenth of the speakers.
+_SPEAKER_WEIGHT = {"arabic": 3.0, "dspspeech": 3.0, "librispeech": 1.2, "mexican": 0.8}
+_STEPS_A_FRAME = FRAME_SAMPLES // 160
+_LOUDNESS_FRAMES = 15
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How many of what are in a batch."""
+
+    crop_stage_steps: int
+    plain_steps: int = 400  # from the start: nobody's speed is changed, so voices come round sooner
+    crops: int = 128
+    crop_seconds: float = 2.0
+    kept_crops: int = 64
+    conversations: int = 10
+    conversation_seconds: float = 12.0
+
+
+@dataclass(frozen=True)
+class Part:
+    """Recordings of one length with their labels, frame by frame.
+
+    Attributes:
+        features: (batch, 4 * frames, 64)
+        active: (batch, frames) how many speak
+        who: (batch, frames, 2) the class of the loudest voice and of the next, or NOBODY
+    """
+
+    features: Tensor
+    active: Tensor
+    who: Tensor
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What batches are made of."""
+
+    corpus: Corpus
+    rooms: augment.Rooms
+    noises: list[Audio]
+    manners: tuple[TurnTaking, ...]
+
+
+class Batches(Dataset[list[Part]]):
+    """The batch of every step: crops, and later crops and conversations."""
+
+    def __init__(self, sources: Sources, recipe: Recipe, seed: int) -> None:
+        self.sources = sources
+        self.recipe = recipe
+        self.seed = seed
+        weights = np.array([_SPEAKER_WEIGHT[v.set_name] for v in sources.corpus.voices])
+        self.weights = weights / weights.sum()
+        plain = weights * np.array([v.speed == 1.0 for v in sources.corpus.voices])
+        self.plain_weights = plain / plain.sum()
+
+    def __getitem__(self, step: int) -> list[Part]:
+        """The parts of this step's batch."""
+        rng = np.random.default_rng((self.seed, step))
+        recipe = self.recipe
+        if step < recipe.crop_stage_steps:
+            weights = self.plain_weights if step < recipe.plain_steps else self.weights
+            return [self._crops(rng, recipe.crops, weights)]
+        crops = self._crops(rng, recipe.kept_crops, self.weights)
+        return [crops, self._conversations(rng)]
+
+    def _crops(
+        self, rng: np.random.Generator, count: int, weights: npt.NDArray[np.float64]
+    ) -> Part:
+        corpus, samples = self.sources.corpus, _frames(self.recipe.crop_seconds) * FRAME_SAMPLES
+        voices = rng.choice(len(corpus.voices), count, replace=False, p=weights)
+        drawn = [corpus.material(rng, int(voice), samples) for voice in voices]
+        audio = np.stack([said for said, _ in drawn])
+        speech = np.stack([_by_frame(spoken) for _, spoken in drawn])
+        roomy = np.flatnonzero(rng.random(count) < 0.65)
+        places = self.sources.rooms.reshape(-1, augment.ROOM_SAMPLES)
+        chosen = rng.integers(len(places), size=len(roomy))
+        audio[roomy] = augment.reverberate(audio[roomy], places[chosen])
+        for row in range(count):
+            audio[row] = _record(rng, audio[row], 1.0, self.sources.noises)
+        who = np.where(speech, voices[:, None], NOBODY)
+        who = np.stack([who, np.full_like(who, NOBODY)], axis=2)
+        return _part(rng, audio, speech.astype(np.int64), who)
+
+    def _conversations(self, rng: np.random.Generator) -> Part:
+        frames = _frames(self.recipe.conversation_seconds)
+        made = [self._conversation(rng, frames) for _ in range(self.recipe.conversations)]
+        return _part(
+            rng,
+            np.stack([audio for audio, _, _ in made]),
+            np.stack([active for _, active, _ in made]),
+            np.stack([who for _, _, who in made]),
+        )
+
+    def _conversation(
+        self, rng: np.random.Generator, frames: int
+    ) -> tuple[Audio, npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        sources, samples = self.sources, frames * FRAME_SAMPLES
+        speakers = int(rng.choice([1, 2, 3, 4], p=[0.05, 0.45, 0.35, 0.15]))
+        voices = rng.choice(len(sources.corpus.voices), speakers, replace=False, p=self.weights)
+        manner = sources.manners[int(rng.integers(len(sources.manners)))]
+        longest = float(rng.uniform(1.5, 8))
+        seconds = self.recipe.conversation_seconds
+        turns = lay_out(rng, manner, speakers, seconds, longest, bool(rng.random() < 0.6))
+        room = sources.rooms[int(rng.integers(len(sources.rooms)))] if rng.random() < 0.8 else None
+        made = conversation.render(rng, sources.corpus, voices, turns, samples, room, 12.0)
+        audio = _record(rng, made.audio, made.speech_rms, sources.noises)
+        active, who = _rank(made, voices, frames)
+        return audio, active, who
+
+
+def read_sources(speech_root: Path, cache: Path) -> Sources:
+    """Everything that batches are made of; rooms are made once and cached."""
+    path = cache / f"rooms-{ROOM_SEED}-{ROOMS}.npy"
+    if not path.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        np.save(path, augment.make_rooms(np.random.default_rng(ROOM_SEED), ROOMS))
+    measured = augment.measured_rooms(speech_root)
+    rooms = np.concatenate([np.load(path), *([measured] * 8)])
+    return Sources(
+        training_corpus(speech_root, cache),
+        rooms,
+        read_noises(speech_root, NOISE_FOLDS),
+        read_turn_taking(speech_root / "turn_taking.json"),
+    )
+
+
+def classes(corpus: Corpus) -> int:
+    """How many voices there are to tell apart."""
+    assert len(corpus.voices) % len(SPEEDS) == 0
+    return len(corpus.voices)
+
+
+def _record(
+    rng: np.random.Generator, audio: Audio, speech_rms: float, noises: list[Audio]
+) -> Audio:
+    if rng.random() < 0.75:
+        decibels = rng.uniform(0, 30)
+        noise = augment.background(rng, len(audio), noises)
+        audio = audio + noise * np.float32(speech_rms * 10 ** (-decibels / 20))
+    if rng.random() < 0.12:
+        audio = augment.telephone(audio)
+    return augment.record(rng, audio, speech_rms, float(rng.uniform(-52, -14)))
+
+
+def _rank(
+    made: conversation.Conversation, voices: npt.NDArray[np.int64], frames: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    speech = made.speech.reshape(len(voices), frames, _STEPS_A_FRAME).mean(axis=2) > 0.5
+    power = np.square(made.voices).reshape(len(voices), frames, FRAME_SAMPLES).mean(axis=2)
+    box = np.ones(_LOUDNESS_FRAMES) / _LOUDNESS_FRAMES
+    loudness = np.stack([np.convolve(row, box, "same") for row in power]) + 1e-9
+    loudness = np.where(speech, loudness, 0.0)
+    order = np.argsort(-loudness, axis=0, kind="stable")[:TRACKS]
+    if len(order) < TRACKS:
+        order = np.concatenate([order, order])
+    active = speech.sum(axis=0)
+    who = np.stack([np.where(active > t, voices[order[t]], NOBODY) for t in range(TRACKS)], axis=1)
+    return active.astype(np.int64), who
+
+
+def _part(
+    rng: np.random.Generator,
+    audio: Audio,
+    active: npt.NDArray[np.int64],
+    who: npt.NDArray[np.int64],
+) -> Part:
+    features = log_mel(audio) + _colour(rng, len(audio))
+    return Part(torch.from_numpy(features), torch.from_numpy(active), torch.from_numpy(who))
+
+
+def _colour(rng: np.random.Generator, count: int) -> Features:
+    """A smooth random response of the microphone, as an offset of the log-mel bands."""
+    bands = np.pi * (np.arange(MEL_BANDS) + 0.5) / MEL_BANDS
+    waves = np.cos(np.arange(1, 6)[:, None] * bands)
+    decibels = rng.normal(0, (4, 3, 2, 1.5, 1), (count, 5)) * (rng.random((count, 1)) < 0.8)
+    return (decibels @ waves * (np.log(10) / 10)).astype(np.float32)[:, None, :]
+
+
+def _by_frame(speech: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    steps = speech.reshape(-1, 160).mean(axis=1) > 0.5
+    closed = conversation.close_pauses(steps[None])[0]
+    return np.asarray(closed.reshape(-1, _STEPS_A_FRAME).mean(axis=1) > 0.5)
+
+
+def _frames(seconds: float) -> int:
+    return round(seconds * SAMPLE_RATE_HERTZ / FRAME_SAMPLES)

@@ -1,0 +1,250 @@
+"""Trains the network: `python -m training.train [--resume]`.
+
+First crops of single speakers, to tell voices apart; then conversations beside them. A batch
+depends on the seed and the step alone, so a run that is stopped continues from its checkpoint
+exactly as if it had not been.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import json
+import logging
+import math
+import resource
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+
+from training import paths
+from training.batches import Batches, Part, Recipe, classes, read_sources
+from training.corpus import tuning_corpus
+from training.losses import (
+    VoiceClassifier,
+    activity_loss,
+    conversation_voice_loss,
+    crop_voice_loss,
+)
+from training.network import Network, Shape
+
+log = logging.getLogger("training")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One training run."""
+
+    steps: int = 3_600
+    crop_stage_steps: int = 1_500
+    seed: int = 1
+    threads: int = 1  # and one process that makes batches
+    peak_rate: float = 1e-3
+    weight_decay: float = 0.05
+    warm_up_steps: int = 100
+    margin: float = 0.2
+    settled_share: float = 0.85  # of the steps; then the centring of the vectors is held
+    checkpoint_steps: int = 100
+
+
+class Trainer:
+    """The network, its classifier and optimiser, and how far they have come."""
+
+    def __init__(self, plan: Plan, voice_classes: int, shape: Shape | None = None) -> None:
+        torch.manual_seed(plan.seed)
+        self.plan = plan
+        self.network = Network(shape or Shape())
+        self.classifier = VoiceClassifier(voice_classes, self.network.shape.embedding_dim)
+        self.step = 0
+        self.wall_seconds = 0.0
+        self.cpu_seconds = 0.0
+        parameters = [*self.network.parameters(), *self.classifier.parameters()]
+        matrices = [p for p in parameters if p.ndim > 1]
+        others = [p for p in parameters if p.ndim <= 1]
+        self.parameters = parameters
+        self.optimiser = torch.optim.AdamW(
+            [
+                {"params": matrices, "weight_decay": plan.weight_decay},
+                {"params": others, "weight_decay": 0.0},
+            ],
+            lr=plan.peak_rate,
+            betas=(0.9, 0.98),
+        )
+
+    def advance(self, parts: list[Part]) -> dict[str, float]:
+        """One step on this batch: crops, then conversations if there are any."""
+        plan, step = self.plan, self.step
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate(plan, step)
+        margin = plan.margin * min(1.0, max(0.0, step / plan.crop_stage_steps - 0.3) / 0.7)
+        self.network.centre.train(step < plan.settled_share * plan.steps)
+        self.optimiser.zero_grad(set_to_none=True)
+        crops, rest = parts[0], parts[1:]
+        with torch.autocast("cpu", torch.bfloat16):
+            logits, vectors = self.network(crops.features)
+        voice, right = crop_voice_loss(vectors, crops, self.classifier, margin)
+        heard = activity_loss(logits, crops)
+        told = {"voice": voice.item(), "heard": heard.item(), "right": float(right)}
+        if not rest:
+            (voice + 0.3 * heard).backward()  # type: ignore[no-untyped-call]
+        else:
+            (voice + 0.2 * heard).backward()  # type: ignore[no-untyped-call]
+            with torch.autocast("cpu", torch.bfloat16):
+                logits, vectors = self.network(rest[0].features)
+            voice = conversation_voice_loss(vectors, rest[0], self.classifier, margin)
+            heard = activity_loss(logits, rest[0])
+            (voice + heard).backward()  # type: ignore[no-untyped-call]
+            told |= {"conversation_voice": voice.item(), "conversation_heard": heard.item()}
+        nn.utils.clip_grad_norm_(self.parameters, 5.0)
+        self.optimiser.step()
+        self.step += 1
+        return told
+
+    def save(self, path: Path) -> None:
+        """Writes everything that continuing needs, atomically."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".partial")
+        state = {
+            "plan": asdict(self.plan),
+            "shape": asdict(self.network.shape),
+            "step": self.step,
+            "network": self.network.state_dict(),
+            "classifier": self.classifier.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "generator": torch.get_rng_state(),
+            "wall_seconds": self.wall_seconds,
+            "cpu_seconds": self.cpu_seconds,
+        }
+        torch.save(state, partial)
+        partial.replace(path)
+
+    def restore(self, path: Path) -> None:
+        """Continues from a checkpoint of the same plan.
+
+        Raises:
+            ValueError: the checkpoint is of another plan.
+        """
+        state = torch.load(path, weights_only=True)
+        if state["plan"] != asdict(self.plan):
+            raise ValueError(f"{path.name} was made by another plan: {state['plan']}")
+        self.network.load_state_dict(state["network"])
+        self.classifier.load_state_dict(state["classifier"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        torch.set_rng_state(state["generator"])
+        self.step = state["step"]
+        self.wall_seconds = state["wall_seconds"]
+        self.cpu_seconds = state["cpu_seconds"]
+
+
+def learning_rate(plan: Plan, step: int) -> float:
+    """Linear warm-up, then a half cosine down to a hundredth."""
+    if step < plan.warm_up_steps:
+        return plan.peak_rate * (step + 1) / plan.warm_up_steps
+    share = (step - plan.warm_up_steps) / max(1, plan.steps - plan.warm_up_steps)
+    return plan.peak_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * share)))
+
+
+def load_network(path: str | Path) -> Network:
+    """The network of a checkpoint."""
+    state: dict[str, Any] = torch.load(path, weights_only=True)
+    shape = {**state["shape"], "dilations": tuple(state["shape"]["dilations"])}
+    network = Network(Shape(**shape))
+    network.load_state_dict(state["network"])
+    return network.eval()
+
+
+def main() -> None:
+    """Trains to the end of the plan and writes `var/training/last.pt` and `run.json`."""
+    defaults = Plan()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--steps", type=int, default=defaults.steps)
+    parser.add_argument("--crop-stage-steps", type=int, default=defaults.crop_stage_steps)
+    parser.add_argument("--peak-rate", type=float, default=defaults.peak_rate)
+    parser.add_argument("--seed", type=int, default=defaults.seed)
+    parser.add_argument("--threads", type=int, default=defaults.threads)
+    parser.add_argument("--run", type=Path, default=paths.RUN)
+    arguments = parser.parse_args()
+    plan = Plan(
+        steps=arguments.steps,
+        crop_stage_steps=arguments.crop_stage_steps,
+        seed=arguments.seed,
+        threads=arguments.threads,
+        peak_rate=arguments.peak_rate,
+    )
+    arguments.run.mkdir(parents=True, exist_ok=True)
+    logging.basicConfig(
+        level=logging.INFO,
+        format="%(asctime)s %(message)s",
+        handlers=[logging.StreamHandler(), logging.FileHandler(arguments.run / "log.txt")],
+    )
+    run(plan, arguments.run, arguments.resume)
+
+
+def run(plan: Plan, folder: Path, resume: bool) -> None:
+    """Carries the plan out in a folder."""
+    _keep_memory()
+    torch.set_num_threads(plan.threads)
+    sources = read_sources(paths.SPEECH, paths.CACHE)
+    tuning_corpus(paths.SPEECH, paths.CACHE)  # decoded now, so that the time below is training's
+    trainer = Trainer(plan, classes(sources.corpus))
+    if resume:
+        trainer.restore(folder / "last.pt")
+    count = sum(p.numel() for p in trainer.network.parameters())
+    log.info("%d parameters, %d voices, from step %d", count, len(sources.corpus.voices), trainer.step)
+    batches = Batches(sources, Recipe(plan.crop_stage_steps), plan.seed)
+    loader = DataLoader(
+        batches,
+        batch_size=None,
+        sampler=range(trainer.step, plan.steps),
+        num_workers=1,
+        prefetch_factor=6,
+    )
+    wall, cpu = time.monotonic() - trainer.wall_seconds, _cpu_seconds() - trainer.cpu_seconds
+    for parts in loader:
+        told = trainer.advance(parts)
+        trainer.wall_seconds = time.monotonic() - wall
+        trainer.cpu_seconds = _cpu_seconds() - cpu
+        if trainer.step % 20 == 0:
+            figures = " ".join(f"{name} {value:.3f}" for name, value in told.items())
+            log.info("step %d, %.0f s: %s", trainer.step, trainer.wall_seconds, figures)
+        if trainer.step % plan.checkpoint_steps == 0:
+            trainer.save(folder / "last.pt")
+        if trainer.step == plan.crop_stage_steps:
+            trainer.save(folder / "crops.pt")
+    del loader
+    trainer.cpu_seconds = _cpu_seconds() - cpu
+    trainer.save(folder / "last.pt")
+    summary = {
+        "steps": trainer.step,
+        "parameters": count,
+        "voices": len(sources.corpus.voices),
+        "wall_minutes": round(trainer.wall_seconds / 60, 1),
+        "cpu_minutes": round(trainer.cpu_seconds / 60, 1),
+        "plan": asdict(plan),
+    }
+    (folder / "run.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    log.info("%s", summary)
+
+
+def _keep_memory() -> None:
+    """Keeps freed memory for the next step: giving it back and asking again took half the time."""
+    library = ctypes.CDLL(None)
+    if hasattr(library, "mallopt"):  # glibc; see mallopt(3) for the parameters
+        library.mallopt(-4, 0)  # M_MMAP_MAX
+        library.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD
+
+
+def _cpu_seconds() -> float:
+    """CPU time of this process and of the batch makers that have ended."""
+    spent = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in spent)
+
+
+if __name__ == "__main__":
+    main()

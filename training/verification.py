@@ -1,0 +1,110 @@
+"""Equal error rate of two-second speaker verification: `python -m training.verification`.
+
+A trial compares the mean embeddings of two stretches of two seconds of speech, of one speaker or
+of two speakers of the same set. Prints the rate per set, and pooled over the sets' trials.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from training import paths
+from training.corpus import Audio, Corpus, evaluation_corpus, tuning_corpus
+from training.network import FRAME_SAMPLES, LOOK_AHEAD_FRAMES, log_mel
+
+SEED = 3
+STRETCHES = 8
+SAMPLES = 50 * FRAME_SAMPLES
+_WARM_FRAMES = 10
+
+Vectors = npt.NDArray[np.float32]
+Embed = Callable[[Audio], Vectors]  # (batch, samples) -> (batch, frames, dim), first track
+
+
+def stretches(corpus: Corpus) -> Iterator[tuple[str, int, Audio]]:
+    """Two-second stretches of every voice: set, voice and audio at -25 dBFS."""
+    rng = np.random.default_rng(SEED)
+    for voice, description in enumerate(corpus.voices):
+        for _ in range(STRETCHES):
+            audio, _speech = corpus.material(rng, voice, SAMPLES)
+            level = np.float32(10 ** (-25 / 20))
+            yield description.set_name, voice, np.clip(audio * level, -1, 1)
+
+
+def equal_error_rates(corpus: Corpus, embed: Embed) -> dict[str, float]:
+    """Percent per set and `pooled`. The look-ahead is met by 0.32 s of silence at the end."""
+    sets, voices, audio = zip(*stretches(corpus), strict=True)
+    padded = np.pad(np.stack(audio), ((0, 0), (0, LOOK_AHEAD_FRAMES * FRAME_SAMPLES)))
+    late = np.concatenate([embed(padded[i : i + 64]) for i in range(0, len(padded), 64)])
+    mean = late[:, LOOK_AHEAD_FRAMES + _WARM_FRAMES :].mean(axis=1)
+    mean /= np.linalg.norm(mean, axis=1, keepdims=True)
+    groups, who = np.asarray(sets), np.asarray(voices)
+    same: dict[str, Vectors] = {}
+    other: dict[str, Vectors] = {}
+    for group in sorted(set(sets)):
+        rows = np.flatnonzero(groups == group)
+        score = mean[rows] @ mean[rows].T
+        equal = who[rows][:, None] == who[rows][None, :]
+        upper = np.triu(np.ones_like(equal), 1)
+        same[group], other[group] = score[equal & upper], score[~equal & upper]
+    rates = {group: _rate(same[group], other[group]) for group in same}
+    pooled = _rate(np.concatenate(list(same.values())), np.concatenate(list(other.values())))
+    return rates | {"pooled": pooled}
+
+
+def network_embed(path: str) -> Embed:
+    """The embedding of a training checkpoint, or of an exported graph."""
+    if path.endswith(".onnx"):
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        session = onnxruntime.InferenceSession(path, options)
+
+        def run_graph(audio: Audio) -> Vectors:
+            from training.export import zero_states
+
+            feeds = {"audio": audio} | zero_states(len(audio))
+            return np.asarray(session.run(["embedding"], feeds)[0][:, :, 0])
+
+        return run_graph
+    import torch
+
+    from training.train import load_network
+
+    network = load_network(path)
+
+    def run_network(audio: Audio) -> Vectors:
+        with torch.inference_mode():
+            vectors: Vectors = network(torch.from_numpy(log_mel(audio)))[1][:, :, 0].numpy()
+        return vectors
+
+    return run_network
+
+
+def main() -> None:
+    """Prints the rates of a checkpoint or graph, on tuning or `eval` speakers."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", default=str(paths.PACKAGE / "model.onnx"))
+    parser.add_argument("--speakers", choices=("tuning", "eval"), default="tuning")
+    arguments = parser.parse_args()
+    load = tuning_corpus if arguments.speakers == "tuning" else evaluation_corpus
+    rates = equal_error_rates(load(paths.SPEECH, paths.CACHE), network_embed(arguments.model))
+    for group, rate in rates.items():
+        print(f"{arguments.speakers} {group}: equal error rate {rate:.1f} %")
+
+
+def _rate(same: Vectors, other: Vectors) -> float:
+    thresholds = np.sort(np.concatenate([same, other]))
+    missed = np.searchsorted(np.sort(same), thresholds) / len(same)
+    taken = 1 - np.searchsorted(np.sort(other), thresholds) / len(other)
+    at = int(np.argmin(np.abs(missed - taken)))
+    return float(50 * (missed[at] + taken[at]))
+
+
+if __name__ == "__main__":
+    main()
