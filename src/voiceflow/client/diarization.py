@@ -35,6 +35,9 @@ _CHANNEL_OPTIONS: Final = (
     # A server that restarts is found again soon.
     ("grpc.initial_reconnect_backoff_ms", 200),
     ("grpc.max_reconnect_backoff_ms", 5_000),
+    # A server that has vanished is noticed while a stream waits for its replies.
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
     # The result of a long recording is one message.
     ("grpc.max_receive_message_length", 64 * 1024 * 1024),
 )
@@ -131,7 +134,7 @@ class DiarizationClient:
         Args:
             open_audio: Gives the audio from its beginning, each time it is called: as there is
                 one answer at the end, asking again from the start is safe at any time.
-            config: How to diarize; what concerns updates has no effect.
+            config: How to diarize, without anything that asks for updates.
 
         Raises:
             VoiceFlowError: What the server says, or what the source raised, as it is.

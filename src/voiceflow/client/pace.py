@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from voiceflow.client.config import AudioFormat
 
 
 async def paced(
-    pieces: AsyncIterator[bytes], audio_format: AudioFormat, speed: float = 1.0
+    pieces: AsyncIterator[bytes],
+    audio_format: AudioFormat,
+    *,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> AsyncIterator[bytes]:
     """Gives each piece when its last sample would have been heard, as a live source does.
+
+    A consumer that was held up gets the pieces that are due at once: the audio never falls behind.
 
     Args:
         pieces: Of whole sample frames.
         audio_format: Of the pieces.
-        speed: Audio seconds a second.
+        clock: Seconds, going forward only.
+        sleep: Waits so many seconds.
     """
-    loop = asyncio.get_running_loop()
-    start = loop.time()
+    start = clock()
     heard_seconds = 0.0
     async for piece in pieces:
         heard_seconds += audio_format.seconds(len(piece))
-        await asyncio.sleep(max(0.0, start + heard_seconds / speed - loop.time()))
+        await sleep(max(0.0, start + heard_seconds - clock()))
         yield piece
 
 

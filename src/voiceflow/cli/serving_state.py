@@ -1,0 +1,62 @@
+"""`voiceflow serving-state`: what a server serves now."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from voiceflow.cli.options import server_option
+from voiceflow.client import NO_RETRY, DiarizationClient, ServingState
+
+
+@click.command("serving-state")
+@server_option
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def serving_state(server: str, as_json: bool) -> None:
+    """Show the models that a server has loaded, its load and its settings."""
+    state = asyncio.run(_ask(server))
+    if as_json:
+        click.echo(json.dumps(dataclasses.asdict(state), indent=2, default=str))
+    else:
+        _print(state)
+
+
+async def _ask(server: str) -> ServingState:
+    async with DiarizationClient(server, retry=NO_RETRY) as client:
+        return await client.serving_state()
+
+
+def _print(state: ServingState) -> None:
+    console = Console()
+    models = Table("Generation", "Model", "Contract", "State", "Role", "Streams", "Digest")
+    for one in state.generations:
+        models.add_row(
+            str(one.generation),
+            one.model_version,
+            one.contract,
+            f"{one.state} {one.message}".strip(),
+            one.role,
+            str(one.streams),
+            one.model_digest[:19],
+        )
+    console.print(models)
+    load = Table.grid(padding=(0, 3))
+    load.add_row("streams", f"{state.streams} of {state.capacity_streams}")
+    load.add_row("files", str(state.files))
+    load.add_row("real-time factor", f"{state.real_time_factor:.3f}")
+    load.add_row("queue", f"{state.queue_hops} hops, oldest {state.queue_age_seconds * 1e3:.0f} ms")
+    refusals = ", ".join(f"{reason} {count}" for reason, count in sorted(state.refusals.items()))
+    load.add_row("refused", refusals or "none")
+    load.add_row("taking streams", "no, draining" if state.draining else "yes")
+    load.add_row("started", str(state.started_at or "unknown"))
+    load.add_row("software", state.software_version)
+    console.print(load)
+    settings = Table("Setting", "Value")
+    for name, value in sorted(state.settings.items()):
+        settings.add_row(name, value)
+    console.print(settings)
