@@ -26,9 +26,11 @@ class Clock:
         self.now = 100.0
 
     def __call__(self) -> float:
+        """Now."""
         return self.now
 
     async def sleep(self, seconds: float) -> None:
+        """Lets time pass."""
         self.now += seconds
 
 

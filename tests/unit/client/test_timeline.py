@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
 import pytest
@@ -41,7 +42,7 @@ def update(*regions: Region, turns: tuple[Turn, ...] = (), covered: int | None =
 
 def summary(covered: int, *merges: SpeakerMerged) -> Summary:
     """The end of a complete stream."""
-    return Summary((), covered, True, merges, "models/diarizer/versions/1.0.0")
+    return Summary((), covered, complete=True, merges=merges, model_version="m")
 
 
 @given(pieces=REGIONS, cut=st.integers(0, 30))
@@ -63,7 +64,7 @@ def test_regions_partition_the_audio_however_updates_cut_them(
     assert timeline.final_until_samples == end
     for speaker, talked in timeline.talk_samples().items():
         assert talked == sum(length for length, speakers in pieces if speaker in speakers)
-    for first, second in zip(joined, joined[1:], strict=False):
+    for first, second in itertools.pairwise(joined):
         assert set(first.speakers) != set(second.speakers)
 
 
@@ -98,10 +99,12 @@ def test_a_summary_that_covers_more_than_is_final_is_refused() -> None:
 def test_provisional_turns_are_replaced_and_final_ones_stay() -> None:
     """Each update replaces the provisional turns as a whole; the summary leaves none."""
     timeline = Timeline()
-    final = Turn("S1", 0, 100, 0.9, True)
-    timeline.add(update(Region(0, 100, ("S1",)), turns=(final, Turn("S2", 120, 200, 0.5, False))))
+    final = Turn("S1", 0, 100, 0.9, final=True)
+    timeline.add(
+        update(Region(0, 100, ("S1",)), turns=(final, Turn("S2", 120, 200, 0.5, final=False)))
+    )
     assert [turn.speaker for turn in timeline.provisional_turns()] == ["S2"]
-    maybe = Turn("S3", 120, 300, 0.5, False)
+    maybe = Turn("S3", 120, 300, 0.5, final=False)
     timeline.add(Update((), (maybe,), 300, 100))
     assert timeline.provisional_turns() == (maybe,)
     timeline.add(update(Region(100, 300, ("S3",))))
@@ -120,9 +123,9 @@ def test_a_merge_makes_two_labels_one_speaker() -> None:
             Region(200, 300, ("S2",)),
             Region(300, 400, ("S3",)),
             turns=(
-                Turn("S1", 0, 200, 1.0, True),
-                Turn("S2", 100, 300, 0.5, True),
-                Turn("S3", 300, 400, 0.4, True),
+                Turn("S1", 0, 200, 1.0, final=True),
+                Turn("S2", 100, 300, 0.5, final=True),
+                Turn("S3", 300, 400, 0.4, final=True),
             ),
         )
     )
@@ -140,7 +143,7 @@ def test_a_merge_only_told_in_the_summary_counts_too() -> None:
     merge = SpeakerMerged("S2", "S1", 200)
     result = FileResult(
         (Region(0, 100, ("S1",)), Region(100, 200, ("S2",))),
-        (Turn("S1", 0, 100, 1.0, True), Turn("S2", 100, 200, 1.0, True)),
+        (Turn("S1", 0, 100, 1.0, final=True), Turn("S2", 100, 200, 1.0, final=True)),
         summary(200, merge),
     )
     assert Timeline.of_file(result).talk_samples() == {"S1": 200}
@@ -157,7 +160,10 @@ def test_merges_in_a_circle_end() -> None:
 def test_rttm_has_a_line_a_turn() -> None:
     """Ten fields, times in seconds, no white space inside a field."""
     timeline = Timeline()
-    turns = (Turn("Ann Lee", 16_000, 40_000, 1.0, True), Turn("S1", 8_000, 24_000, 1.0, True))
+    turns = (
+        Turn("Ann Lee", 16_000, 40_000, 1.0, final=True),
+        Turn("S1", 8_000, 24_000, 1.0, final=True),
+    )
     timeline.add(update(Region(0, 40_000, ()), turns=turns))
     assert timeline.to_rttm("my talk.wav").splitlines() == [
         "SPEAKER my_talk.wav 1 0.500 1.000 <NA> <NA> S1 <NA> <NA>",
@@ -168,7 +174,9 @@ def test_rttm_has_a_line_a_turn() -> None:
 def test_json_tells_everything_but_voiceprints() -> None:
     """Speakers, turns, regions and merges are there, and whether the stream was complete."""
     timeline = Timeline()
-    timeline.add(update(Region(0, 16_000, ("S1",)), turns=(Turn("S1", 0, 16_000, 0.75, True),)))
+    timeline.add(
+        update(Region(0, 16_000, ("S1",)), turns=(Turn("S1", 0, 16_000, 0.75, final=True),))
+    )
     assert json.loads(timeline.to_json("a.wav"))["complete"] is False
     timeline.add(summary(16_000))
     told = json.loads(timeline.to_json("a.wav"))
