@@ -60,7 +60,8 @@ async def test_every_named_format_is_heard_as_it_was_written(
     assert len(samples) == pytest.approx(1.3 * RATE, abs=2400)
     spectrum = np.abs(np.fft.rfft(samples))
     assert np.argmax(spectrum) * RATE / len(samples) == pytest.approx(300, abs=2)
-    assert np.std(samples) == pytest.approx(0.5 / np.sqrt(2), abs=0.03)
+    middle = samples[len(samples) // 4 : -len(samples) // 4]  # lossy codecs pad and overshoot
+    assert np.std(middle) == pytest.approx(0.5 / np.sqrt(2), abs=0.02)
 
 
 async def test_pieces_do_not_depend_on_their_length(tmp_path: Path) -> None:

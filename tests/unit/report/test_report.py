@@ -26,6 +26,7 @@ from voiceflow.client import (
 from voiceflow.report import AudioKeeper, PageAudio, render_report
 from voiceflow.report.page import clock
 
+MODEL = "models/diarizer/versions/1.0.0"
 HOSTILE = '</script><script>alert(1)</script>"><img src=x onerror=alert(2)>.wav'
 
 
@@ -55,11 +56,7 @@ def conversation() -> Timeline:
         Turn(UNKNOWN, 40_000, 48_000, 0.0, final=True),
     )
     timeline.add(Update(regions, turns, 48_000, 48_000))
-    timeline.add(
-        Summary(
-            (), 48_000, complete=True, merges=(), model_version="models/diarizer/versions/1.0.0"
-        )
-    )
+    timeline.add(Summary((), 48_000, complete=True, merges=(), model_version=MODEL))
     return timeline
 
 
@@ -131,9 +128,7 @@ def test_the_page_says_what_the_timeline_says() -> None:
 def test_a_recording_in_which_nobody_speaks_has_a_report() -> None:
     """Without lanes and turns, and without dividing by nothing."""
     timeline = Timeline()
-    timeline.add(
-        Summary((), 0, complete=False, merges=(), model_version="models/diarizer/versions/1.0.0")
-    )
+    timeline.add(Summary((), 0, complete=False, merges=(), model_version=MODEL))
     empty = kept(np.zeros((0, 1)), AudioFormat(Encoding.FLOAT32, 16_000))
     text = render_report(timeline, "a.wav", empty)
     assert "Nobody was heard." in text
