@@ -147,9 +147,10 @@ class Conversation:
 
         watch = tasks.create_task(self._refuse_more())
         await self._send(self._session.finish())
-        watch.cancel()
         summary = messages.summary(self._session.summary(complete=complete), self._manifest)
         self._outbox.put(pb.DiarizeResponse(summary=summary))
+        await asyncio.wait([watch], timeout=_CLOSING_SECONDS)
+        watch.cancel()
 
     async def _send(self, replies: AsyncIterator[Reply]) -> None:
         async for reply in replies:
@@ -163,6 +164,10 @@ class Conversation:
 
 
 _AFTER_FINISH: Final = "REQUEST_AFTER_FINISH"
+
+# A client that finishes and does not half-close gets its Summary at once and its status this much
+# later: what it may have sent after `finish` is on the way until then.
+_CLOSING_SECONDS: Final = 0.1
 
 
 def check_audio_bytes(audio: bytes, limit: int) -> None:

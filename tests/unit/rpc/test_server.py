@@ -81,8 +81,7 @@ async def call(channel: grpc.aio.Channel, kind: str, data: bytes) -> Text:
     if kind.endswith("stream"):
         replies = [reply async for reply in started]
         return replies[-1]
-    reply: Text = await started
-    return reply
+    return Text.FromString(await started)
 
 
 @pytest.fixture
