@@ -33,16 +33,18 @@ async def _ask(server: str) -> ServingState:
 
 def _print(state: ServingState) -> None:
     console = Console()
-    models = Table("Generation", "Model", "Contract", "State", "Role", "Streams", "Digest")
+    models = Table()
+    for heading in ("Generation", "Model", "Contract", "State", "Role", "Streams", "Digest"):
+        models.add_column(heading, overflow="fold")
     for one in state.generations:
         models.add_row(
             str(one.generation),
-            one.model_version,
+            one.model_version.removeprefix("models/").replace("/versions/", " "),
             one.contract,
             f"{one.state} {one.message}".strip(),
             one.role,
             str(one.streams),
-            one.model_digest[:19],
+            one.model_digest[:15],
         )
     console.print(models)
     load = Table.grid(padding=(0, 3))

@@ -141,18 +141,30 @@ def samples_of(piece: bytes, audio_format: AudioFormat) -> NDArray[np.float32]:
     return np.asarray(frames.mean(axis=1), np.float32)
 
 
+class _ForwardFile(soundfile.SoundFile):
+    """A file that is only read onwards.
+
+    soundfile seeks after every read of a file that can be sought in, and an MP3 decoder that seeks
+    has lost the bits that it had kept for the next frame: sound would be missing at every piece.
+    """
+
+    def seekable(self) -> bool:
+        """Not here."""
+        return False
+
+
 def _blocks(path: Path, audio_format: AudioFormat, piece_seconds: float) -> Iterator[bytes]:
     """Reads a file piece by piece, in the format's rate and encoding."""
     dtype = "int16" if audio_format.encoding is Encoding.PCM16 else "float32"
     frames = piece_frames(audio_format, piece_seconds)
     try:
-        with soundfile.SoundFile(str(path)) as file:
+        with _ForwardFile(str(path)) as file:
             resampler = None
             if file.samplerate != audio_format.sample_rate_hertz:
                 resampler = soxr.ResampleStream(
                     file.samplerate, audio_format.sample_rate_hertz, file.channels, dtype
                 )
-            for read in file.blocks(frames, dtype=dtype, always_2d=True):
+            while len(read := file.read(frames, dtype, always_2d=True)):
                 block = read if resampler is None else resampler.resample_chunk(read)
                 yield block.astype(block.dtype.newbyteorder("<"), copy=False).tobytes()
             if resampler is not None:
