@@ -33,6 +33,7 @@ CANDIDATES: dict[str, tuple[float, ...]] = {
     "same_speaker_threshold": (0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8),
     "minimum_turn_seconds": (0.12, 0.2, 0.32),
     "minimum_pause_seconds": (0.2, 0.3, 0.4, 0.52),
+    "smoothing_seconds": (0.04, 0.08, 0.12, 0.16, 0.24, 0.32, 0.48),
 }
 
 

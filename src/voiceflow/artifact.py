@@ -72,7 +72,7 @@ class OperatingPoint(_Value):
     minimum_turn_seconds: Annotated[float, Field(ge=0.0, le=2.0)]
     minimum_pause_seconds: Annotated[float, Field(ge=0.0, le=2.0)]
     smoothing_seconds: Annotated[float, Field(gt=0.0, le=2.0)] = Field(
-        description="span over which frame embeddings are averaged"
+        description="speech that must fit another speaker alone before a change is believed"
     )
 
 

@@ -33,11 +33,8 @@ SEGMENT_SECONDS = 2.0
 SHORTEST_SEGMENT_SECONDS = 0.4
 """Shorter speech says too little of a voice to learn from."""
 
-SWITCH_COST_SECONDS = 0.16
-"""Cost of a change of speaker: so much speech must fit the other one perfectly and this one not."""
-
 PAUSE_SWITCH_SHARE = 0.3
-"""Share of that cost where nobody speaks."""
+"""Share of the cost of a change of speaker that counts where nobody speaks."""
 
 OVERLAP_WEIGHT = 0.5
 """How far the loudest voice's embedding is believed while another one speaks."""
@@ -91,7 +88,7 @@ class Identity:
         self._frame_seconds = frame_seconds
         self._minimum_speakers = minimum_speakers
         self._gallery = Gallery(maximum_speakers, dim)
-        switch_cost = SWITCH_COST_SECONDS / frame_seconds
+        switch_cost = point.smoothing_seconds / frame_seconds
         self._path = SpeakerPath(switch_cost, PAUSE_SWITCH_SHARE * switch_cost)
         self._path.restart(1, NOBODY_KNOWN, in_speech=False)
         self._nursery = Nursery(point.same_speaker_threshold)

@@ -40,7 +40,7 @@ def manifest(**changes: object) -> Manifest:
             same_speaker_threshold=0.6,
             minimum_turn_seconds=0.2,
             minimum_pause_seconds=0.3,
-            smoothing_seconds=0.8,
+            smoothing_seconds=0.16,
         ),
         "licence": "Apache-2.0",
         "files": {},
