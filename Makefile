@@ -113,8 +113,8 @@ $(TRAINING_VENV)/.editable: $(TRAINING_VENV)/.training pyproject.toml
 	touch $@
 
 .PHONY: train
-train: $(TRAINING_VENV)/.editable  ## make the default model anew from ../shared/speech (about half an hour)
-	$(TRAINING_VENV)/bin/python -m training.train
+train: $(TRAINING_VENV)/.editable  ## make the default model anew from ../shared/speech, half an hour (RESUME=1 to go on)
+	$(TRAINING_VENV)/bin/python -m training $(if $(RESUME),--resume)
 
 .PHONY: clean
 clean:  ## remove the virtual environments and everything built
