@@ -21,7 +21,7 @@ from voiceflow_inference.settings import Settings
 
 @asynccontextmanager
 async def running(model: BoundModel, **settings: Any) -> AsyncIterator[tuple[App, str]]:
-    """Serves a model, with some settings other than the defaults; yields the app and its address."""
+    """Serves a model; yields the app and its address. Settings replace the defaults here."""
     defaults: dict[str, Any] = {
         "model_dir": Path("unused"),
         "port": 0,

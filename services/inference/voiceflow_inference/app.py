@@ -96,11 +96,16 @@ def build(
     cores = usable_cores()
     measured = max(streams_within(cost, cores) for cost in costs.values())
     streams = settings.streams or max(1, int(measured))
+    one = settings.streams_per_principal or max(1, streams // 4)
+    one_files = settings.files_per_principal or max(1, settings.files // 4)
+    settings = settings.model_copy(
+        update={"streams": streams, "streams_per_principal": one, "files_per_principal": one_files}
+    )
     limits = AdmissionLimits(
         streams=streams,
-        streams_per_principal=settings.streams_per_principal or max(1, streams // 4),
+        streams_per_principal=one,
         files=settings.files,
-        files_per_principal=settings.files_per_principal or max(1, settings.files // 4),
+        files_per_principal=one_files,
         lag_seconds=settings.admission_lag_seconds,
         real_time_factor=settings.admission_real_time_factor,
     )
@@ -136,5 +141,5 @@ def build(
             cost.engine_seconds * 1e3,
             cost.pipeline_seconds * 1e3,
         )
-    _LOG.info("room for %d streams, %d of one client", streams, limits.streams_per_principal)
+    _LOG.info("room for %d streams, %d of one client", streams, one)
     return App(server, batcher, servicer, admission, backend)
