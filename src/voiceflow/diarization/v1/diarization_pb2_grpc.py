@@ -32,8 +32,10 @@ class DiarizationStub:
     sample at 16 kHz (62.5 microseconds), whatever the sample rate of the audio sent. Nothing in a
     reply depends on wall time, on how the audio was cut into messages, or on other streams.
 
-    Every error carries google.rpc.ErrorInfo with domain `voiceflow` and an UPPER_SNAKE reason, and
-    google.rpc.BadRequest where one field is at fault. What a server does not serve yet is answered
+    Every error that the service makes carries google.rpc.ErrorInfo with domain `voiceflow` and an
+    UPPER_SNAKE reason, google.rpc.BadRequest where one field is at fault, and google.rpc.RetryInfo
+    where trying again later helps. Errors that gRPC itself makes (a message over 4 MiB, too much
+    metadata, an unknown method, a deadline) carry no details. What a server does not serve yet is answered
     with UNIMPLEMENTED and says which field asked for it; it is never ignored in silence.
     """
 
@@ -67,8 +69,10 @@ class DiarizationServicer:
     sample at 16 kHz (62.5 microseconds), whatever the sample rate of the audio sent. Nothing in a
     reply depends on wall time, on how the audio was cut into messages, or on other streams.
 
-    Every error carries google.rpc.ErrorInfo with domain `voiceflow` and an UPPER_SNAKE reason, and
-    google.rpc.BadRequest where one field is at fault. What a server does not serve yet is answered
+    Every error that the service makes carries google.rpc.ErrorInfo with domain `voiceflow` and an
+    UPPER_SNAKE reason, google.rpc.BadRequest where one field is at fault, and google.rpc.RetryInfo
+    where trying again later helps. Errors that gRPC itself makes (a message over 4 MiB, too much
+    metadata, an unknown method, a deadline) carry no details. What a server does not serve yet is answered
     with UNIMPLEMENTED and says which field asked for it; it is never ignored in silence.
     """
 
@@ -83,6 +87,9 @@ class DiarizationServicer:
         Half-closing without `finish` also makes everything final, but Summary says `complete` false: the
         server cannot tell a client that ended from one that was cut off. A stream that ends by
         its deadline, by cancellation or with an error yields no Summary.
+
+        A server that stops sends GoAway; a stream that is still there when its time is up ends as if
+        the client had half-closed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -91,7 +98,8 @@ class DiarizationServicer:
     def DiarizeFile(self, request_iterator, context):
         """Diarizes one recording, as fast as the server can spare: recordings run in a lower class than
         live streams. The first request is the config, later ones carry audio; half-closing ends it.
-        The result is the one that Diarize gives for the same audio and config.
+        The result is the one that Diarize gives for the same audio and config; asking for provisional
+        turns or activity is INVALID_ARGUMENT. A server that stops before the end answers UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -137,8 +145,10 @@ class Diarization:
     sample at 16 kHz (62.5 microseconds), whatever the sample rate of the audio sent. Nothing in a
     reply depends on wall time, on how the audio was cut into messages, or on other streams.
 
-    Every error carries google.rpc.ErrorInfo with domain `voiceflow` and an UPPER_SNAKE reason, and
-    google.rpc.BadRequest where one field is at fault. What a server does not serve yet is answered
+    Every error that the service makes carries google.rpc.ErrorInfo with domain `voiceflow` and an
+    UPPER_SNAKE reason, google.rpc.BadRequest where one field is at fault, and google.rpc.RetryInfo
+    where trying again later helps. Errors that gRPC itself makes (a message over 4 MiB, too much
+    metadata, an unknown method, a deadline) carry no details. What a server does not serve yet is answered
     with UNIMPLEMENTED and says which field asked for it; it is never ignored in silence.
     """
 

@@ -19,8 +19,10 @@ class DiarizationStub:
     sample at 16 kHz (62.5 microseconds), whatever the sample rate of the audio sent. Nothing in a
     reply depends on wall time, on how the audio was cut into messages, or on other streams.
 
-    Every error carries google.rpc.ErrorInfo with domain `voiceflow` and an UPPER_SNAKE reason, and
-    google.rpc.BadRequest where one field is at fault. What a server does not serve yet is answered
+    Every error that the service makes carries google.rpc.ErrorInfo with domain `voiceflow` and an
+    UPPER_SNAKE reason, google.rpc.BadRequest where one field is at fault, and google.rpc.RetryInfo
+    where trying again later helps. Errors that gRPC itself makes (a message over 4 MiB, too much
+    metadata, an unknown method, a deadline) carry no details. What a server does not serve yet is answered
     with UNIMPLEMENTED and says which field asked for it; it is never ignored in silence.
     """
 
@@ -36,11 +38,15 @@ class DiarizationStub:
     Half-closing without `finish` also makes everything final, but Summary says `complete` false: the
     server cannot tell a client that ended from one that was cut off. A stream that ends by
     its deadline, by cancellation or with an error yields no Summary.
+
+    A server that stops sends GoAway; a stream that is still there when its time is up ends as if
+    the client had half-closed.
     """
     DiarizeFile: _aio.StreamUnaryMultiCallable[_diarization_pb2.DiarizeFileRequest, _diarization_pb2.DiarizeFileResponse]
     """Diarizes one recording, as fast as the server can spare: recordings run in a lower class than
     live streams. The first request is the config, later ones carry audio; half-closing ends it.
-    The result is the one that Diarize gives for the same audio and config.
+    The result is the one that Diarize gives for the same audio and config; asking for provisional
+    turns or activity is INVALID_ARGUMENT. A server that stops before the end answers UNAVAILABLE.
     """
     GetServingState: _aio.UnaryUnaryMultiCallable[_diarization_pb2.GetServingStateRequest, _diarization_pb2.GetServingStateResponse]
     """Tells what this server serves now, for operators."""
@@ -52,8 +58,10 @@ class DiarizationServicer(metaclass=_abc_1.ABCMeta):
     sample at 16 kHz (62.5 microseconds), whatever the sample rate of the audio sent. Nothing in a
     reply depends on wall time, on how the audio was cut into messages, or on other streams.
 
-    Every error carries google.rpc.ErrorInfo with domain `voiceflow` and an UPPER_SNAKE reason, and
-    google.rpc.BadRequest where one field is at fault. What a server does not serve yet is answered
+    Every error that the service makes carries google.rpc.ErrorInfo with domain `voiceflow` and an
+    UPPER_SNAKE reason, google.rpc.BadRequest where one field is at fault, and google.rpc.RetryInfo
+    where trying again later helps. Errors that gRPC itself makes (a message over 4 MiB, too much
+    metadata, an unknown method, a deadline) carry no details. What a server does not serve yet is answered
     with UNIMPLEMENTED and says which field asked for it; it is never ignored in silence.
     """
 
@@ -73,6 +81,9 @@ class DiarizationServicer(metaclass=_abc_1.ABCMeta):
         Half-closing without `finish` also makes everything final, but Summary says `complete` false: the
         server cannot tell a client that ended from one that was cut off. A stream that ends by
         its deadline, by cancellation or with an error yields no Summary.
+
+        A server that stops sends GoAway; a stream that is still there when its time is up ends as if
+        the client had half-closed.
         """
 
     @_abc_1.abstractmethod
@@ -83,7 +94,8 @@ class DiarizationServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_diarization_pb2.DiarizeFileResponse]:
         """Diarizes one recording, as fast as the server can spare: recordings run in a lower class than
         live streams. The first request is the config, later ones carry audio; half-closing ends it.
-        The result is the one that Diarize gives for the same audio and config.
+        The result is the one that Diarize gives for the same audio and config; asking for provisional
+        turns or activity is INVALID_ARGUMENT. A server that stops before the end answers UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod
