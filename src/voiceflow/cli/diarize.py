@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -119,7 +120,7 @@ def diarize(
         source = open_microphone(device=device)
     elif audio == STDOUT:
         raw = AudioFormat(Encoding(encoding), rate, channels) if encoding and rate else None
-        source = open_pipe(sys.stdin.buffer, raw, channel)
+        source = open_pipe(io.FileIO(sys.stdin.fileno(), closefd=False), raw, channel)
     else:
         source = open_recording(Path(str(audio)), channel)
     asyncio.run(_run(server, source, wish, outputs))

@@ -40,6 +40,7 @@ class LiveView:
     """
 
     def __init__(self, console: Console, title: str, duration_seconds: float | None) -> None:
+        self._console = console
         self._title = title
         self._duration_seconds = duration_seconds
         self._lanes = LiveLanes(_WINDOW_SECONDS)
@@ -82,7 +83,7 @@ class LiveView:
         """The last picture stays."""
 
     def _render(self) -> RenderableType:
-        width = self._live.console.width - 4
+        width = self._console.width - 4
         lanes = self._lanes.lanes(self._timeline)
         count = max(10, width - _NAME_WIDTH - _TALK_WIDTH)
         total = sum(lane.talk_seconds for lane in lanes) or 1.0

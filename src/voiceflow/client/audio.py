@@ -141,7 +141,7 @@ def samples_of(piece: bytes, audio_format: AudioFormat) -> NDArray[np.float32]:
     return np.asarray(frames.mean(axis=1), np.float32)
 
 
-class _ForwardFile(soundfile.SoundFile):
+class _ForwardFile(soundfile.SoundFile):  # type: ignore[misc] # the library has no types
     """A file that is only read onwards.
 
     soundfile seeks after every read of a file that can be sought in, and an MP3 decoder that seeks

@@ -11,7 +11,7 @@ import struct
 import threading
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
-from typing import Any, BinaryIO
+from typing import Any, Protocol
 
 from voiceflow.client.audio import AudioSource, check_format, piece_frames
 from voiceflow.client.config import AudioFormat, Encoding
@@ -30,11 +30,22 @@ _WAVE_ENCODINGS = {
 _CONTAINERS = {b"fLaC": "FLAC", b"OggS": "Ogg", b"ID3": "MP3", b"\xff\xfb": "MP3"}
 
 
-def open_pipe(pipe: BinaryIO, raw: AudioFormat | None, channel: int | None = None) -> AudioSource:
+class Pipe(Protocol):
+    """What bytes are read from: unbuffered, such as `open(0, "rb", buffering=0)`.
+
+    A buffered reader would wait for whole pieces, and its lock, held by the thread that reads,
+    would abort the interpreter when it ends.
+    """
+
+    def read(self, size: int, /) -> bytes | None:
+        """Waits for bytes and returns at most so many; none at the end."""
+
+
+def open_pipe(pipe: Pipe, raw: AudioFormat | None, channel: int | None = None) -> AudioSource:
     """Bytes that somebody writes to a pipe.
 
     Args:
-        pipe: Where to read; blocking.
+        pipe: Where to read.
         raw: The format of raw samples; None: a WAV header comes first and tells it.
         channel: Which channel to listen to, from 0; None: the mean of all.
 
@@ -52,8 +63,7 @@ def open_pipe(pipe: BinaryIO, raw: AudioFormat | None, channel: int | None = Non
 
         def read() -> None:
             while True:
-                # read1 returns what has come instead of waiting for a whole piece.
-                piece = pipe.read1(size) if hasattr(pipe, "read1") else pipe.read(size)
+                piece = pipe.read(size) or b""
                 try:
                     asyncio.run_coroutine_threadsafe(queue.put(piece), loop).result()
                 except RuntimeError:  # the loop is closed: nobody listens any more
@@ -136,7 +146,7 @@ class _WaveFormat:
     bits: int
 
 
-def read_wave_header(pipe: BinaryIO) -> AudioFormat:
+def read_wave_header(pipe: Pipe) -> AudioFormat:
     """Reads a WAV stream up to its first sample.
 
     Stated lengths are not believed: who writes to a pipe does not know them.
@@ -176,7 +186,7 @@ def read_wave_header(pipe: BinaryIO) -> AudioFormat:
     return AudioFormat(encoding, wave.rate_hertz, wave.channels)
 
 
-def _read_exactly(pipe: BinaryIO, size: int) -> bytes:
+def _read_exactly(pipe: Pipe, size: int) -> bytes:
     if size > 1 << 20:
         raise InvalidInput(
             f"a WAV header of {size} bytes", reason="WAV_HEADER_INVALID", field="audio"

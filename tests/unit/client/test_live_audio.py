@@ -9,7 +9,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
-from typing import BinaryIO
 
 import pytest
 
@@ -36,12 +35,12 @@ def wave(
 
 
 @contextmanager
-def pipe_of(content: bytes) -> Iterator[BinaryIO]:
+def pipe_of(content: bytes) -> Iterator[io.FileIO]:
     """A real pipe, written and closed."""
     reading, writing = os.pipe()
     os.write(writing, content)
     os.close(writing)
-    with os.fdopen(reading, "rb") as pipe:
+    with io.FileIO(reading) as pipe:
         yield pipe
 
 
