@@ -110,7 +110,9 @@ def _response(
     squares, bounces = [], []
     for axis in range(3):
         n = np.arange(-order[axis], order[axis] + 1)
-        images = np.concatenate([2 * n * size[axis] + place[axis], 2 * n * size[axis] - place[axis]])
+        images = np.concatenate(
+            [2 * n * size[axis] + place[axis], 2 * n * size[axis] - place[axis]]
+        )
         squares.append(np.square(images - microphone[axis]))
         bounces.append(np.concatenate([np.abs(2 * n), np.abs(2 * n - 1)]))
     distance = np.sqrt(

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from training import augment, conversation
-from training.corpus import SAMPLE_RATE_HERTZ, SPEEDS, Audio, Corpus, read_noises, training_corpus
+from training.corpus import SAMPLE_RATE_HERTZ, Audio, Corpus, read_noises, training_corpus
 from training.network import FRAME_SAMPLES, MEL_BANDS, TRACKS, Features, log_mel
 from training.turn_taking import TurnTaking, lay_out, read_turn_taking
 
@@ -145,12 +145,6 @@ def read_sources(speech_root: Path, cache: Path) -> Sources:
         read_noises(speech_root, NOISE_FOLDS),
         read_turn_taking(speech_root / "turn_taking.json"),
     )
-
-
-def classes(corpus: Corpus) -> int:
-    """How many voices there are to tell apart."""
-    assert len(corpus.voices) % len(SPEEDS) == 0
-    return len(corpus.voices)
 
 
 def _record(

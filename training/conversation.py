@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -62,7 +63,7 @@ def close_pauses(steps: Mask) -> Mask:
     closed = steps.copy()
     for row in closed:
         edges = np.flatnonzero(np.diff(row.astype(np.int8)))
-        for before, after in zip(edges[:-1], edges[1:], strict=True):
+        for before, after in pairwise(edges):
             if row[before] and not row[before + 1] and after - before < _CLOSED_PAUSE_STEPS:
                 row[before : after + 1] = True
     return closed

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 import onnx
-import torch
 from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor, nn
 
 from training import paths
 from training.network import (
@@ -59,14 +60,19 @@ def zero_states(batch: int, shape: Shape | None = None) -> dict[str, Array]:
     return states
 
 
+def write(checkpoint: Path, graph: Path) -> None:
+    """Exports the network of a checkpoint to a file."""
+    graph.parent.mkdir(parents=True, exist_ok=True)
+    graph.write_bytes(export(load_network(checkpoint)).SerializeToString())
+
+
 def main() -> None:
     """Exports a checkpoint."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--checkpoint", type=Path, default=paths.RUN / "last.pt")
     parser.add_argument("--to", type=Path, default=paths.PACKAGE / "model.onnx")
     arguments = parser.parse_args()
-    arguments.to.parent.mkdir(parents=True, exist_ok=True)
-    arguments.to.write_bytes(export(load_network(arguments.checkpoint)).SerializeToString())
+    write(arguments.checkpoint, arguments.to)
     print(f"{arguments.to.name}: {arguments.to.stat().st_size} bytes")
 
 
@@ -83,11 +89,10 @@ class _Graph:
         self._input("audio", ["batch", "samples"])
         trunk = self._enter(self._log_mel())
         for index, block in enumerate(self.network.blocks):
-            assert isinstance(block, Block)
-            trunk = self._block(f"block{index}", block, trunk)
-        seen = self._norm("norm", trunk)
+            trunk = self._block(f"block{index}", cast("Block", block), trunk)
+        seen = self._norm(trunk)
         self._heads(seen)
-        outputs = {
+        outputs: dict[str, list[str | int]] = {
             "speech": ["batch", "frames"],
             "activity": ["batch", "frames", TRACKS],
             "embedding": ["batch", "frames", TRACKS, shape.embedding_dim],
@@ -107,7 +112,7 @@ class _Graph:
         return model
 
     def _log_mel(self) -> str:
-        heard = self._remember("audio", "audio", [TAIL_SAMPLES], _END)
+        heard = self._remember("audio", "audio", [TAIL_SAMPLES])
         pieces = self._op("Reshape", [heard, self._integers([0, -1, _PIECE])])
         count = WINDOW_SAMPLES // _PIECE
         shifted = [
@@ -137,7 +142,7 @@ class _Graph:
         return self._dense("enter", stacked, folded.reshape(len(folded), -1), bias)
 
     def _block(self, name: str, block: Block, trunk: str) -> str:
-        past = self._remember(name, trunk, [block.past, self.network.shape.channels], _END)
+        past = self._remember(name, trunk, [block.past, self.network.shape.channels])
         kernel = _array(block.depthwise)
         mixed = ""
         for tap, weights in enumerate(kernel):
@@ -145,7 +150,7 @@ class _Graph:
             heard = self._slice(past, tap * block.dilation, -left) if left else trunk
             weighed = self._op("Mul", [heard, self._constant(f"{name}.tap{tap}", weights)])
             mixed = self._op("Add", [mixed, weighed]) if mixed else weighed
-        seen = self._norm(f"{name}.norm", mixed)
+        seen = self._norm(mixed)
         weight, bias = _fold(block.norm, block.widen)
         wide = self._op("Relu", [self._dense(f"{name}.widen", seen, weight, bias)])
         narrow = block.narrow
@@ -169,11 +174,11 @@ class _Graph:
         length = self._op("Max", [length, self._constant("least", np.float32(1e-12))])
         self._op("Div", [vectors, length], name="embedding")
 
-    def _remember(self, name: str, now: str, tail: list[int], end: int) -> str:
+    def _remember(self, name: str, now: str, tail: list[int]) -> str:
         """What came before and now, in one; keeps its last `tail[0]` for the next call."""
         self._input(f"state.{name}", ["batch", *tail])
         whole = self._op("Concat", [f"state.{name}", now], axis=1)
-        self._slice(whole, -tail[0], end, name=f"next.{name}")
+        self._slice(whole, -tail[0], _END, name=f"next.{name}")
         self.outputs.append(_value(f"next.{name}", ["batch", *tail]))
         return whole
 
@@ -181,7 +186,7 @@ class _Graph:
         product = self._op("MatMul", [seen, self._constant(f"{name}.weight", weight.T)])
         return self._op("Add", [product, self._constant(f"{name}.bias", bias)])
 
-    def _norm(self, name: str, seen: str) -> str:
+    def _norm(self, seen: str) -> str:
         ones = self._constant("ones", np.ones(self.network.shape.channels, np.float32))
         return self._op("LayerNormalization", [seen, ones], axis=-1, epsilon=1e-5)
 
@@ -191,9 +196,7 @@ class _Graph:
         bounds = [self._integers([number]) for number in (start, end, axis, step)]
         return self._op("Slice", [value, *bounds], name=name)
 
-    def _op(
-        self, kind: str, inputs: list[str], *, name: str = "", **attributes: int | float | list[int]
-    ) -> str:
+    def _op(self, kind: str, inputs: list[str], *, name: str = "", **attributes: Any) -> str:
         name = name or f"{kind.lower()}_{len(self.nodes)}"
         self.nodes.append(helper.make_node(kind, inputs, [name], name, **attributes))
         return name
@@ -214,21 +217,21 @@ class _Graph:
         self.inputs.append(_value(name, dimensions))
 
 
-def _fold(norm: torch.nn.LayerNorm, layer: torch.nn.Linear) -> tuple[Array, Array]:
+def _fold(norm: nn.LayerNorm, layer: nn.Linear) -> tuple[Array, Array]:
     """The layer with the gain and offset of the norm before it taken in."""
     weight, bias = _array(layer.weight), _array(layer.bias)
     return weight * _array(norm.weight)[None, :], bias + weight @ _array(norm.bias)
 
 
-def _centred(layer: torch.nn.Linear, centre: torch.nn.BatchNorm1d) -> tuple[Array, Array]:
+def _centred(layer: nn.Linear, centre: nn.BatchNorm1d) -> tuple[Array, Array]:
     """The layer with the centring after it taken in."""
-    assert centre.running_mean is not None and centre.running_var is not None
-    spread = np.sqrt(_array(centre.running_var) + centre.eps)
-    bias = (_array(layer.bias) - _array(centre.running_mean)) / spread
+    mean, variance = cast("Tensor", centre.running_mean), cast("Tensor", centre.running_var)
+    spread = np.sqrt(_array(variance) + centre.eps)
+    bias = (_array(layer.bias) - _array(mean)) / spread
     return _array(layer.weight) / spread[:, None], bias
 
 
-def _array(tensor: torch.Tensor) -> Array:
+def _array(tensor: Tensor) -> Array:
     array: Array = tensor.detach().numpy()
     return array
 

@@ -25,7 +25,7 @@ class VoiceClassifier(nn.Module):
         self.weight = nn.Parameter(torch.randn(classes, dim) / math.sqrt(dim))
 
     def forward(self, vectors: Tensor, labels: Tensor, margin: float) -> Tensor:
-        """Cross entropy of each unit vector. # (n, dim), (n,) -> (n,)"""
+        """Cross entropy of each unit vector: (n, dim) and (n,) to (n,)."""
         cosine = functional.linear(vectors, functional.normalize(self.weight, dim=1)).float()
         cosine = cosine.scatter_add(
             1, labels[:, None], torch.full_like(labels[:, None], -margin, dtype=cosine.dtype)
@@ -81,7 +81,7 @@ def conversation_voice_loss(
     second = who[..., 1] != NOBODY
     if bool(second.any()):
         weight = _SECOND_VOICE_WEIGHT * min(1.0, float(second.sum()) / 50)
-        total = total + weight * classifier(
-            late[:, :, 1][second], who[..., 1][second], margin
-        ).mean()
+        total = (
+            total + weight * classifier(late[:, :, 1][second], who[..., 1][second], margin).mean()
+        )
     return total

@@ -68,7 +68,7 @@ def analysis_window() -> npt.NDArray[np.float64]:
 
 
 def mel_filters() -> Features:
-    """Triangular filters over `transform_bins`, rows summing evenly. # (bins, MEL_BANDS)"""
+    """Triangular filters over `transform_bins`, of shape (bins, MEL_BANDS)."""
     hertz = transform_bins() * SAMPLE_RATE_HERTZ / WINDOW_SAMPLES
     mel = 2595 * np.log10(1 + hertz / 700)
     edges = np.linspace(2595 * np.log10(1 + 20 / 700), 2595 * np.log10(1 + 7600 / 700), 66)
@@ -103,13 +103,15 @@ def log_mel(audio: Audio) -> Features:
 
 
 class _CausalDepthwise(torch.autograd.Function):
-    """Depthwise convolution over the past. Its own backward: the library's is several times slower."""
+    """Depthwise convolution over the past; the library's own backward is several times slower."""
 
     @staticmethod
     def forward(ctx: Any, trunk: Tensor, kernel: Tensor, dilation: int) -> Tensor:
         ctx.save_for_backward(trunk, kernel)
         ctx.dilation = dilation
-        return _convolve(functional.pad(trunk, (0, 0, (len(kernel) - 1) * dilation, 0)), kernel, dilation)
+        return _convolve(
+            functional.pad(trunk, (0, 0, (len(kernel) - 1) * dilation, 0)), kernel, dilation
+        )
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:

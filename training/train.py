@@ -13,6 +13,7 @@ import json
 import logging
 import math
 import resource
+import subprocess
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from training import paths
-from training.batches import Batches, Part, Recipe, classes, read_sources
+from training.batches import Batches, Part, Recipe, read_sources
 from training.corpus import tuning_corpus
 from training.losses import (
     VoiceClassifier,
@@ -158,45 +159,25 @@ def load_network(path: str | Path) -> Network:
     return network.eval()
 
 
-def main() -> None:
-    """Trains to the end of the plan and writes `var/training/last.pt` and `run.json`."""
-    defaults = Plan()
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--resume", action="store_true")
-    parser.add_argument("--steps", type=int, default=defaults.steps)
-    parser.add_argument("--crop-stage-steps", type=int, default=defaults.crop_stage_steps)
-    parser.add_argument("--peak-rate", type=float, default=defaults.peak_rate)
-    parser.add_argument("--seed", type=int, default=defaults.seed)
-    parser.add_argument("--threads", type=int, default=defaults.threads)
-    parser.add_argument("--run", type=Path, default=paths.RUN)
-    arguments = parser.parse_args()
-    plan = Plan(
-        steps=arguments.steps,
-        crop_stage_steps=arguments.crop_stage_steps,
-        seed=arguments.seed,
-        threads=arguments.threads,
-        peak_rate=arguments.peak_rate,
-    )
-    arguments.run.mkdir(parents=True, exist_ok=True)
+def run(plan: Plan, folder: Path, *, resume: bool) -> None:
+    """Carries the plan out; writes `last.pt`, `crops.pt`, `run.json` and `log.txt` to a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
     logging.basicConfig(
         level=logging.INFO,
         format="%(asctime)s %(message)s",
-        handlers=[logging.StreamHandler(), logging.FileHandler(arguments.run / "log.txt")],
+        handlers=[logging.StreamHandler(), logging.FileHandler(folder / "log.txt")],
     )
-    run(plan, arguments.run, arguments.resume)
-
-
-def run(plan: Plan, folder: Path, resume: bool) -> None:
-    """Carries the plan out in a folder."""
     _keep_memory()
     torch.set_num_threads(plan.threads)
     sources = read_sources(paths.SPEECH, paths.CACHE)
     tuning_corpus(paths.SPEECH, paths.CACHE)  # decoded now, so that the time below is training's
-    trainer = Trainer(plan, classes(sources.corpus))
+    trainer = Trainer(plan, len(sources.corpus.voices))
     if resume:
         trainer.restore(folder / "last.pt")
     count = sum(p.numel() for p in trainer.network.parameters())
-    log.info("%d parameters, %d voices, from step %d", count, len(sources.corpus.voices), trainer.step)
+    log.info(
+        "%d parameters, %d voices, from step %d", count, len(sources.corpus.voices), trainer.step
+    )
     batches = Batches(sources, Recipe(plan.crop_stage_steps), plan.seed)
     loader = DataLoader(
         batches,
@@ -227,9 +208,38 @@ def run(plan: Plan, folder: Path, resume: bool) -> None:
         "wall_minutes": round(trainer.wall_seconds / 60, 1),
         "cpu_minutes": round(trainer.cpu_seconds / 60, 1),
         "plan": asdict(plan),
+        "torch": torch.__version__,
+        "source_commit": head_commit(),
     }
     (folder / "run.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     log.info("%s", summary)
+
+
+def main() -> None:
+    """Trains with the plan's defaults but for what is given."""
+    defaults = Plan()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--steps", type=int, default=defaults.steps)
+    parser.add_argument("--crop-stage-steps", type=int, default=defaults.crop_stage_steps)
+    parser.add_argument("--peak-rate", type=float, default=defaults.peak_rate)
+    parser.add_argument("--seed", type=int, default=defaults.seed)
+    parser.add_argument("--run", type=Path, default=paths.RUN)
+    arguments = parser.parse_args()
+    plan = Plan(
+        steps=arguments.steps,
+        crop_stage_steps=arguments.crop_stage_steps,
+        seed=arguments.seed,
+        peak_rate=arguments.peak_rate,
+    )
+    run(plan, arguments.run, resume=arguments.resume)
+
+
+def head_commit() -> str:
+    """The commit that the code is at."""
+    command = ["git", "rev-parse", "HEAD"]
+    done = subprocess.run(command, cwd=paths.PROJECT, capture_output=True, text=True, check=True)  # noqa: S603
+    return done.stdout.strip()
 
 
 def _keep_memory() -> None:

@@ -1,4 +1,4 @@
-"""Writes labelled simulated conversations of the held-out speakers: `python -m training.tuning_set`.
+"""Writes labelled conversations of the held-out speakers: `python -m training.tuning_set`.
 
 The clustering and the operating point are tuned on these, never on `../shared/speech/simulated`.
 """
@@ -83,7 +83,10 @@ def _write_rttm(
     for speaker, row in zip(speakers, made.speech, strict=True):
         for start, end in conversation.regions(row):
             lines.append(
-                (start, f"SPEAKER {name} 1 {start:.3f} {end - start:.3f} <NA> <NA> {speaker} <NA> <NA>")
+                (
+                    start,
+                    f"SPEAKER {name} 1 {start:.3f} {end - start:.3f} <NA> <NA> {speaker} <NA> <NA>",
+                )
             )
     path.write_text("".join(line + "\n" for _, line in sorted(lines)), encoding="utf-8")
 

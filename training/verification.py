@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from training import paths
 from training.corpus import Audio, Corpus, evaluation_corpus, tuning_corpus
-from training.network import FRAME_SAMPLES, LOOK_AHEAD_FRAMES, log_mel
+from training.export import zero_states
+from training.network import FRAME_SAMPLES, LOOK_AHEAD_FRAMES
+from voiceflow.onnx.runtime import open_session
 
 SEED = 3
 STRETCHES = 8
@@ -56,44 +59,26 @@ def equal_error_rates(corpus: Corpus, embed: Embed) -> dict[str, float]:
     return rates | {"pooled": pooled}
 
 
-def network_embed(path: str) -> Embed:
-    """The embedding of a training checkpoint, or of an exported graph."""
-    if path.endswith(".onnx"):
-        import onnxruntime
+def graph_embed(path: Path) -> Embed:
+    """The first track's embedding by an exported graph."""
+    session = open_session(path.read_bytes(), threads=1)
 
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        session = onnxruntime.InferenceSession(path, options)
-
-        def run_graph(audio: Audio) -> Vectors:
-            from training.export import zero_states
-
-            feeds = {"audio": audio} | zero_states(len(audio))
-            return np.asarray(session.run(["embedding"], feeds)[0][:, :, 0])
-
-        return run_graph
-    import torch
-
-    from training.train import load_network
-
-    network = load_network(path)
-
-    def run_network(audio: Audio) -> Vectors:
-        with torch.inference_mode():
-            vectors: Vectors = network(torch.from_numpy(log_mel(audio)))[1][:, :, 0].numpy()
+    def embed(audio: Audio) -> Vectors:
+        feeds = {"audio": audio} | zero_states(len(audio))
+        vectors: Vectors = session.run(["embedding"], feeds)[0][:, :, 0]
         return vectors
 
-    return run_network
+    return embed
 
 
 def main() -> None:
-    """Prints the rates of a checkpoint or graph, on tuning or `eval` speakers."""
+    """Prints the rates of a graph, on tuning or `eval` speakers."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", default=str(paths.PACKAGE / "model.onnx"))
+    parser.add_argument("--model", type=Path, default=paths.PACKAGE / "model.onnx")
     parser.add_argument("--speakers", choices=("tuning", "eval"), default="tuning")
     arguments = parser.parse_args()
     load = tuning_corpus if arguments.speakers == "tuning" else evaluation_corpus
-    rates = equal_error_rates(load(paths.SPEECH, paths.CACHE), network_embed(arguments.model))
+    rates = equal_error_rates(load(paths.SPEECH, paths.CACHE), graph_embed(arguments.model))
     for group, rate in rates.items():
         print(f"{arguments.speakers} {group}: equal error rate {rate:.1f} %")
 
