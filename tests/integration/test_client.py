@@ -23,12 +23,12 @@ from voiceflow.client import (
     EnrolledSpeaker,
     Event,
     Flush,
+    Prototype,
     RetryPolicy,
     StreamConfig,
     Summary,
     Timeline,
     Update,
-    Voiceprint,
     seconds,
 )
 from voiceflow.client.audio import open_recording
@@ -236,7 +236,7 @@ async def freed(app: App) -> None:
         (
             StreamConfig(
                 FORMAT,
-                enrolled_speakers=(EnrolledSpeaker("Ann", (Voiceprint("s", (1.0,), 1.0),)),),
+                enrolled_speakers=(EnrolledSpeaker("Ann", (Prototype("s", (1.0,), 1.0),)),),
             ),
             NotServed,
             "enrolled_speakers",

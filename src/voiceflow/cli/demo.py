@@ -14,7 +14,6 @@ from voiceflow.cli.run import stop_on_interrupt
 from voiceflow.cli.service_process import newest_model, running_service
 from voiceflow.client import DiarizationClient
 from voiceflow.client.audio import AudioSource, open_recording
-from voiceflow.sample import write_sample
 
 _MODELS = Path("models/diarizer")
 _REAL_MEETING = Path("../shared/speech/real/trn00.flac")
@@ -49,6 +48,8 @@ def demo(audio: Path | None, model_dir: Path | None, mode: str, output: Path) ->
     if audio is not None:
         recordings = [audio]
     else:
+        from voiceflow.sample import write_sample  # noqa: PLC0415 - scipy is slow to import
+
         sample = output / "synthetic.wav"
         write_sample(sample)
         recordings = [sample, *([_REAL_MEETING] if _REAL_MEETING.exists() else [])]

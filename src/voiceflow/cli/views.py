@@ -88,6 +88,8 @@ class LiveView:
         count = max(10, width - _NAME_WIDTH - _TALK_WIDTH)
         total = sum(lane.talk_seconds for lane in lanes) or 1.0
         now = Text()
+        for lane in lanes:  # colours in the order of the lanes, whoever speaks first
+            self._colour(lane.speaker)
         for lane in lanes:
             if lane.speaking:
                 now.append(f" ● {lane.speaker} ", f"bold {self._colour(lane.speaker)}")
@@ -106,7 +108,8 @@ class LiveView:
         rows += [self._axis(count), Text()]
         for turn in self._turns:
             speaker = self._timeline.name_of(turn.speaker)
-            line = Text(f" {clock(seconds(turn.start_samples)):>8}  ", "dim")
+            line = Text()
+            line.append(f" {clock(seconds(turn.start_samples)):>8}  ", "dim")
             line.append(f"{speaker:<{_NAME_WIDTH}}", self._colour(speaker))
             line.append(f"{seconds(turn.end_samples - turn.start_samples):5.1f} s", "dim")
             rows.append(line)

@@ -13,8 +13,8 @@ from voiceflow.client.config import (
     EnrolledSpeaker,
     Flush,
     ModelChoice,
+    Prototype,
     StreamConfig,
-    Voiceprint,
 )
 from voiceflow.client.diarization import DiarizationClient
 from voiceflow.client.events import (
@@ -56,6 +56,7 @@ __all__ = [
     "GoAway",
     "LatencyMode",
     "ModelChoice",
+    "Prototype",
     "Region",
     "RetryPolicy",
     "ServingState",
@@ -70,6 +71,5 @@ __all__ = [
     "Timings",
     "Turn",
     "Update",
-    "Voiceprint",
     "seconds",
 ]

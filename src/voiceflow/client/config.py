@@ -50,7 +50,7 @@ class AudioFormat:
 
 
 @dataclass(frozen=True, slots=True)
-class Voiceprint:
+class Prototype:
     """A voice as a vector: personal data, compared only within one embedding space.
 
     Attributes:
@@ -69,7 +69,7 @@ class EnrolledSpeaker:
     """A person whose voice is known; turns carry the name in place of S1, S2, …."""
 
     name: str
-    voiceprints: tuple[Voiceprint, ...]
+    prototypes: tuple[Prototype, ...]
 
 
 @dataclass(frozen=True, slots=True)

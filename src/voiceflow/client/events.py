@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from voiceflow.artifact import SAMPLE_RATE_HERTZ
-from voiceflow.client.config import Voiceprint
+from voiceflow.client.config import Prototype
 from voiceflow.pipeline.turns import Region, SpeakerMerged, SpeechEvent, Turn
 
 
@@ -119,7 +119,7 @@ class SpeakerSummary:
 
     speaker: str
     talk_samples: int
-    voiceprints: tuple[Voiceprint, ...] = field(default=(), repr=False)
+    prototypes: tuple[Prototype, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Any
 from google.protobuf.duration_pb2 import Duration
 
 from voiceflow.artifact import SAMPLE_RATE_HERTZ, LatencyMode
-from voiceflow.client.config import Encoding, EnrolledSpeaker, StreamConfig, Voiceprint
+from voiceflow.client.config import Encoding, EnrolledSpeaker, Prototype, StreamConfig
 from voiceflow.client.events import (
     Begin,
     Event,
@@ -130,11 +130,11 @@ def serving_state_of(response: pb.GetServingStateResponse) -> ServingState:
 
 def _enrolled_message(speaker: EnrolledSpeaker) -> pb.EnrolledSpeaker:
     message = pb.EnrolledSpeaker(name=speaker.name)
-    for voiceprint in speaker.voiceprints:
-        prototype = message.prototypes.add(
-            embedding_space=voiceprint.embedding_space, values=voiceprint.values
+    for prototype in speaker.prototypes:
+        sent = message.prototypes.add(
+            embedding_space=prototype.embedding_space, values=prototype.values
         )
-        prototype.speech.FromNanoseconds(round(voiceprint.speech_seconds * 1e9))
+        sent.speech.FromNanoseconds(round(prototype.speech_seconds * 1e9))
     return message
 
 
@@ -215,8 +215,8 @@ def _summary(summary: pb.Summary) -> Summary:
             SpeakerSummary(
                 speaker=speaker.speaker,
                 talk_samples=_samples(speaker.talk_time),
-                voiceprints=tuple(
-                    Voiceprint(
+                prototypes=tuple(
+                    Prototype(
                         prototype.embedding_space,
                         tuple(prototype.values),
                         _seconds(prototype.speech),

@@ -188,7 +188,7 @@ def test_json_tells_everything_but_voiceprints() -> None:
         {"speaker": "S1", "start_seconds": 0.0, "end_seconds": 1.0, "confidence": 0.75}
     ]
     assert told["regions"] == [{"start_seconds": 0.0, "end_seconds": 1.0, "speakers": ["S1"]}]
-    assert "voiceprint" not in timeline.to_json("a.wav")
+    assert "prototype" not in timeline.to_json("a.wav")
 
 
 def test_unknown_stands_last() -> None:

@@ -13,9 +13,9 @@ from voiceflow.client import (
     EnrolledSpeaker,
     LatencyMode,
     ModelChoice,
+    Prototype,
     StreamConfig,
     Update,
-    Voiceprint,
     wire,
 )
 from voiceflow.diarization.v1 import diarization_pb2 as pb
@@ -59,7 +59,7 @@ def test_every_field_of_a_config_is_sent() -> None:
         ModelChoice.parse("models/m/versions/1.0.0"),
         2,
         5,
-        (EnrolledSpeaker("Ann", (Voiceprint("space", (0.6, 0.8), 2.5),)),),
+        (EnrolledSpeaker("Ann", (Prototype("space", (0.6, 0.8), 2.5),)),),
         send_provisional_turns=True,
         send_activity=True,
         send_timings=True,
