@@ -13,7 +13,8 @@ from torch.utils.data import Dataset
 
 from training import augment, conversation
 from training.corpus import SAMPLE_RATE_HERTZ, Audio, Corpus, read_noises, training_corpus
-from training.network import FRAME_SAMPLES, MEL_BANDS, TRACKS, Features, log_mel
+from training.network import Features, log_mel
+from training.shape import FRAME_SAMPLES, MEL_BANDS, TRACKS
 from training.turn_taking import TurnTaking, lay_out, read_turn_taking
 
 NOBODY = -1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from training.corpus import SPEEDS, TUNING_SPEAKERS
-from training.network import Shape
+from training.shape import Shape
 from voiceflow.artifact import Manifest
 
 

@@ -19,7 +19,8 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from training import paths
-from training.network import (
+from training.network import Block, Network, analysis_window, mel_filters, transform_bins
+from training.shape import (
     LEVEL_MEAN,
     LEVEL_SCALE,
     MEL_BANDS,
@@ -29,12 +30,7 @@ from training.network import (
     TAIL_SAMPLES,
     TRACKS,
     WINDOW_SAMPLES,
-    Block,
-    Network,
-    Shape,
-    analysis_window,
-    mel_filters,
-    transform_bins,
+    Array,
 )
 from training.train import load_network
 
@@ -42,22 +38,10 @@ OPSET = 17
 _PIECE = 80  # samples: divides the window, the hop and the tail
 _END = np.iinfo(np.int64).max
 
-Array = npt.NDArray[np.float32]
-
 
 def export(network: Network) -> onnx.ModelProto:
     """The graph of contract diarization-stream/1.0, checked for form."""
     return _Graph(network).model()
-
-
-def zero_states(batch: int, shape: Shape | None = None) -> dict[str, Array]:
-    """The memory at the start of a stream, by input name."""
-    states = {"state.audio": np.zeros((batch, TAIL_SAMPLES), np.float32)}
-    shape = shape or Shape()
-    for index, dilation in enumerate(shape.dilations):
-        past = (shape.kernel - 1) * dilation
-        states[f"state.block{index}"] = np.zeros((batch, past, shape.channels), np.float32)
-    return states
 
 
 def write(checkpoint: Path, graph: Path) -> None:

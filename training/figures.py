@@ -15,8 +15,7 @@ import numpy as np
 
 from training import paths
 from training.corpus import evaluation_corpus, read_audio, tuning_corpus
-from training.export import zero_states
-from training.network import FRAME_SAMPLES
+from training.shape import FRAME_SAMPLES, zero_states
 from training.verification import equal_error_rates, graph_embed
 from voiceflow.artifact import Manifest
 from voiceflow.onnx.runtime import open_session

@@ -8,8 +8,7 @@ import numpy as np
 import onnxruntime
 
 from training.corpus import SAMPLE_RATE_HERTZ, Audio
-from training.export import Array, zero_states
-from training.network import FRAME_SAMPLES
+from training.shape import FRAME_SAMPLES, Array, zero_states
 from voiceflow.onnx.runtime import open_session
 
 TOLERANCE = 1e-4

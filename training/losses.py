@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from training.batches import NOBODY, Part
-from training.network import LOOK_AHEAD_FRAMES
+from training.shape import LOOK_AHEAD_FRAMES
 
 SCALE = 30.0
 _FRAME_STRIDE = 3

@@ -8,7 +8,6 @@ graph, with the memory of every layer going in and out.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,39 +18,21 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from training.corpus import SAMPLE_RATE_HERTZ, Audio
-
-FRAME_SAMPLES = 640
-WINDOW_SAMPLES = 400
-HOP_SAMPLES = 160
-TAIL_SAMPLES = WINDOW_SAMPLES - HOP_SAMPLES
-MEL_BANDS = 64
-STACKED = FRAME_SAMPLES // HOP_SAMPLES
-LOOK_AHEAD_FRAMES = 8
-TRACKS = 2
-# Small beside the steps of 16-bit PCM, so that faint recordings keep their shape.
-MEL_FLOOR = 1e-8
-# Features are divided by this after the mean over the bands is taken out.
-SHAPE_SCALE = 2.0
-LEVEL_MEAN, LEVEL_SCALE = -8.0, 4.0
+from training.shape import (
+    HOP_SAMPLES,
+    LEVEL_MEAN,
+    LEVEL_SCALE,
+    MEL_BANDS,
+    MEL_FLOOR,
+    SHAPE_SCALE,
+    STACKED,
+    TAIL_SAMPLES,
+    TRACKS,
+    WINDOW_SAMPLES,
+    Shape,
+)
 
 Features = npt.NDArray[np.float32]  # (batch, 4 * frames, MEL_BANDS)
-
-
-@dataclass(frozen=True)
-class Shape:
-    """The sizes of the trunk."""
-
-    channels: int = 176
-    hidden: int = 352
-    kernel: int = 5
-    dilations: tuple[int, ...] = (1, 2, 4, 8, 16, 1, 2, 4, 8, 16)
-    head: int = 256
-    embedding_dim: int = 128
-
-    @property
-    def context_frames(self) -> int:
-        """Frames of the past that an answer rests on, itself included."""
-        return 1 + (self.kernel - 1) * sum(self.dilations)
 
 
 def transform_bins() -> npt.NDArray[np.int64]:

@@ -16,8 +16,7 @@ from training.card import card
 from training.corpus import SAMPLE_RATE_HERTZ
 from training.figures import FIGURES
 from training.golden import golden_vectors
-from training.network import FRAME_SAMPLES, LOOK_AHEAD_FRAMES, TRACKS, Shape
-from training.train import head_commit
+from training.shape import FRAME_SAMPLES, LOOK_AHEAD_FRAMES, TRACKS, Shape
 from voiceflow.artifact import LatencyMode, Manifest, digest_of
 
 MANIFEST = paths.PACKAGE / "manifest.json"
@@ -71,7 +70,7 @@ def rebuild(
         "training_data": ["librispeech", "mexican", "arabic", "dspspeech"],
         "teacher": None,
         "licence": "CC-BY-4.0",
-        "source_commit": figures.get("run", {}).get("source_commit") or head_commit(),
+        "source_commit": figures.get("run", {}).get("source_commit") or paths.head_commit(),
         "files": {},
     }
     golden = golden_vectors(model)

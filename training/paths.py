@@ -1,5 +1,6 @@
-"""Where training reads and writes, relative to the project."""
+"""Where training reads and writes, relative to the project, and which commit it is at."""
 
+import subprocess
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -9,3 +10,10 @@ CACHE = VAR / "cache"
 TUNING = VAR / "tuning"
 RUN = VAR / "training"
 PACKAGE = PROJECT / "models" / "diarizer" / "1.0.0"
+
+
+def head_commit() -> str:
+    """The commit that the code is at."""
+    command = ["git", "rev-parse", "HEAD"]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True)  # noqa: S603
+    return done.stdout.strip()

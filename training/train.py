@@ -13,7 +13,6 @@ import json
 import logging
 import math
 import resource
-import subprocess
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -32,7 +31,8 @@ from training.losses import (
     conversation_voice_loss,
     crop_voice_loss,
 )
-from training.network import Network, Shape
+from training.network import Network
+from training.shape import Shape
 
 log = logging.getLogger("training")
 
@@ -209,7 +209,7 @@ def run(plan: Plan, folder: Path, *, resume: bool) -> None:
         "cpu_minutes": round(trainer.cpu_seconds / 60, 1),
         "plan": asdict(plan),
         "torch": torch.__version__,
-        "source_commit": head_commit(),
+        "source_commit": paths.head_commit(),
     }
     (folder / "run.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     log.info("%s", summary)
@@ -233,13 +233,6 @@ def main() -> None:
         peak_rate=arguments.peak_rate,
     )
     run(plan, arguments.run, resume=arguments.resume)
-
-
-def head_commit() -> str:
-    """The commit that the code is at."""
-    command = ["git", "rev-parse", "HEAD"]
-    done = subprocess.run(command, cwd=paths.PROJECT, capture_output=True, text=True, check=True)  # noqa: S603
-    return done.stdout.strip()
 
 
 def _keep_memory() -> None:

@@ -15,8 +15,7 @@ import numpy.typing as npt
 
 from training import paths
 from training.corpus import Audio, Corpus, evaluation_corpus, tuning_corpus
-from training.export import zero_states
-from training.network import FRAME_SAMPLES, LOOK_AHEAD_FRAMES
+from training.shape import FRAME_SAMPLES, LOOK_AHEAD_FRAMES, zero_states
 from voiceflow.onnx.runtime import open_session
 
 SEED = 3

@@ -10,8 +10,9 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="PyTorch is only in the training environment")
 
-from training.export import Array, export, zero_states  # noqa: E402
-from training.network import FRAME_SAMPLES, Network, Shape, log_mel  # noqa: E402
+from training.export import export  # noqa: E402
+from training.network import Network, log_mel  # noqa: E402
+from training.shape import FRAME_SAMPLES, Array, Shape, zero_states  # noqa: E402
 from voiceflow.onnx.runtime import open_session  # noqa: E402
 
 SHAPE = Shape(channels=16, hidden=32, dilations=(1, 2, 8), head=16, embedding_dim=8)

@@ -9,7 +9,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="PyTorch is only in the training environment")
 
 from training.batches import Part  # noqa: E402
-from training.network import Shape  # noqa: E402
+from training.shape import Shape  # noqa: E402
 from training.train import Plan, Trainer  # noqa: E402
 
 SHAPE = Shape(channels=12, hidden=16, dilations=(1, 2), head=16, embedding_dim=8)
