@@ -137,6 +137,26 @@ async def test_an_interrupt_finishes_the_stream_and_writes_the_results(
     assert [turn["speaker"] for turn in told["turns"]] == ["S1"]
 
 
+async def test_a_stream_that_is_cut_leaves_what_was_final(package: Path, tmp_path: Path) -> None:
+    """The results are written and not complete, and the exit code tells of the error."""
+    target = tmp_path / "out.json"
+    async with running(bind(load_package(package)), idle_seconds=0.5) as (_, server):
+        process = await start(
+            *("diarize", "-", "--server", server, "--encoding", "pcm16", "--rate", "16000"),
+            *("--json", target),
+        )
+        assert process.stdin is not None
+        assert process.stderr is not None
+        process.stdin.write(pcm16(tones(Spoken((2,), 2.0), Spoken((), 4.0))))
+        async with asyncio.timeout(30):
+            err = (await process.stderr.read()).decode()
+            assert await process.wait() == 1, err
+    assert "STREAM_IDLE" in err
+    told = json.loads(target.read_text())
+    assert not told["complete"]
+    assert [turn["speaker"] for turn in told["turns"]] == ["S1"]
+
+
 async def test_a_terminal_shows_who_speaks(server: str, recording: Path) -> None:
     """Lanes of both speakers, the audio's clock, and what the colours mean."""
     terminal, side = pty.openpty()

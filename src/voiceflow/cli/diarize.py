@@ -24,9 +24,11 @@ from voiceflow.client import (
     Encoding,
     ModelChoice,
     StreamConfig,
+    Timeline,
 )
 from voiceflow.client.audio import AudioSource, open_recording
 from voiceflow.client.live_audio import open_microphone, open_pipe
+from voiceflow.errors import VoiceFlowError
 from voiceflow.report import AudioKeeper
 
 
@@ -142,6 +144,9 @@ async def diarize_source(
         wish: How to diarize it.
         outputs: What to write.
         stop: Ends the audio when set.
+
+    Raises:
+        VoiceFlowError: After what was final until then has been written, if there was anything.
     """
     console = Console(stderr=True)
     from_file = source.repeatable and not wish.realtime
@@ -155,25 +160,31 @@ async def diarize_source(
         session=wish.session,
     )
     keeping = AudioKeeper(source.audio_format) if outputs.html is not None else nullcontext()
+    timeline = Timeline()
+    failure: VoiceFlowError | None = None
     with keeping as keeper:
         with _views(console, source, wish, outputs) as views:
             if from_file:
                 timeline = await run_file(client, source, config, views, stop=stop, keeper=keeper)
             else:
-                timeline = await run_live(
-                    client,
-                    source,
-                    config,
-                    views,
-                    pace=source.repeatable,
-                    stop=stop,
-                    keeper=keeper,
-                )
+                try:
+                    await run_live(
+                        *(client, source, config, views, timeline),
+                        pace=source.repeatable,
+                        stop=stop,
+                        keeper=keeper,
+                    )
+                except VoiceFlowError as error:
+                    if timeline.begin is None:
+                        raise
+                    failure = error  # what is final stays final, and is written
         written = outputs.write(timeline, source.name, keeper.finish() if keeper else None)
     if console.is_terminal:
         console.print(talk_table(timeline))
     for path in written:
         click.echo(f"wrote {path}", err=True)
+    if failure is not None:
+        raise failure
 
 
 async def _run(server: str, source: AudioSource, wish: Wish, outputs: Outputs) -> None:

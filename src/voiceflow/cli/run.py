@@ -57,11 +57,12 @@ async def run_live(
     source: AudioSource,
     config: StreamConfig,
     view: View,
+    timeline: Timeline,
     *,
     pace: bool,
     stop: asyncio.Event,
     keeper: AudioKeeper | None,
-) -> Timeline:
+) -> None:
     """Streams a source and follows its events to the summary.
 
     Args:
@@ -69,6 +70,7 @@ async def run_live(
         source: Where the audio comes from.
         config: In the source's format.
         view: Told of everything.
+        timeline: Takes the events; holds what came before an error, too.
         pace: Send no faster than the audio plays; what is live already needs none.
         stop: Ends the audio when set; the rest becomes final and the results are complete.
         keeper: Keeps the audio for the report.
@@ -76,14 +78,12 @@ async def run_live(
     pieces = source.pieces(_LIVE_PIECE_SECONDS)
     if pace:
         pieces = paced(pieces, source.audio_format)
-    timeline = Timeline()
     outgoing = _outgoing(until(pieces, stop), source, view, keeper)
     async with aclosing(client.diarize(outgoing, config)) as events:
         async for event in events:
             timeline.add(event)
             view.event(event, timeline)
     view.done(timeline)
-    return timeline
 
 
 async def run_file(

@@ -104,8 +104,8 @@ def _summary(timeline: Timeline, turns: tuple[Turn, ...], duration: float) -> li
     if timeline.summary is not None:
         version = timeline.summary.model_version
         facts.append(version.removeprefix("models/").replace("/versions/", " "))
-        if not timeline.summary.complete:
-            facts.append("cut off before its end")
+    if timeline.summary is None or not timeline.summary.complete:
+        facts.append("cut off before its end")
     return facts
 
 
