@@ -83,7 +83,7 @@ async def test_a_stream_says_what_the_pipeline_says(
     replies = await diarize(
         address, [config(latency_mode=MODES[mode]), *pieces(DATA, 5000), FINISH]
     )
-    heard = np.frombuffer(DATA, "<i2").astype(np.float32) / 32768
+    heard = np.frombuffer(DATA, "<i2").astype(np.float32) / np.float32(32768)
     results = offline.diarize(model, heard, mode=mode)
     regions = messages.regions([r for result in results for r in result.final_regions])
     turns = messages.turns([turn for result in results for turn in result.turns_final])

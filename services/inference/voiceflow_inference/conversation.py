@@ -33,7 +33,10 @@ class RequestReader(Generic[Request]):
     def __init__(self, requests: AsyncIterator[Request], idle_seconds: float) -> None:
         self._requests = requests
         self._idle_seconds = idle_seconds
+        self._loop = asyncio.get_running_loop()
         self._scope: asyncio.Timeout | None = None
+        self._waiting_since = 0.0
+        self._watchdog: asyncio.TimerHandle | None = None
         self.interrupted = False
 
     async def next(self) -> Request | None:
@@ -44,8 +47,11 @@ class RequestReader(Generic[Request]):
         """
         if self.interrupted:
             return None
+        self._waiting_since = self._loop.time()
+        if self._watchdog is None:
+            self._watch(self._waiting_since + self._idle_seconds)
         try:
-            async with asyncio.timeout(self._idle_seconds) as self._scope:
+            async with asyncio.timeout(None) as self._scope:
                 return await anext(self._requests, None)
         except TimeoutError:
             self._check_interrupted()
@@ -56,8 +62,29 @@ class RequestReader(Generic[Request]):
     def interrupt(self) -> None:
         """Ends the reading, now, as if the client had half-closed."""
         self.interrupted = True
+        self._end_wait()
+
+    def close(self) -> None:
+        """Stops watching; nothing is read any more."""
+        if self._watchdog is not None:
+            self._watchdog.cancel()
+
+    def _watch(self, at_seconds: float) -> None:
+        """Looks when the next request is due: one timer a stream, not one a request."""
+        self._watchdog = self._loop.call_at(at_seconds, self._look)
+
+    def _look(self) -> None:
+        due = self._waiting_since + self._idle_seconds
+        if self._scope is None:  # busy with a request, not idle
+            self._watch(self._loop.time() + self._idle_seconds)
+        elif self._loop.time() < due:
+            self._watch(due)
+        else:
+            self._end_wait()
+
+    def _end_wait(self) -> None:
         if self._scope is not None:
-            self._scope.reschedule(asyncio.get_running_loop().time())
+            self._scope.reschedule(self._loop.time())
 
     def _check_interrupted(self) -> None:
         if not self.interrupted:

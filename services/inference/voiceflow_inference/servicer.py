@@ -98,66 +98,39 @@ class DiarizationServicer(diarization_pb2_grpc.DiarizationServicer):
     ) -> None:
         """Diarizes one conversation live."""
         self._admission.check_open()
-        reader = RequestReader(requests, self._settings.idle_seconds)
-        config = self._config(await reader.next())
-        cost = self._generation.stream_costs[config.latency_mode]
-        with (
-            self._admission.admitted(_principal(context), StreamKind.STREAM, cost),
-            closing(self._session(config, Urgency.LIVE)) as session,
-        ):
-            conversation = Conversation(
-                reader=reader,
-                outbox=Outbox(
-                    context.write,
-                    maximum_bytes=self._settings.unsent_reply_bytes,
-                    maximum_seconds=self._settings.unsent_reply_seconds,
-                ),
-                session=session,
-                manifest=self._generation.manifest,
-                generation=self._generation.number,
-                message_audio_bytes=self._settings.message_audio_bytes,
-                deadline_passed=lambda: _deadline_passed(context),
-            )
-            with self._present(self._conversations, conversation):
-                await conversation.run(self._begin(config))
+        with closing(RequestReader(requests, self._settings.idle_seconds)) as reader:
+            config = self._config(await reader.next())
+            cost = self._generation.stream_costs[config.latency_mode]
+            with (
+                self._admission.admitted(_principal(context), StreamKind.STREAM, cost),
+                closing(self._session(config, Urgency.LIVE)) as session,
+            ):
+                conversation = Conversation(
+                    reader=reader,
+                    outbox=self._outbox(context),
+                    session=session,
+                    manifest=self._generation.manifest,
+                    generation=self._generation.number,
+                    message_audio_bytes=self._settings.message_audio_bytes,
+                    deadline_passed=lambda: _deadline_passed(context),
+                )
+                with self._present(self._conversations, conversation):
+                    await conversation.run(self._begin(config))
 
     async def DiarizeFile(  # noqa: N802
         self, requests: AsyncIterator[pb.DiarizeFileRequest], context: Context
     ) -> pb.DiarizeFileResponse:
         """Diarizes one recording, in the lower class."""
         self._admission.check_open()
-        reader = RequestReader(requests, self._settings.idle_seconds)
-        config = self._config(await reader.next())
-        for field in ("send_provisional_turns", "send_activity"):
-            if getattr(config, field):
-                raise InvalidInput(
-                    f"{field} is for live streams; a recording has one result",
-                    reason="FIELD_NOT_FOR_FILES",
-                    field=f"config.{field}",
-                )
-        with (
-            self._admission.admitted(_principal(context), StreamKind.FILE),
-            closing(self._session(config, Urgency.BACKGROUND)) as session,
-            self._present(self._recordings, reader),
-        ):
-            recording = Recording()
-            while (request := await reader.next()) is not None:
-                match request.WhichOneof("request"):
-                    case "audio":
-                        check_audio_bytes(request.audio, self._settings.message_audio_bytes)
-                        async for reply in session.hear(request.audio):
-                            recording.add(reply.result)
-                    case "config":
-                        raise config_repeated()
-                    case _:
-                        raise empty_request()
-            if reader.interrupted:
-                raise Unavailable("the server is shutting down", reason="DRAINING")
-            async for reply in session.finish():
-                recording.add(reply.result)
-            return messages.file_response(
-                recording, session.summary(complete=True), self._generation.manifest
-            )
+        with closing(RequestReader(requests, self._settings.idle_seconds)) as reader:
+            config = self._config(await reader.next())
+            _check_for_file(config)
+            with (
+                self._admission.admitted(_principal(context), StreamKind.FILE),
+                closing(self._session(config, Urgency.BACKGROUND)) as session,
+                self._present(self._recordings, reader),
+            ):
+                return await self._record(reader, session)
 
     async def GetServingState(  # noqa: N802
         self, _request: pb.GetServingStateRequest, _context: Context
@@ -225,6 +198,34 @@ class DiarizationServicer(diarization_pb2_grpc.DiarizationServicer):
             )
         return check(messages.stream_request(first.config), self._served)
 
+    async def _record(
+        self, reader: RequestReader[pb.DiarizeFileRequest], session: Session
+    ) -> pb.DiarizeFileResponse:
+        recording = Recording()
+        while (request := await reader.next()) is not None:
+            match request.WhichOneof("request"):
+                case "audio":
+                    check_audio_bytes(request.audio, self._settings.message_audio_bytes)
+                    async for reply in session.hear(request.audio):
+                        recording.add(reply.result)
+                case "config":
+                    raise config_repeated()
+                case _:
+                    raise empty_request()
+        if reader.interrupted:
+            raise Unavailable("the server is shutting down; try another one", reason="DRAINING")
+        async for reply in session.finish():
+            recording.add(reply.result)
+        summary = session.summary(complete=True)
+        return messages.file_response(recording, summary, self._generation.manifest)
+
+    def _outbox(self, context: Context) -> Outbox[pb.DiarizeResponse]:
+        return Outbox(
+            context.write,
+            maximum_bytes=self._settings.unsent_reply_bytes,
+            maximum_seconds=self._settings.unsent_reply_seconds,
+        )
+
     def _session(self, config: StreamConfig, urgency: Urgency) -> Session:
         return Session(
             config,
@@ -276,6 +277,16 @@ class DiarizationServicer(diarization_pb2_grpc.DiarizationServicer):
 
 # Of the grace period, for computing and sending what is left of streams that did not end.
 _LAST_TURNS_SECONDS: Final = 2.0
+
+
+def _check_for_file(config: StreamConfig) -> None:
+    for field in ("send_provisional_turns", "send_activity"):
+        if getattr(config, field):
+            raise InvalidInput(
+                f"{field} is for live streams; a recording has one result",
+                reason="FIELD_NOT_FOR_FILES",
+                field=f"config.{field}",
+            )
 
 
 def _principal(context: Context) -> str:

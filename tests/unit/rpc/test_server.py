@@ -79,9 +79,10 @@ async def call(channel: grpc.aio.Channel, kind: str, data: bytes) -> Text:
     multi = getattr(channel, kind)(f"/{NAME}/{kind}", response_deserializer=Text.FromString)
     started = multi(iter([data]) if kind.startswith("stream") else data)
     if kind.endswith("stream"):
-        replies = [reply async for reply in started]
+        replies: list[Text] = [reply async for reply in started]
         return replies[-1]
-    return Text.FromString(await started)
+    reply: Text = await started
+    return reply
 
 
 @pytest.fixture
@@ -140,7 +141,7 @@ async def test_undecodable_messages_are_invalid(channel: grpc.aio.Channel, kind:
 
 async def test_metadata_over_the_limit_is_refused(channel: grpc.aio.Channel) -> None:
     """I10: 64 KiB of metadata is RESOURCE_EXHAUSTED, and the server goes on."""
-    multi = channel.unary_unary(f"/{NAME}/unary_unary")
+    multi: Any = channel.unary_unary(f"/{NAME}/unary_unary")
     with pytest.raises(grpc.RpcError) as caught:
         await multi(b"", metadata=(("x-big", "a" * 65536),))
     assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
