@@ -62,7 +62,11 @@ class Wish:
 @click.option("--html", metavar="PATH", help="Write a page that plays the audio over a timeline.")
 @click.option("--minimum-speakers", type=click.IntRange(0), default=0, help="0: not known.")
 @click.option("--maximum-speakers", type=click.IntRange(0), default=0, help="0: not known.")
-@click.option("--channel", type=click.IntRange(0), help="Listen to one channel; else to the mean.")
+@click.option(
+    "--channel",
+    type=click.IntRange(0),
+    help="Send this channel alone.",
+)
 @click.option("--model", help="models/M/versions/V, models/M/channels/C or models/M@RANGE.")
 @click.option("--session", default="", help="A name for the conversation.")
 @click.option(
@@ -99,8 +103,8 @@ def diarize(
 
     Ctrl-C ends the audio; what came until then is finished and written. A second one gives up.
 
-    Exit codes: 0 done, 1 server failed, 2 usage, 3 audio or request not usable, 4 no server or too
-    busy, 5 not served, 130 interrupted without results.
+    Exit codes: 0 done, 1 failed or cut off (what was final is written), 2 usage, 3 audio or request
+    not usable, 4 no server or too busy, 5 not served, 130 interrupted without results.
     """
     outputs = Outputs(rttm, json_, html)
     outputs.check()

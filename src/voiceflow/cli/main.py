@@ -1,8 +1,9 @@
 """The group of commands, and what every command ends with.
 
 Exit codes: 0 done (also when Ctrl-C ended the audio early and the results were written), 1 the
-server failed or broke its contract, 2 wrong usage, 3 the audio or the request is not usable, 4 no
-server, or it is too busy, 5 the server does not do this (yet), 130 interrupted without results.
+stream failed or was cut off (what was final is written), 2 wrong usage, 3 the audio or the request
+is not usable, 4 no server, or it is too busy, 5 the server does not do this (yet), 130 interrupted
+without results.
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ def open_recording(path: Path, channel: int | None = None) -> AudioSource:
 
     Args:
         path: The file.
-        channel: Which channel to listen to, from 0; None: the mean of all.
+        channel: The only channel to send, from 0; None: all, of which the mean is heard.
 
     Raises:
         NotFound: If there is no such file.
@@ -79,11 +79,30 @@ def open_recording(path: Path, channel: int | None = None) -> AudioSource:
     async def pieces(piece_seconds: float) -> AsyncIterator[bytes]:
         blocks = _blocks(path, audio_format, piece_seconds)
         while (piece := await asyncio.to_thread(next, blocks, None)) is not None:
-            yield piece
+            yield chosen_channel(piece, audio_format)
 
     return AudioSource(
-        path.name, audio_format, pieces, info.frames / info.samplerate, repeatable=True
+        path.name,
+        chosen_format(audio_format),
+        pieces,
+        info.frames / info.samplerate,
+        repeatable=True,
     )
+
+
+def chosen_format(audio_format: AudioFormat) -> AudioFormat:
+    """The format of what `chosen_channel` leaves."""
+    if audio_format.channel is None:
+        return audio_format
+    return AudioFormat(audio_format.encoding, audio_format.sample_rate_hertz)
+
+
+def chosen_channel(piece: bytes, audio_format: AudioFormat) -> bytes:
+    """The samples of the format's channel alone; all if it names none. The others stay here."""
+    if audio_format.channel is None:
+        return piece
+    shape = (-1, audio_format.channel_count, audio_format.encoding.sample_bytes)
+    return np.frombuffer(piece, np.uint8).reshape(shape)[:, audio_format.channel].tobytes()
 
 
 def check_format(rate_hertz: int, channels: int, channel: int | None) -> None:

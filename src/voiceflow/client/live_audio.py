@@ -13,7 +13,13 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from voiceflow.client.audio import AudioSource, check_format, piece_frames
+from voiceflow.client.audio import (
+    AudioSource,
+    check_format,
+    chosen_channel,
+    chosen_format,
+    piece_frames,
+)
 from voiceflow.client.config import AudioFormat, Encoding
 from voiceflow.errors import InvalidInput, LimitExceeded, NotFound
 
@@ -47,7 +53,7 @@ def open_pipe(pipe: Pipe, raw: AudioFormat | None, channel: int | None = None) -
     Args:
         pipe: Where to read.
         raw: The format of raw samples; None: a WAV header comes first and tells it.
-        channel: Which channel to listen to, from 0; None: the mean of all.
+        channel: The only channel to send, from 0; None: all, of which the mean is heard.
 
     Raises:
         InvalidInput: If there is no WAV header where one must be, or the format is not allowed.
@@ -77,10 +83,10 @@ def open_pipe(pipe: Pipe, raw: AudioFormat | None, channel: int | None = None) -
             rest += piece
             whole = len(rest) // audio_format.frame_bytes * audio_format.frame_bytes
             if whole:
-                yield rest[:whole]
+                yield chosen_channel(rest[:whole], audio_format)
                 rest = rest[whole:]
 
-    return AudioSource("stdin", audio_format, pieces, None, repeatable=False)
+    return AudioSource("stdin", chosen_format(audio_format), pieces, None, repeatable=False)
 
 
 def open_microphone(rate_hertz: int = 16_000, device: str | None = None) -> AudioSource:

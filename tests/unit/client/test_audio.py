@@ -70,10 +70,11 @@ async def test_pieces_do_not_depend_on_their_length(tmp_path: Path) -> None:
     assert np.array_equal(await heard(source, 0.013), await heard(source, 5.0))
 
 
-async def test_the_chosen_channel_is_the_one_that_is_heard(tmp_path: Path) -> None:
-    """All channels go out, the format says which counts; without a choice it is their mean."""
+async def test_only_the_chosen_channel_leaves(tmp_path: Path) -> None:
+    """The others are not sent; without a choice all are, and their mean is heard."""
     path = written(tmp_path / "a.wav", channels=2)
     first, second = tone(1.3, channels=2).T
+    assert open_recording(path, 1).audio_format.channel_count == 1
     assert np.allclose(await heard(open_recording(path, 1)), second, atol=1e-4)
     assert np.allclose(await heard(open_recording(path)), (first + second) / 2, atol=1e-4)
 

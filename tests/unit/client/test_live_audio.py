@@ -97,8 +97,20 @@ async def test_a_wav_on_a_pipe_is_heard_from_its_first_sample() -> None:
     """What follows the header is audio, to the end of the pipe."""
     with pipe_of(wave() + b"\x01\x00\x02\x00") as pipe:
         source = open_pipe(pipe, None, 0)
-        assert source.audio_format == AudioFormat(Encoding.PCM16, 16_000, 1, 0)
+        assert source.audio_format == AudioFormat(Encoding.PCM16, 16_000)
         assert b"".join([piece async for piece in source.pieces(0.1)]) == b"\x01\x00\x02\x00"
+
+
+async def test_only_the_chosen_channel_of_a_pipe_leaves() -> None:
+    """Of samples of any size."""
+    for encoding in Encoding:
+        raw = AudioFormat(encoding, 8000, 3)
+        size = encoding.sample_bytes
+        sample_frames = [b"a" * size + b"b" * size + b"c" * size] * 50
+        with pipe_of(b"".join(sample_frames)) as pipe:
+            source = open_pipe(pipe, raw, 1)
+            assert source.audio_format == AudioFormat(encoding, 8000)
+            assert b"".join([piece async for piece in source.pieces(0.01)]) == b"b" * 50 * size
 
 
 def test_a_raw_format_that_no_server_takes_is_refused() -> None:
