@@ -254,9 +254,10 @@
   byId("zoom-in").addEventListener("click", () => zoom(0.5));
   byId("zoom-out").addEventListener("click", () => zoom(2));
   byId("zoom-all").addEventListener("click", () => setView(0, duration));
-  buttons.forEach((button) => button.addEventListener("click", () => {
+  buttons.forEach((button) => button.addEventListener("click", (event) => {
     seek(data.turns[Number(button.dataset.turn)][1]);
     if (audio.paused) audio.play();
+    if (event.detail) timeline.focus({ preventScroll: true }); // by mouse: the next Space is a pause
   }));
   byId("theme").addEventListener("click", () => {
     const root = document.documentElement, dark = matchMedia("(prefers-color-scheme: dark)").matches;
