@@ -18,7 +18,6 @@ from training.corpus import Audio, Corpus, evaluation_corpus, tuning_corpus
 from training.shape import FRAME_SAMPLES, LOOK_AHEAD_FRAMES, zero_states
 from voiceflow.onnx.runtime import open_session
 
-SEED = 3
 STRETCHES = 8
 SAMPLES = 50 * FRAME_SAMPLES
 _WARM_FRAMES = 10
@@ -28,13 +27,24 @@ Embed = Callable[[Audio], Vectors]  # (batch, samples) -> (batch, frames, dim), 
 
 
 def stretches(corpus: Corpus) -> Iterator[tuple[str, int, Audio]]:
-    """Two-second stretches of every voice: set, voice and audio at -25 dBFS."""
-    rng = np.random.default_rng(SEED)
+    """Two-second stretches of every voice, at -25 dBFS: set, voice and audio.
+
+    A voice's clips are joined end to end, from the first speech of each to its last, and cut into
+    stretches that share no audio: at most `STRETCHES` of them, evenly spaced.
+    """
     for voice, description in enumerate(corpus.voices):
-        for _ in range(STRETCHES):
-            audio, _speech = corpus.material(rng, voice, SAMPLES)
-            level = np.float32(10 ** (-25 / 20))
-            yield description.set_name, voice, np.clip(audio * level, -1, 1)
+        spoken = []
+        for clip in description.clips:
+            first, last = clip.speech[0][0], clip.speech[-1][1]
+            start = clip.offset_samples
+            spoken.append(corpus.audio[start + first : start + last].astype(np.float32))
+        joined = np.concatenate(spoken)
+        pieces = joined[: len(joined) // SAMPLES * SAMPLES].reshape(-1, SAMPLES)
+        chosen = np.linspace(0, len(pieces) - 1, min(STRETCHES, len(pieces))).astype(int)
+        for piece in pieces[chosen]:
+            power = np.sqrt(np.mean(np.square(piece))) + 1e-3
+            level = np.float32(10 ** (-25 / 20) / power)
+            yield description.set_name, voice, np.clip(piece * level, -1, 1)
 
 
 def equal_error_rates(corpus: Corpus, embed: Embed) -> dict[str, float]:
