@@ -241,7 +241,8 @@ async def test_a_drain_loses_nobodys_final_turns(model: BoundModel) -> None:
             call = stub.Diarize()
             await call.write(config())
             await call.write(audio(DATA[: len(DATA) // 2]))
-            replies: list[pb.DiarizeResponse] = []
+            begin: Any = await call.read()
+            replies: list[pb.DiarizeResponse] = [begin]
             draining = asyncio.create_task(app.server.drain())
             await until(lambda: app.admission.draining)
             error = await failure(address, [config()])

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Final, Generic, TypeVar
 
 from voiceflow.artifact import Manifest
@@ -146,7 +146,8 @@ class Conversation:
     def tell_to_leave(self, seconds: float) -> None:
         """Says that the server stops, and when."""
         go_away = pb.GoAway(time_left=messages.seconds(seconds), reason="DRAINING")
-        self._outbox.put(pb.DiarizeResponse(go_away=go_away))
+        with suppress(LimitExceeded):  # a client that does not read must not keep others waiting
+            self._outbox.put(pb.DiarizeResponse(go_away=go_away))
 
     def end(self) -> None:
         """Makes everything final now, as if the client had half-closed."""
@@ -231,11 +232,8 @@ async def _together() -> AsyncIterator[asyncio.TaskGroup]:
     try:
         async with asyncio.TaskGroup() as tasks:
             yield tasks
-    except* VoiceFlowError as group:
+    except BaseExceptionGroup as group:
         first: BaseException = group
         while isinstance(first, BaseExceptionGroup):
             first = first.exceptions[0]
-        failure = first
-    else:
-        return
-    raise failure
+        raise first from None

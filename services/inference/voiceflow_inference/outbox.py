@@ -56,12 +56,12 @@ class Outbox(Generic[Message]):
             LimitExceeded: More bytes than allowed are unsent.
         """
         size = message.ByteSize()
-        self._unsent_bytes += size
-        if self._unsent_bytes > self._maximum_bytes:
+        if self._unsent_bytes + size > self._maximum_bytes:
             raise _slow_reader(
-                f"{self._unsent_bytes} bytes of replies are unsent; allowed are"
+                f"{self._unsent_bytes + size} bytes of replies are unsent; allowed are"
                 f" {self._maximum_bytes}"
             )
+        self._unsent_bytes += size
         if self._unsent_bytes > self._maximum_bytes // 2:
             self._roomy.clear()
         self._waiting.append((message, size, asyncio.get_running_loop().time()))

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from voiceflow.artifact import SAMPLE_RATE_HERTZ, Manifest
-from voiceflow.errors import InvalidInput
 from voiceflow.pipeline.diarizer import StreamDiarizer
 from voiceflow.pipeline.hops import HopCutter
 from voiceflow.pipeline.model import FloatArray, Frames
@@ -117,12 +116,6 @@ class Session:
         """
         arrived = self._clock()
         frame_bytes = self.config.audio_format.frame_bytes
-        if len(audio) % frame_bytes:
-            raise InvalidInput(
-                f"{len(audio)} bytes are no whole number of sample frames of {frame_bytes} bytes",
-                reason="AUDIO_PARTIAL_FRAME",
-                field="audio",
-            )
         # A long message is decoded a second at a time: other streams share the event loop.
         slice_bytes = frame_bytes * self.config.audio_format.sample_rate_hertz
         for start in range(0, len(audio), slice_bytes):

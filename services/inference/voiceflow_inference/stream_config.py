@@ -114,7 +114,7 @@ def check(request: StreamRequest, served: Served) -> StreamConfig:
     """
     for field in request.not_served:
         raise NotServed(
-            f"{field} is not served yet", reason="FEATURE_NOT_SERVED", field=f"config.{field}"
+            f"{field} is not served yet", reason="NOT_YET_SERVED", field=f"config.{field}"
         )
     audio_format = _audio_format(request)
     minimum, maximum = _speakers(request, served.maximum_speakers)

@@ -7,6 +7,7 @@ be answered with UNKNOWN and its text.
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -97,9 +98,9 @@ async def _abort(error: Exception, context: Context, name: str) -> Never:
         raise error
     if isinstance(error, VoiceFlowError):
         _LOG.debug("%s: %s %s", name, type(error).__name__, error.reason)
-    elif isinstance(error, grpc.aio.BaseError):  # the call is gone, nobody hears an answer
+    elif isinstance(error, grpc.aio.BaseError):  # nobody hears an answer; gRPC would log its own
         _LOG.debug("%s: the client is gone", name)
-        raise error
+        raise asyncio.CancelledError from error
     else:
         _LOG.error("%s failed", name, exc_info=error)
     await context.abort(*abort_arguments(error))
