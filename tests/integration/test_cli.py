@@ -10,14 +10,23 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import soundfile
 
 from tests.fakes.models import Spoken, tones, write_stream_package
+from tests.fakes.scripted import scripted
 from tests.fakes.service import pcm16, running
+from voiceflow.cli.run import Views, run_file
+from voiceflow.client import DiarizationClient, StreamConfig
+from voiceflow.client.audio import open_recording
+from voiceflow.diarization.v1 import diarization_pb2 as pb
+from voiceflow.errors import Unavailable
 from voiceflow.onnx import bind
 from voiceflow.package import load_package
+from voiceflow.report import AudioKeeper
+from voiceflow.rpc.status import abort_arguments
 
 SAMPLES = tones(Spoken((2,), 1.6), Spoken((), 0.6), Spoken((8,), 1.6))
 COMMAND = (sys.executable, "-c", "from voiceflow.cli import main; main()")
@@ -135,6 +144,33 @@ async def test_an_interrupt_finishes_the_stream_and_writes_the_results(
     told = json.loads(target.read_text())
     assert told["complete"]
     assert [turn["speaker"] for turn in told["turns"]] == ["S1"]
+
+
+async def test_the_report_of_a_file_that_was_sent_twice_has_its_audio_once(
+    recording: Path,
+) -> None:
+    """The first try broke off half way."""
+
+    async def cut(requests: AsyncIterator[pb.DiarizeFileRequest], context: Any) -> None:
+        stream = aiter(requests)
+        for _ in range(2):
+            await anext(stream)
+        await context.abort(*abort_arguments(Unavailable("restarting", reason="DRAINING")))
+
+    async def serve(
+        requests: AsyncIterator[pb.DiarizeFileRequest], _: Any
+    ) -> pb.DiarizeFileResponse:
+        async for _request in requests:
+            pass
+        return pb.DiarizeFileResponse(summary=pb.Summary(complete=True))
+
+    source = open_recording(recording)
+    async with scripted(cut, serve) as (script, address), DiarizationClient(address) as client:
+        with AudioKeeper(source.audio_format) as keeper:
+            config = StreamConfig(source.audio_format)
+            await run_file(client, source, config, Views([]), stop=asyncio.Event(), keeper=keeper)
+            assert keeper.finish().duration_seconds == source.duration_seconds
+    assert script.calls == 2
 
 
 async def test_a_stream_that_is_cut_leaves_what_was_final(package: Path, tmp_path: Path) -> None:

@@ -69,7 +69,6 @@ class AudioKeeper:
     def restart(self) -> None:
         """Forgets what was kept: the audio begins again."""
         self._file.seek(0)
-        self._file.truncate()
         self._writer = soundfile.SoundFile(
             self._file, "w", PAGE_RATE_HERTZ, 1, "PCM_16", format="WAV"
         )
