@@ -101,12 +101,20 @@ class _Graph:
     def total(self, power: str, keep: int) -> str:
         return self.add("ReduceSum", power, self.constant([-1], np.int64), keepdims=keep)
 
-    def above(self, value: str, threshold: str, steepness: float, output: str = "") -> str:
-        """Sigmoid of how far the logarithm of a value is above that of a threshold."""
-        tiny = self.constant(1e-9)
-        ratio = self.add("Div", self.add("Add", value, tiny), self.add("Add", threshold, tiny))
-        scaled = self.add("Mul", self.add("Log", ratio), self.constant(steepness))
-        return self.add("Sigmoid", scaled, output=output)
+    def above(self, value: str, threshold: str, steepness: int, output: str = "") -> str:
+        """How far a value is above a threshold, 0 to 1, half at the threshold.
+
+        Only arithmetic that rounds in one way: logarithms and exponentials may differ in their
+        last bit with the place of a number in the batch.
+        """
+        powers = []
+        for factor in (value, threshold):
+            product = factor
+            for _ in range(steepness - 1):
+                product = self.add("Mul", product, factor)
+            powers.append(product)
+        whole = self.add("Add", self.add("Add", *powers), self.constant(1e-30))
+        return self.add("Div", powers[0], whole, output=output)
 
     def top_two(self, power: str) -> tuple[str, str]:
         """The two loudest bands: their powers, and one-hot vectors of them."""
@@ -138,7 +146,7 @@ def _stream_graph() -> bytes:
     graph = _Graph()
     power = graph.power("audio")
     quiet = graph.constant(_QUIET)
-    graph.above(graph.total(power, 0), quiet, 2.0, output="speech")
+    graph.above(graph.total(power, 0), quiet, 2, output="speech")
 
     history = graph.add("Concat", "state.power", power, axis=1)
     graph.crop(history, 1, -_HISTORY_FRAMES, np.iinfo(np.int64).max, output="next.power")
@@ -149,7 +157,7 @@ def _stream_graph() -> bytes:
     graph.nodes[-1].output[0] = "embedding"
     share = graph.add("Mul", graph.total(smooth, 1), graph.constant(0.2))
     threshold = graph.add("Max", share, quiet)
-    graph.above(loudest, threshold, 3.0, output="activity")
+    graph.above(loudest, threshold, 3, output="activity")
     return graph.model(
         [
             _value("audio", "batch", "samples"),
@@ -173,7 +181,7 @@ def _window_graph() -> bytes:
     local = graph.add("MatMul", power, graph.add("Transpose", "embedding", perm=[0, 2, 1]))
     share = graph.add("Mul", graph.total(power, 1), graph.constant(0.2))
     threshold = graph.add("Max", share, graph.constant(_QUIET))
-    graph.above(local, threshold, 3.0, output="activity")
+    graph.above(local, threshold, 3, output="activity")
     return graph.model(
         [_value("audio", "batch", WINDOW_SAMPLES)],
         [
