@@ -188,10 +188,10 @@ class Conversation:
 
     async def _refuse_more(self) -> None:
         if await self._reader.next() is not None:
-            raise InvalidInput("a request after finish; none may follow", reason=_AFTER_FINISH)
+            raise InvalidInput(
+                "a request after finish; none may follow", reason="REQUEST_AFTER_FINISH"
+            )
 
-
-_AFTER_FINISH: Final = "REQUEST_AFTER_FINISH"
 
 # A client that finishes and does not half-close gets its Summary at once and its status this much
 # later: what it may have sent after `finish` is on the way until then.
