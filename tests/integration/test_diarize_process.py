@@ -1,0 +1,92 @@
+"""The service as a process: its ready line, what it refuses to start with, how it stops."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.fakes.models import Spoken, tones, write_stream_package
+from tests.fakes.service import FINISH, audio, config, diarize, pcm16
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small stateful model."""
+    return write_stream_package(tmp_path_factory.mktemp("package"))
+
+
+def start(*arguments: str, **environment: str) -> subprocess.Popen[str]:
+    """A service process."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "voiceflow_inference", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | environment,
+    )
+
+
+async def test_it_says_where_it_listens_serves_and_stops(package: Path) -> None:
+    """One line on standard output names the address; SIGTERM ends it with status 0."""
+    with start("--model-dir", str(package), "--port", "0") as process:
+        assert process.stdout is not None
+        word, address, model = process.stdout.readline().split()
+        assert (word, model) == ("ready", "model=models/tones/versions/1.0.0")
+        requests = [config(), audio(pcm16(tones(Spoken((3,), 2.0)))), FINISH]
+        replies = await diarize(address.removeprefix("address="), requests)
+        assert replies[-1].summary.complete
+        process.send_signal(signal.SIGTERM)
+        rest, log = process.communicate(timeout=60)
+        assert process.returncode == 0
+        assert rest == ""
+        assert "Traceback" not in log
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
+    """Status and last words of a process that ends by itself."""
+    with process:
+        _, errors = process.communicate(timeout=60)
+        return process.returncode, errors
+
+
+def test_plain_text_beyond_loopback_is_refused(package: Path) -> None:
+    """Without --insecure it does not start, and says why."""
+    status, errors = ended(start("--model-dir", str(package), "--host", "10.0.0.1"))
+    assert status == 1
+    assert "--insecure" in errors
+    assert "Traceback" not in errors
+
+
+def test_a_damaged_package_is_refused(tmp_path: Path) -> None:
+    """One flipped byte of the graph: it does not start, and says which file."""
+    folder = write_stream_package(tmp_path)
+    graph = bytearray((folder / "model.onnx").read_bytes())
+    graph[len(graph) // 2] ^= 1
+    (folder / "model.onnx").write_bytes(graph)
+    status, errors = ended(start("--model-dir", str(folder)))
+    assert status == 1
+    assert "model.onnx" in errors
+    assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "named"),
+    [
+        ([], {}, "--model-dir"),
+        (["--model-dir", "x", "--port", "70000"], {}, "--port"),
+        (["--model-dir", "x"], {"VOICEFLOW_IDLE_SECONDS": "0"}, "--idle-seconds"),
+    ],
+)
+def test_settings_that_are_not_allowed_are_named(
+    arguments: list[str], environment: dict[str, str], named: str
+) -> None:
+    """Status 2 and the setting's name, from the command line and the environment alike."""
+    status, errors = ended(start(*arguments, **environment))
+    assert status == 2
+    assert named in errors
+    assert "Traceback" not in errors
