@@ -187,8 +187,8 @@
       const button = buttons[turn];
       if (button) {
         button.classList.add("on");
-        const top = button.offsetTop, bottom = top + button.offsetHeight;
-        if (top < list.scrollTop || bottom > list.scrollTop + list.clientHeight) list.scrollTop = top - 60;
+        const row = button.getBoundingClientRect(), box = list.getBoundingClientRect();
+        if (row.top < box.top || row.bottom > box.bottom) list.scrollTop += row.top - box.top - 60;
       }
     }
     draw();
@@ -214,10 +214,11 @@
     follow();
     show();
   }
+  const start = () => audio.play().catch(() => {}); // a pause that comes first is no error
   function play() {
     if (audio.paused) {
       if (position >= duration - 0.05) seek(0);
-      audio.play();
+      start();
     } else audio.pause();
   }
   function step(direction) {
@@ -256,7 +257,7 @@
   byId("zoom-all").addEventListener("click", () => setView(0, duration));
   buttons.forEach((button) => button.addEventListener("click", (event) => {
     seek(data.turns[Number(button.dataset.turn)][1]);
-    if (audio.paused) audio.play();
+    if (audio.paused) start();
     if (event.detail) timeline.focus({ preventScroll: true }); // by mouse: the next Space is a pause
   }));
   byId("theme").addEventListener("click", () => {
