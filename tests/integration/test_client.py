@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -248,13 +249,10 @@ async def test_a_refused_config_is_an_exception_that_names_the_field(
     client: DiarizationClient, config: StreamConfig, kind: type[VoiceFlowError], field: str
 ) -> None:
     """Of the tree in `voiceflow.errors`, with the server's reason; no audio was taken."""
-
-    async def untouched() -> AsyncIterator[bytes]:
-        raise AssertionError("audio was taken")
-        yield b""
-
+    audio = pieces()
     with pytest.raises(kind) as caught:
-        await all_events(client, untouched(), config)
+        await all_events(client, audio, config)
+    assert await anext(audio) == DATA[:3200], "the first piece is still there"
     assert field in (caught.value.field or caught.value.message)
     assert caught.value.reason.isupper()
 
@@ -425,7 +423,7 @@ async def test_a_recording_in_every_named_format_is_heard(
         soundfile.write(tmp_path / name, samples, 16_000, **options)
         source = open_recording(tmp_path / name)
         result = await client.diarize_file(
-            lambda source=source: source.pieces(1.0), StreamConfig(source.audio_format)
+            partial(source.pieces, 1.0), StreamConfig(source.audio_format)
         )
         talk = Timeline.of_file(result).talk_samples()
         assert [round(seconds(talk[speaker])) for speaker in ("S1", "S2")] == [4, 3], name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ def tone(seconds: float, rate: int = RATE, channels: int = 1) -> np.ndarray:
     return np.stack([0.5 * np.sin(2 * np.pi * 300 * (c + 1) * time) for c in range(channels)], 1)
 
 
-def written(path: Path, rate: int = RATE, channels: int = 1, **options: str) -> Path:
+def written(path: Path, rate: int = RATE, channels: int = 1, **options: Any) -> Path:
     """A file of 1.3 seconds."""
     soundfile.write(path, tone(1.3, rate, channels), rate, **options)
     return path
@@ -51,7 +52,7 @@ async def heard(source: AudioSource, piece_seconds: float = 0.1) -> np.ndarray:
     ids=["wav16", "wav-float", "wav24", "wav-mulaw", "flac", "mp3", "vorbis", "opus"],
 )
 async def test_every_named_format_is_heard_as_it_was_written(
-    tmp_path: Path, name: str, options: dict[str, str], encoding: Encoding
+    tmp_path: Path, name: str, options: dict[str, Any], encoding: Encoding
 ) -> None:
     """The samples come back; what is finer than 16 bits is not cut down to them."""
     source = open_recording(written(tmp_path / name, **options))
