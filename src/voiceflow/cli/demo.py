@@ -67,12 +67,12 @@ async def _run(model: Path, sources: list[AudioSource], mode: LatencyMode, outpu
             await client.wait_until_serving()
             click.echo(f"serving on {address}", err=True)
             for source in sources:
+                if stop.is_set():
+                    break
                 stem = output / Path(source.name).stem
                 outputs = Outputs(f"{stem}.rttm", f"{stem}.json", f"{stem}.html")
                 click.echo(f"{source.name}, {source.duration_seconds:.0f} s at real pace", err=True)
                 await diarize_source(
                     client, source, Wish(realtime=True, mode=mode), outputs, stop=stop
                 )
-                if stop.is_set():
-                    break
     click.echo("the service has stopped; open a report (.html) in a browser", err=True)
