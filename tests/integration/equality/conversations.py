@@ -52,6 +52,16 @@ def mulaw(samples: FloatArray) -> bytes:
     return code.tobytes()
 
 
+def alaw(samples: FloatArray) -> bytes:
+    """G.711 A-law, a byte a sample."""
+    magnitude = np.clip(np.abs(samples) * 4096, 0, 4095).astype(np.int64)
+    segment = np.maximum(np.floor(np.log2(np.maximum(magnitude, 1))).astype(np.int64) - 4, 0)
+    step = magnitude >> np.maximum(segment, 1) & 15
+    sign = np.where(samples < 0, 0, 128)
+    code: NDArray[np.uint8] = ((sign | segment << 4 | step) ^ 0x55).astype(np.uint8)
+    return code.tobytes()
+
+
 @dataclass
 class DirectLane:
     """A stream's way to a model of its own, without an engine between."""
