@@ -195,7 +195,7 @@ async def generate(service: Service, load: Load, audio: bytes) -> tuple[list[Hea
     """Opens all streams, then lets them speak.
 
     Returns:
-        What each has heard; of the service meanwhile its processor seconds and most memory in bytes.
+        What each has heard, and the service's processor seconds and largest memory in bytes.
     """
     loop = asyncio.get_running_loop()
     options = [("grpc.use_local_subchannel_pool", 1)]
