@@ -42,16 +42,6 @@ def talk(seconds: float, seed: int = 0) -> FloatArray:
     return (samples + noise).astype(np.float32)
 
 
-def mulaw(samples: FloatArray) -> bytes:
-    """G.711 μ-law, a byte a sample."""
-    magnitude = np.clip(np.abs(samples) * 32768, 0, 32635).astype(np.int64) + 132
-    segment = np.floor(np.log2(magnitude)).astype(np.int64) - 7
-    step = magnitude >> segment + 3 & 15
-    sign = np.where(samples < 0, 128, 0)
-    code: NDArray[np.uint8] = (~(sign | segment << 4 | step) & 255).astype(np.uint8)
-    return code.tobytes()
-
-
 def alaw(samples: FloatArray) -> bytes:
     """G.711 A-law, a byte a sample."""
     magnitude = np.clip(np.abs(samples) * 4096, 0, 4095).astype(np.int64)

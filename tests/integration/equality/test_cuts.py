@@ -13,10 +13,11 @@ import soxr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from benchmarks.equality import mulaw
 from benchmarks.finals import Finals
 from tests.fakes.models import Spoken, tones
 from tests.fakes.service import pcm16
-from tests.integration.equality.conversations import alaw, mulaw, session_finals
+from tests.integration.equality.conversations import alaw, session_finals
 from voiceflow.artifact import LatencyMode
 from voiceflow.diarization.v1 import diarization_pb2 as pb
 from voiceflow_inference.audio import AudioEncoding, AudioFormat

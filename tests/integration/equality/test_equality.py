@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.equality import mulaw
 from benchmarks.finals import Finals, cut, file_finals, stream_finals
 from benchmarks.service import Service, running_service
 from tests.faults.streams import connected
-from tests.integration.equality.conversations import mulaw, session_finals, talk
+from tests.integration.equality.conversations import session_finals, talk
 from voiceflow.artifact import LatencyMode
 from voiceflow.diarization.v1 import diarization_pb2 as pb
 from voiceflow_inference.audio import AudioEncoding, AudioFormat
