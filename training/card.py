@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any
 
 from training.corpus import SPEEDS, TUNING_SPEAKERS
@@ -11,7 +12,7 @@ from voiceflow.artifact import Manifest
 
 def card(manifest: Manifest, figures: dict[str, Any]) -> str:
     """The card's Markdown. `figures` is what `training.figures` wrote, or empty."""
-    return _TEXT.format(
+    text = _TEXT.format(
         version=manifest.version,
         context=Shape().context_frames * 0.04,
         channels=Shape().channels,
@@ -25,15 +26,24 @@ def card(manifest: Manifest, figures: dict[str, Any]) -> str:
         speech_error=_speech_error(figures),
         operating_point=_operating_point(manifest),
     )
+    return "\n\n".join(_filled(block) for block in text.split("\n\n"))
+
+
+def _filled(block: str) -> str:
+    """The block with its lines filled, unless it is a table, a list or a heading."""
+    if block.startswith(("|", "-", "#")):
+        return block
+    return textwrap.fill(" ".join(block.split()), 100, break_on_hyphens=False)
 
 
 def _made(figures: dict[str, Any]) -> str:
     if "run" not in figures:
         return "This graph was exported while the training was still under way."
     run, plan = figures["run"], figures["run"]["plan"]
+    remark = f" {run['remark']}" if "remark" in run else ""
     return (
         f"The run took {run['wall_minutes']} minutes and {run['cpu_minutes']} CPU minutes on two "
-        f"cores: {plan['steps']} steps with AdamW (peak rate {plan['peak_rate']}, seed "
+        f"cores.{remark} {plan['steps']} steps with AdamW (peak rate {plan['peak_rate']}, seed "
         f"{plan['seed']}), {plan['crop_stage_steps']} of them on crops alone. The network has "
         f"{run['parameters'] / 1e6:.2f} M parameters, told {run['voices']} voices apart and makes "
         f"a graph of {figures['model_bytes'] / 1e6:.1f} MB. It needs "
