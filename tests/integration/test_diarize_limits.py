@@ -160,12 +160,26 @@ async def test_a_slow_reader_is_cut(model: BoundModel, caplog: pytest.LogCapture
 
 
 async def test_a_fast_sender_is_slowed_down_not_cut(model: BoundModel) -> None:
-    """I12: the room for replies is tiny, the client reads, and nothing is lost."""
-    requests = [config(session="a", send_activity=True), *pieces(DATA * 20, 100_000), FINISH]
+    """I12: the room for replies is tiny, the client sends first and reads later; all is there."""
+    asked = config(session="a", send_activity=True, latency_mode=pb.LATENCY_MODE_AGENT)
+    requests = [asked, *pieces(DATA * 80, 100_000), FINISH]  # 600 kB of replies
     async with running(model) as (_, address):
         usual = await diarize(address, requests)
-    async with running(model, unsent_reply_bytes=4096) as (_, address):
-        assert (await diarize(address, requests))[1:] == usual[1:]
+    async with (
+        running(model, unsent_reply_bytes=4096, unsent_reply_seconds=600.0) as (_, address),
+        grpc.aio.insecure_channel(address, options=[("grpc.http2.bdp_probe", 0)]) as channel,
+    ):
+        call = pb_grpc.DiarizationStub(channel).Diarize()
+
+        async def send() -> None:
+            for request in requests:
+                await call.write(request)
+            await call.done_writing()
+
+        sending = asyncio.create_task(send())
+        await asyncio.wait([sending], timeout=2)  # time enough to be cut, were it not slowed down
+        assert (await rest(call))[1:] == usual[1:]
+        await sending
 
 
 async def test_cancelled_streams_free_their_places(model: BoundModel) -> None:
@@ -234,7 +248,7 @@ async def test_overload_refuses_streams_and_not_health(model: BoundModel) -> Non
 
 async def test_a_drain_loses_nobodys_final_turns(model: BoundModel) -> None:
     """P10: a live stream is told, may go on, and ends with all that it sent made final."""
-    async with running(model, grace_seconds=2.0) as (app, address):
+    async with running(model, grace_seconds=2.0, idle_seconds=600.0) as (app, address):
         whole = await diarize(address, [config(), audio(DATA)])
         async with grpc.aio.insecure_channel(address) as channel:
             stub = pb_grpc.DiarizationStub(channel)
@@ -263,7 +277,7 @@ async def test_a_drain_loses_nobodys_final_turns(model: BoundModel) -> None:
 async def test_recordings_are_cut_off_by_a_drain_and_told(model: BoundModel) -> None:
     """A part of a recording's result is none: UNAVAILABLE says to try another server."""
     async with (
-        running(model, grace_seconds=0.2) as (app, address),
+        running(model, grace_seconds=0.2, idle_seconds=600.0) as (app, address),
         grpc.aio.insecure_channel(address) as channel,
     ):
         call = pb_grpc.DiarizationStub(channel).DiarizeFile()
@@ -274,6 +288,17 @@ async def test_recordings_are_cut_off_by_a_drain_and_told(model: BoundModel) -> 
             await call
         error = from_rpc_error(caught.value)
         assert (type(error), error.reason) == (Unavailable, "DRAINING")
+
+
+@pytest.mark.parametrize("field", ["send_provisional_turns", "send_activity"])
+async def test_recordings_have_no_replies_on_the_way(model: BoundModel, field: str) -> None:
+    """What only a live stream can send is refused for a recording, not ignored."""
+    async with running(model) as (_, address), grpc.aio.insecure_channel(address) as channel:
+        asked = pb.DiarizeFileRequest(config=config(**{field: True}).config)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await pb_grpc.DiarizationStub(channel).DiarizeFile(iter([asked]))
+        error = from_rpc_error(caught.value)
+        assert (error.reason, error.field) == ("FIELD_NOT_FOR_FILES", f"config.{field}")
 
 
 async def test_a_full_house_of_streams_still_takes_recordings(model: BoundModel) -> None:
