@@ -83,7 +83,7 @@ class RequestReader(Generic[Request]):
             self._end_wait()
 
     def _end_wait(self) -> None:
-        if self._scope is not None:
+        if self._scope is not None and not self._scope.expired():
             self._scope.reschedule(self._loop.time())
 
     def _check_interrupted(self) -> None:

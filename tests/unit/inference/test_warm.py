@@ -1,0 +1,53 @@
+"""Warming runs all that will be used, and costs become places."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.unit.inference.fakes import Adder
+from voiceflow.artifact import LatencyMode
+from voiceflow.pipeline.model import FloatArray, Frames, State
+from voiceflow_inference.warm import HopCost, stream_costs, streams_within, warm_up
+
+
+class Counting(Adder):
+    """Remembers the shapes it was run with."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shapes: set[tuple[int, ...]] = set()
+
+    def run(self, audio: FloatArray, state: State) -> tuple[Frames, dict[str, FloatArray]]:
+        """As the adder."""
+        self.shapes.add(audio.shape)
+        return super().run(audio, state)
+
+
+def test_every_batch_size_of_every_mode_is_run() -> None:
+    """Nothing that live streams will use is run for the first time by them."""
+    model = Counting()
+    costs = warm_up(model, 5)
+    assert model.shapes == {(batch, hop) for batch in range(1, 6) for hop in (640, 1280)}
+    for mode, hop_seconds in [(LatencyMode.DENSITY, 0.08), (LatencyMode.AGENT, 0.04)]:
+        cost = costs[mode]
+        assert cost.hop_seconds == hop_seconds
+        assert cost.engine_seconds > 0
+        assert cost.pipeline_seconds > 0
+
+
+def test_the_busiest_thread_sets_the_capacity() -> None:
+    """With cores for both threads it is the slower one, with one core their sum; half is usable."""
+    cost = HopCost(hop_seconds=0.48, engine_seconds=0.001, pipeline_seconds=0.0005)
+    assert streams_within(cost, cores=2) == pytest.approx(240)
+    assert streams_within(cost, cores=1) == pytest.approx(160)
+
+
+def test_dearer_modes_take_more_places() -> None:
+    """A stream takes places as it takes the machine; the cheapest mode takes one."""
+    costs = {
+        LatencyMode.DENSITY: HopCost(0.48, 0.001, 0.0005),
+        LatencyMode.AGENT: HopCost(0.08, 0.0005, 0.0005),
+    }
+    places = stream_costs(costs, cores=2)
+    assert places[LatencyMode.DENSITY] == 1
+    assert places[LatencyMode.AGENT] == pytest.approx(3)
