@@ -33,9 +33,6 @@ SEGMENT_SECONDS = 2.0
 SHORTEST_SEGMENT_SECONDS = 0.4
 """Shorter speech says too little of a voice to learn from."""
 
-PAUSE_SWITCH_SHARE = 0.3
-"""Share of the cost of a change of speaker that counts where nobody speaks."""
-
 OVERLAP_WEIGHT = 0.5
 """How far the loudest voice's embedding is believed while another one speaks."""
 
@@ -88,9 +85,7 @@ class Identity:
         self._frame_seconds = frame_seconds
         self._minimum_speakers = minimum_speakers
         self._gallery = Gallery(maximum_speakers, dim)
-        switch_cost = point.smoothing_seconds / frame_seconds
-        self._path = SpeakerPath(switch_cost, PAUSE_SWITCH_SHARE * switch_cost)
-        self._path.restart(1, NOBODY_KNOWN, in_speech=False)
+        self._path = SpeakerPath(switch_cost=point.smoothing_seconds / frame_seconds)
         self._nursery = Nursery(point.same_speaker_threshold)
         self._memory = SegmentMemory(dim)
         self._voices = Voices(
@@ -99,7 +94,6 @@ class Identity:
         self._named: Named | None = None
         self._segment = _Segment(SILENCE, np.zeros(dim, np.float32), 0)
         self._last_final_state = NOBODY_KNOWN
-        self._last_final_spoken = False
         self._final_frames = 0
         self._next_recluster_frame = self._frames_in(RECLUSTER_SECONDS)
 
@@ -144,7 +138,6 @@ class Identity:
             self._learn(int(named.first[start]), start, end, clean)
         if frames:
             self._last_final_state = max(int(named.first[frames - 1]), UNNAMED) + 1
-            self._last_final_spoken = bool(named.first[frames - 1] != SILENCE)
         self._named = None
         self._voices = self._voices.since(frames)
         self._path.forget(frames)
@@ -197,7 +190,7 @@ class Identity:
         state = self._last_final_state
         if state != NOBODY_KNOWN:
             state = self._gallery.resolve(state - 1) + 1
-        self._path.restart(self._gallery.size + 1, state, in_speech=self._last_final_spoken)
+        self._path.restart(self._gallery.size + 1, state)
         self._follow(self._voices)
 
     def _bear(self) -> None:

@@ -1,10 +1,10 @@
 """The most likely sequence of speakers over the frames that may still change.
 
 A Viterbi search in which a frame's score for a speaker is the cosine of the frame's embedding with
-the speaker's prototype, and a change of speaker costs a fixed amount, less across a pause. The sum
-of cosines over a segment is its length times the cosine of its mean embedding, so the search
-averages embeddings over exactly the segments that it finds. State 0 is a voice that is nobody's:
-its score is the threshold below which a voice is new.
+the speaker's prototype, and a change of speaker costs a fixed amount. The sum of cosines over a
+segment is its length times the cosine of its mean embedding, so the search averages embeddings over
+exactly the segments that it finds. State 0 is a voice that is nobody's: its score is the threshold
+below which a voice is new.
 
 Source: fixed-lag Viterbi decoding, as in Forney, "The Viterbi Algorithm", Proc. IEEE 61 (1973).
 """
@@ -24,23 +24,19 @@ class SpeakerPath:
     """Fixed-lag search, one step a frame, constant memory.
 
     Args:
-        switch_cost: Cost of a change of speaker within speech, in cosine times frames.
-        pause_switch_cost: The same across a frame without speech.
+        switch_cost: Cost of a change of speaker, in cosine times frames.
     """
 
-    def __init__(self, switch_cost: float, pause_switch_cost: float) -> None:
+    def __init__(self, switch_cost: float) -> None:
         self._switch_cost = switch_cost
-        self._pause_switch_cost = pause_switch_cost
         self._total = np.zeros(1, np.float32)  # (states,)
         self._back: list[NDArray[np.intp]] = []  # a frame: (states,) the state before
-        self._in_speech = False
 
-    def restart(self, states: int, state: int, *, in_speech: bool) -> None:
+    def restart(self, states: int, state: int) -> None:
         """Forgets all frames; the path goes on from `state`, as one of `states`."""
         self._total = np.full(states, -self._switch_cost, np.float32)
         self._total[state] = 0.0
         self._back.clear()
-        self._in_speech = in_speech
 
     def extend(self, scores: FloatArray, speech: NDArray[np.bool_]) -> None:
         """Takes the next frames.
@@ -52,15 +48,12 @@ class SpeakerPath:
         states = np.arange(scores.shape[1])
         gains = np.where(speech[:, None], scores, np.float32(0.0))
         total = self._total
-        in_speech = self._in_speech
-        for gain, spoken in zip(gains, speech.tolist(), strict=True):
+        for gain in gains:
             best = total.argmax()
-            switched = total[best] - (self._switch_cost if in_speech else self._pause_switch_cost)
+            switched = total[best] - self._switch_cost
             self._back.append(np.where(switched > total, best, states))
             total = np.maximum(total, switched) + gain
-            in_speech = spoken
         self._total = total - total.max()
-        self._in_speech = in_speech
 
     def states(self) -> NDArray[np.intp]:
         """The best state of each frame held, (frames,)."""
