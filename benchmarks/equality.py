@@ -115,7 +115,7 @@ def _uneven(data: bytes) -> Iterator[bytes]:
 async def _main(arguments: argparse.Namespace) -> list[Comparison]:
     samples, what = talk(arguments.minutes * 60)
     print(f"{arguments.minutes:g} minutes, {what}, μ-law at 16 kHz")
-    room = {"streams": 2000, "streams_per_principal": 2000, "batch_limit": 128}
+    room = {"streams": 2000, "streams_per_principal": 2000, "batch_limit": 64}
     done = []
     with running_service(arguments.model, log_level="warning", **room) as service:
         comparing = compare(service.address, mulaw(samples), one_sample=arguments.one_sample)
