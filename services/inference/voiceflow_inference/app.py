@@ -11,6 +11,7 @@ from importlib.metadata import version
 
 from voiceflow.diarization.v1.diarization_pb2_grpc import add_DiarizationServicer_to_server
 from voiceflow.onnx import bind
+from voiceflow.onnx.golden import reproduce
 from voiceflow.package import load_package
 from voiceflow.pipeline.model import BoundModel
 from voiceflow.rpc.server import RpcServer, Service, Transport, check_exposure
@@ -70,9 +71,12 @@ def load_model(settings: Settings) -> BoundModel:
     """Reads, verifies and loads the model of ``model_dir``.
 
     Raises:
-        PackageInvalid: It breaks its contract.
+        PackageInvalid: It is damaged, breaks its contract, or does not do here what it says.
     """
-    return bind(load_package(settings.model_dir), threads=settings.threads)
+    package = load_package(settings.model_dir)
+    model = bind(package, threads=settings.threads)
+    reproduce(package, threads=settings.threads)
+    return model
 
 
 def build(
