@@ -88,7 +88,7 @@ def _engine_seconds(model: BoundModel, samples: int, batch: int) -> float:
 
 
 def _pipeline_seconds(manifest: Manifest, frames: int) -> float:
-    """Of one hop, on average over a lively conversation of two voices."""
+    """Of one hop, on average over a conversation of two voices; the best of a few runs."""
     rng = np.random.default_rng(0)
     voices = rng.standard_normal((2, manifest.embedding_dim))
     hops = []
@@ -101,8 +101,11 @@ def _pipeline_seconds(manifest: Manifest, frames: int) -> float:
         hops.append(
             Frames(np.full(frames, 0.9, np.float32), activity, embedding.astype(np.float32))
         )
-    diarizer = StreamDiarizer(manifest)
-    started = time.perf_counter()
-    for frames_of_hop in hops:
-        diarizer.push(frames_of_hop)
-    return (time.perf_counter() - started) / len(hops)
+    taken = []
+    for _ in range(_REPEATS):
+        diarizer = StreamDiarizer(manifest)
+        started = time.perf_counter()
+        for frames_of_hop in hops:
+            diarizer.push(frames_of_hop)
+        taken.append(time.perf_counter() - started)
+    return min(taken) / len(hops)
