@@ -41,7 +41,6 @@ class LiveLanes:
     def __init__(self, window_seconds: float) -> None:
         self.window_seconds = window_seconds
         self.covered_seconds = 0.0
-        self.lag_seconds = 0.0
         self.sent_seconds = 0.0
         self._recent: deque[Region] = deque()
         self._provisional: tuple[Turn, ...] = ()
@@ -57,7 +56,6 @@ class LiveLanes:
         if not isinstance(event, Update):
             return
         self.covered_seconds = seconds(event.covered_samples)
-        self.lag_seconds = max(0.0, self.sent_seconds - self.covered_seconds)
         self._final_until_samples = event.final_until_samples
         self._provisional = tuple(turn for turn in event.turns if not turn.final)
         for region in event.final_regions:
@@ -68,6 +66,11 @@ class LiveLanes:
         start = self.start_seconds * SAMPLE_RATE_HERTZ
         while self._recent and self._recent[0].end_samples < start:
             self._recent.popleft()
+
+    @property
+    def lag_seconds(self) -> float:
+        """Audio that was sent and is not computed: up to a hop, if the service keeps up."""
+        return max(0.0, self.sent_seconds - self.covered_seconds)
 
     @property
     def start_seconds(self) -> float:
