@@ -20,6 +20,7 @@ from grpc_health.v1 import health_pb2
 from voiceflow.client import wire
 from voiceflow.client.config import AudioFormat, Flush, StreamConfig
 from voiceflow.client.events import Begin, Event, FileResult, ServingState, Summary, Update, seconds
+from voiceflow.client.fate import Fate
 from voiceflow.client.retry import RetryPolicy, pause_before_retry
 from voiceflow.diarization.v1 import diarization_pb2 as pb
 from voiceflow.diarization.v1 import diarization_pb2_grpc as pb_grpc
@@ -106,13 +107,13 @@ class DiarizationClient:
         Raises:
             VoiceFlowError: What the server says, or what the source raised, as it is.
         """
-        call, begin = await self._asking(lambda: self._open(config))
+        call, fate, begin = await self._asking(lambda: self._open(config))
         window = _Window(config.audio_format, self._ahead_seconds)
         sender = asyncio.create_task(_send(call, audio, window))
         ended = False
         try:
             yield begin
-            while (response := await _read(call, sender)) is not None:
+            while (response := await _read(call, fate, sender)) is not None:
                 event = wire.event_of(response)
                 if isinstance(event, Update):
                     window.cover(event.covered_samples)
@@ -191,15 +192,18 @@ class DiarizationClient:
                 raise refused
             await asyncio.sleep(pause)
 
-    async def _open(self, config: StreamConfig) -> tuple[_StreamCall, Begin]:
+    async def _open(self, config: StreamConfig) -> tuple[_StreamCall, Fate, Begin]:
         call = self._stub.Diarize()
+        fate = Fate(call)
         try:
             await _write(call, pb.DiarizeRequest(config=wire.config_message(config)))
             response = await call.read()
             if isinstance(response, pb.DiarizeResponse):
                 event = wire.event_of(response)
                 if isinstance(event, Begin):
-                    return call, event
+                    return call, fate, event
+        except grpc.aio.AioRpcError as error:
+            raise fate.told(error) from None
         except BaseException:
             call.cancel()
             raise
@@ -210,6 +214,7 @@ class DiarizationClient:
         self, open_audio: Callable[[], AsyncIterable[bytes]], config: StreamConfig
     ) -> FileResult:
         call = self._stub.DiarizeFile()
+        fate = Fate(call)
         try:
             going = await _write(call, pb.DiarizeFileRequest(config=wire.config_message(config)))
             if going:
@@ -218,6 +223,8 @@ class DiarizationClient:
                         break
             await _done_writing(call)
             return wire.file_result_of(await call)
+        except grpc.aio.AioRpcError as error:
+            raise fate.told(error) from None
         finally:
             call.cancel()
 
@@ -266,12 +273,14 @@ async def _send(call: _StreamCall, audio: AsyncIterable[bytes | Flush], window: 
         await _done_writing(call)
 
 
-async def _read(call: _StreamCall, sender: asyncio.Task[None]) -> pb.DiarizeResponse | None:
+async def _read(
+    call: _StreamCall, fate: Fate, sender: asyncio.Task[None]
+) -> pb.DiarizeResponse | None:
     """The next reply; None at the end."""
     try:
         response = await call.read()
     except grpc.aio.AioRpcError as error:
-        raise from_rpc_error(error) from None
+        raise from_rpc_error(fate.told(error)) from None
     except asyncio.CancelledError:
         await asyncio.wait([sender], timeout=0)
         if sender.done() and not sender.cancelled() and (failure := sender.exception()):
