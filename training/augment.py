@@ -13,7 +13,7 @@ from training.corpus import SAMPLE_RATE_HERTZ, Audio, read_audio
 ROOM_SAMPLES = 6_400
 PLACES = 5
 _SPEED_OF_SOUND = 343.0  # metres a second
-_FLOOR = np.float32(1e-5)
+FLOOR = 1e-5
 
 Rooms = npt.NDArray[np.float32]  # (rooms, places, ROOM_SAMPLES)
 
@@ -76,10 +76,16 @@ def telephone(audio: Audio) -> Audio:
     return np.asarray(expanded * peak, np.float32)
 
 
-def record(rng: np.random.Generator, audio: Audio, speech_rms: float, level_dbfs: float) -> Audio:
+def record(
+    rng: np.random.Generator,
+    audio: Audio,
+    speech_rms: float,
+    level_dbfs: float,
+    floor_rms: float = FLOOR,
+) -> Audio:
     """The audio at this level of its speech, over a faint floor, in steps of 16-bit PCM."""
     gain = np.float32(10 ** (level_dbfs / 20) / max(speech_rms, 1e-4))
-    floor = rng.standard_normal(audio.shape[-1], np.float32) * _FLOOR
+    floor = rng.standard_normal(audio.shape[-1], np.float32) * np.float32(floor_rms)
     return np.round(np.clip(audio * gain + floor, -1, 1) * 32_767) / np.float32(32_768)
 
 

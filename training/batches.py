@@ -15,7 +15,7 @@ from training import augment, conversation
 from training.corpus import SAMPLE_RATE_HERTZ, Audio, Corpus, read_noises, training_corpus
 from training.network import Features, log_mel
 from training.shape import FRAME_SAMPLES, MEL_BANDS, TRACKS
-from training.turn_taking import TurnTaking, lay_out, read_turn_taking
+from training.turn_taking import Turn, TurnTaking, lay_out, read_turn_taking
 
 NOBODY = -1
 ROOMS = 400
@@ -32,12 +32,15 @@ class Recipe:
     """How many of what are in a batch."""
 
     crop_stage_steps: int
+    rest_stage_from: int  # conversations with long rests from this step on
     plain_steps: int = 400  # from the start: nobody's speed is changed, so voices come round sooner
     crops: int = 128
     crop_seconds: float = 2.0
     kept_crops: int = 64
     conversations: int = 10
     conversation_seconds: float = 12.0
+    restful: float = 0.5  # share of the conversations of the last stage that have a long rest
+    empty: float = 0.2  # share of these in which nobody speaks at all
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,7 @@ class Batches(Dataset[list[Part]]):
             weights = self.plain_weights if step < recipe.plain_steps else self.weights
             return [self._crops(rng, recipe.crops, weights)]
         crops = self._crops(rng, recipe.kept_crops, self.weights)
-        return [crops, self._conversations(rng)]
+        return [crops, self._conversations(rng, rests=step >= recipe.rest_stage_from)]
 
     def _crops(
         self, rng: np.random.Generator, count: int, weights: npt.NDArray[np.float64]
@@ -105,9 +108,9 @@ class Batches(Dataset[list[Part]]):
         who = np.stack([who, np.full_like(who, NOBODY)], axis=2)
         return _part(rng, audio, speech.astype(np.int64), who)
 
-    def _conversations(self, rng: np.random.Generator) -> Part:
+    def _conversations(self, rng: np.random.Generator, *, rests: bool) -> Part:
         frames = _frames(self.recipe.conversation_seconds)
-        made = [self._conversation(rng, frames) for _ in range(self.recipe.conversations)]
+        made = [self._conversation(rng, frames, rests) for _ in range(self.recipe.conversations)]
         return _part(
             rng,
             np.stack([audio for audio, _, _ in made]),
@@ -116,7 +119,7 @@ class Batches(Dataset[list[Part]]):
         )
 
     def _conversation(
-        self, rng: np.random.Generator, frames: int
+        self, rng: np.random.Generator, frames: int, rests: bool
     ) -> tuple[Audio, npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         sources, samples = self.sources, frames * FRAME_SAMPLES
         speakers = int(rng.choice([1, 2, 3, 4], p=[0.05, 0.45, 0.35, 0.15]))
@@ -125,11 +128,25 @@ class Batches(Dataset[list[Part]]):
         longest = float(rng.uniform(1.5, 8))
         seconds = self.recipe.conversation_seconds
         turns = lay_out(rng, manner, speakers, seconds, longest, bool(rng.random() < 0.6))
+        floor_rms = augment.FLOOR
+        if rests:
+            floor_rms = float(10 ** rng.uniform(-7.0, -3.7))
+            if rng.random() < self.recipe.restful:
+                turns = self._with_rest(rng, turns)
         room = sources.rooms[int(rng.integers(len(sources.rooms)))] if rng.random() < 0.8 else None
         made = conversation.render(rng, sources.corpus, voices, turns, samples, room, 12.0)
-        audio = _record(rng, made.audio, made.speech_rms, sources.noises)
+        audio = _record(rng, made.audio, made.speech_rms, sources.noises, floor_rms)
         active, who = _rank(made, voices, frames)
         return audio, active, who
+
+    def _with_rest(self, rng: np.random.Generator, turns: list[Turn]) -> list[Turn]:
+        """The turns outside a stretch of seconds in which nobody speaks."""
+        seconds = self.recipe.conversation_seconds
+        if rng.random() < self.recipe.empty:
+            return []
+        start = float(rng.uniform(-0.4, 0.7)) * seconds
+        end = start + float(rng.uniform(0.3, 0.9)) * seconds
+        return [turn for turn in turns if turn.end_seconds < start or turn.start_seconds > end]
 
 
 def read_sources(speech_root: Path, cache: Path) -> Sources:
@@ -149,7 +166,11 @@ def read_sources(speech_root: Path, cache: Path) -> Sources:
 
 
 def _record(
-    rng: np.random.Generator, audio: Audio, speech_rms: float, noises: list[Audio]
+    rng: np.random.Generator,
+    audio: Audio,
+    speech_rms: float,
+    noises: list[Audio],
+    floor_rms: float = augment.FLOOR,
 ) -> Audio:
     if rng.random() < 0.75:
         decibels = rng.uniform(0, 30)
@@ -157,7 +178,7 @@ def _record(
         audio = audio + noise * np.float32(speech_rms * 10 ** (-decibels / 20))
     if rng.random() < 0.12:
         audio = augment.telephone(audio)
-    return augment.record(rng, audio, speech_rms, float(rng.uniform(-52, -14)))
+    return augment.record(rng, audio, speech_rms, float(rng.uniform(-52, -14)), floor_rms)
 
 
 def _rank(

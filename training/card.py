@@ -43,8 +43,9 @@ def _made(figures: dict[str, Any]) -> str:
     remark = f" {run['remark']}" if "remark" in run else ""
     return (
         f"The run took {run['wall_minutes']} minutes and {run['cpu_minutes']} CPU minutes on two "
-        f"cores.{remark} {plan['steps']} steps with AdamW (peak rate {plan['peak_rate']}, seed "
-        f"{plan['seed']}), {plan['crop_stage_steps']} of them on crops alone. The network has "
+        f"cores.{remark} {run['steps']} steps with AdamW (peak rate {plan['peak_rate']}, seed "
+        f"{plan['seed']}), the first {plan['crop_stage_steps']} of them on crops alone, the last "
+        f"{plan['rest_stage_steps']} with rests. The network has "
         f"{run['parameters'] / 1e6:.2f} M parameters, told {run['voices']} voices apart and makes "
         f"a graph of {figures['model_bytes'] / 1e6:.1f} MB. It needs "
         f"{figures['milliseconds_per_audio_second']} ms of one CPU core per second of audio (16 "
@@ -115,7 +116,9 @@ An answer rests on the last {context:.1f} s. Memory goes in and out as tensors, 
 First two-second crops of single speakers, 128 a step: additive-margin softmax over the training
 voices, on frames and on the mean of each crop, the margin rising from 0 to 0.2. Then 64 crops a
 step beside ten conversations of 12 s mixed on the fly: turns as in AMI and MSDWILD, up to four
-speakers, overlap in six of ten. Copies of each speaker at other speeds ({speeds}) count as further
+speakers, overlap in six of ten. In a last short stage half of the conversations have a long rest,
+and one in ten is noise alone: before it the network had hardly met silence and heard speech in
+most noises. Copies of each speaker at other speeds ({speeds}) count as further
 speakers. Simulated shoebox rooms and four measured ones, recorded and coloured noise at 0-30 dB,
 random microphone colour, telephone lines (300-3400 Hz, mu-law), levels from -52 to -14 dBFS,
 16-bit steps. No teacher: nothing was learned from another model's vectors.
@@ -170,7 +173,7 @@ Tuned on simulated conversations of the held-out speakers (`python -m training.t
 - Read sentences and isolated words. No laughter, no whispering, no children, no singing.
 - Languages are English, Chinese, Arabic and Spanish; others were not heard.
 - Conversations were mixed from separate recordings. Real meetings are ten excerpts of 30 s, too
-  few to say more than that it works at all; far and faint voices are where it misses most.
+  few to say more than that it works at all.
 - Of more than two voices at once it reports two. The second voice's vector is the weaker one.
 - A voice vector is biometric data. The service keeps none beyond a stream unless told to.
 """
