@@ -17,6 +17,7 @@ def main() -> None:
     arguments = parser.parse_args()
     train.run(train.Plan(), paths.RUN, resume=arguments.resume)
     export.write(paths.RUN / "last.pt", paths.PACKAGE / "model.onnx")
+    figures.FIGURES.unlink(missing_ok=True)  # they are of other weights
     package.rebuild()  # the figures need a manifest beside the graph, the card needs the figures
     figures.main()
     package.rebuild()
