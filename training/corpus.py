@@ -69,7 +69,8 @@ class Corpus:
         Starts within speech, at a random place. A voice with little speech is heard again.
 
         Returns:
-            The audio, scaled to an RMS of one over its speech, and where speech is.
+            The audio, scaled so that the speech of its first utterance has an RMS of one, and where
+            speech is. (What was cut out of it may be a pause, which is no measure of level.)
         """
         clips = self.voices[voice].clips
         audio = np.zeros(samples, np.float32)
@@ -90,8 +91,13 @@ class Corpus:
                     speech[position + low : position + high] = True
             position += taken + int(rng.integers(1_600, 6_400))
             turn += 1
-        power = float(np.mean(np.square(audio[speech]))) if speech.any() else 0.0
-        return audio / np.float32(np.sqrt(power) + 1e-3), speech
+        return audio / self._level(clips[order[0]]), speech
+
+    def _level(self, clip: Clip) -> np.float32:
+        """The RMS of an utterance's speech, in steps of 16 bits; at least one step."""
+        regions = [self.audio[clip.offset_samples :][begin:end] for begin, end in clip.speech]
+        power = np.mean(np.square(np.concatenate(regions).astype(np.float32)))
+        return np.maximum(np.sqrt(power), np.float32(1.0))
 
 
 def read_utterances(speech_root: Path, split: str) -> list[Utterance]:
