@@ -24,6 +24,7 @@ from pathlib import Path
 
 import grpc
 import numpy as np
+import psutil
 
 from benchmarks.audio import pcm16, talk
 from benchmarks.der import DEFAULT_MODEL
@@ -100,6 +101,8 @@ class Figures:
         server_cpu_milliseconds: Processor time of the service for a second of one stream.
         server_resident_megabytes: Largest that was seen, once a second.
         generator_late_p99_milliseconds: How late the load generator sent.
+        other_processes_percent: Share of the machine that neither service nor generator used: a run
+            with more than a few percent measures somebody else.
         hops: Measured.
         refused: Streams that were not let in.
         failed: Streams that did not end with a complete Summary.
@@ -114,6 +117,7 @@ class Figures:
     server_cpu_milliseconds: float
     server_resident_megabytes: float
     generator_late_p99_milliseconds: float
+    other_processes_percent: float
     hops: int
     refused: int
     failed: int
@@ -191,12 +195,23 @@ class LiveStream:
                 self.heard.latencies.append(now - self.heard.sent[message])
 
 
-async def generate(service: Service, load: Load, audio: bytes) -> tuple[list[Heard], float, float]:
-    """Opens all streams, then lets them speak.
+@dataclass(frozen=True, slots=True)
+class Used:
+    """What a run has taken of the machine.
 
-    Returns:
-        What each has heard, and the service's processor seconds and largest memory in bytes.
+    Attributes:
+        service_seconds: Processor time of the service.
+        others_share: Of the machine, by whoever is neither service nor generator.
+        resident_bytes: Largest memory of the service.
     """
+
+    service_seconds: float
+    others_share: float
+    resident_bytes: float
+
+
+async def generate(service: Service, load: Load, audio: bytes) -> tuple[list[Heard], Used]:
+    """Opens all streams, then lets them speak."""
     loop = asyncio.get_running_loop()
     options = [("grpc.use_local_subchannel_pool", 1)]
     channels = [
@@ -210,7 +225,7 @@ async def generate(service: Service, load: Load, audio: bytes) -> tuple[list[Hea
     for first in range(0, load.streams, _OPEN_AT_ONCE):
         await asyncio.gather(*(s.open() for s in streams[first : first + _OPEN_AT_ONCE]))
 
-    cpu_seconds = service.cpu_seconds()
+    before = _Processors.now(service)
     start = loop.time() + 1.0
     speaking = asyncio.gather(
         *(s.live(start + n * load.hop_seconds / load.streams) for n, s in enumerate(streams))
@@ -220,14 +235,37 @@ async def generate(service: Service, load: Load, audio: bytes) -> tuple[list[Hea
         resident_bytes = max(resident_bytes, service.resident_bytes())
         await asyncio.wait([speaking], timeout=1.0)
     await speaking
-    cpu_seconds = service.cpu_seconds() - cpu_seconds
+    after = _Processors.now(service)
     await asyncio.gather(*(channel.close() for channel in channels))
-    return [stream.heard for stream in streams], cpu_seconds, resident_bytes
+    used = Used(after.service - before.service, _others_share(before, after), float(resident_bytes))
+    return [stream.heard for stream in streams], used
 
 
-def figures(
-    heard: Sequence[Heard], load: Load, cpu_seconds: float, resident_bytes: float
-) -> Figures:
+@dataclass(frozen=True, slots=True)
+class _Processors:
+    """Processor seconds since the machine started: spent by whom, and how many there were."""
+
+    service: float
+    generator: float
+    all_busy: float
+    all: float
+
+    @classmethod
+    def now(cls, service: Service) -> _Processors:
+        machine = psutil.cpu_times()
+        whole = sum(machine)
+        own = psutil.Process().cpu_times()
+        idle = machine.idle + getattr(machine, "iowait", 0.0)
+        return cls(service.cpu_seconds(), own.user + own.system, whole - idle, whole)
+
+
+def _others_share(before: _Processors, after: _Processors) -> float:
+    known = after.service - before.service + after.generator - before.generator
+    others = after.all_busy - before.all_busy - known
+    return max(0.0, others / max(1e-9, after.all - before.all))
+
+
+def figures(heard: Sequence[Heard], load: Load, used: Used) -> Figures:
     """What a run comes to."""
     latencies = np.concatenate([np.asarray(stream.latencies) for stream in heard]) * 1000
     late = np.concatenate([np.asarray(stream.late) for stream in heard]) * 1000
@@ -240,9 +278,12 @@ def figures(
         latency_p99_milliseconds=round(float(p99), 2),
         latency_max_milliseconds=round(float(most), 2),
         lag_growth_milliseconds=round(float(last - first), 2),
-        server_cpu_milliseconds=round(cpu_seconds * 1000 / (load.streams * load.seconds), 3),
-        server_resident_megabytes=round(resident_bytes / 1e6, 1),
+        server_cpu_milliseconds=round(
+            used.service_seconds * 1000 / (load.streams * load.seconds), 3
+        ),
+        server_resident_megabytes=round(used.resident_bytes / 1e6, 1),
         generator_late_p99_milliseconds=round(float(np.percentile(late, 99)), 2),
+        other_processes_percent=round(100 * used.others_share, 1),
         hops=len(latencies),
         refused=sum(not stream.admitted for stream in heard),
         failed=sum(bool(stream.failure) for stream in heard if stream.admitted),
@@ -256,8 +297,8 @@ def run(load: Load, model: Path, audio: bytes) -> Figures:
     room = {"streams": 20 * load.streams, "streams_per_principal": 20 * load.streams}
     admit_all = {"admission_lag_seconds": 1e6, "admission_real_time_factor": 1.0}
     with running_service(model, log_level="warning", **room, **admit_all) as service:
-        heard, cpu_seconds, resident_bytes = asyncio.run(generate(service, load, audio))
-    return figures(heard, load, cpu_seconds, resident_bytes)
+        heard, used = asyncio.run(generate(service, load, audio))
+    return figures(heard, load, used)
 
 
 def report(package: ModelPackage, load: Load, what: str, runs: list[Figures]) -> dict[str, object]:
