@@ -321,6 +321,13 @@
 
   new ResizeObserver(draw).observe(timeline);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { readColours(); draw(); });
+  /* report.html#t=95.5 opens at that moment. */
+  function openAtHash() {
+    const at = /^#t=(\d+(?:\.\d+)?)$/.exec(location.hash);
+    if (at) seek(Number(at[1]));
+  }
+  window.addEventListener("hashchange", openAtHash);
   readColours();
   show();
+  openAtHash();
 })();
