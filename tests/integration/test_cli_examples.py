@@ -31,7 +31,7 @@ async def server(tmp_path: Path) -> AsyncIterator[str]:
 def recording(tmp_path: Path) -> Path:
     """A conversation of two tones."""
     path = tmp_path / "meeting.wav"
-    samples = tones(Spoken((2,), 1.2), Spoken((), 0.6), Spoken((8,), 1.2))
+    samples = tones(Spoken((2,), 2.0), Spoken((), 0.6), Spoken((8,), 2.0))
     soundfile.write(path, samples, 16_000)
     return path
 
