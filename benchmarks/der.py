@@ -1,11 +1,13 @@
 """Diarization error rate of a model through the pipeline, pooled over a folder of conversations.
 
     python -m benchmarks.der [--data FOLDER]... [--model FOLDER] [--shuffle] [--json PATH]
+        [--measured PATH]
 
 A folder holds `<name>.flac` or `<name>.opus` beside `<name>.rttm`. Collar 0, overlap scored, no
 oracle speech detection, the whole file is evaluated, rates are pooled over reference speech.
 Speakers are mapped to the reference by pyannote.metrics. `--shuffle` permutes the embeddings of
-each file over its frames: what that costs is what speaker identity earns.
+each file over its frames: what that costs is what speaker identity earns. `--measured` writes the
+pooled figures as a manifest has them, for `python -m training.package --measured`.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from pyannote.core import Annotation, Segment, Timeline
 from pyannote.metrics.diarization import DiarizationErrorRate
 
 from benchmarks.provenance import ROOT, provenance
-from voiceflow.artifact import SAMPLE_RATE_HERTZ, LatencyMode
+from voiceflow.artifact import SAMPLE_RATE_HERTZ, LatencyMode, Measurement
 from voiceflow.onnx import bind
 from voiceflow.package import load_package
 from voiceflow.pipeline.model import BoundModel, FloatArray, Frames
@@ -156,6 +158,18 @@ def _score(name: str, seconds: Mapping[str, float], speakers: str) -> Score:
     )
 
 
+def _measurement(data_set: str, pooled: Score) -> Measurement:
+    return Measurement(
+        data_set=data_set,
+        protocol=PROTOCOL,
+        scorer=scorer(),
+        der_percent=pooled.der_percent,
+        missed_percent=pooled.missed_percent,
+        false_alarm_percent=pooled.false_alarm_percent,
+        confusion_percent=pooled.confusion_percent,
+    )
+
+
 def main() -> None:
     """Prints a table for each folder."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -164,17 +178,20 @@ def main() -> None:
     parser.add_argument("--mode", type=LatencyMode, default=LatencyMode.DENSITY)
     parser.add_argument("--shuffle", action="store_true", help="permute the embeddings")
     parser.add_argument("--json", type=Path, help="write the figures here as well")
+    parser.add_argument("--measured", type=Path, help="write them as a manifest has them")
     arguments = parser.parse_args()
     package = load_package(arguments.model)
     model = bind(package)
     origin = provenance(package, runs=1)
     report: dict[str, object] = {"provenance": asdict(origin), "protocol": PROTOCOL}
+    measured = []
     report |= {"scorer": scorer(), "mode": arguments.mode, "shuffled": arguments.shuffle}
     print(f"{origin}\n{PROTOCOL}; {scorer()}; hop {arguments.mode}")
     for folder in arguments.data or [SPEECH / "simulated", SPEECH / "real"]:
         change = shuffled(seed=1) if arguments.shuffle else None
         scores = evaluate(model, folder, mode=arguments.mode, change=change)
         report[folder.name] = [asdict(score) for score in scores]
+        measured.append(_measurement(folder.name, scores[-1]))
         print(
             f"\n{folder.name:12} {'DER %':>7} {'missed':>7} {'false':>7} {'confused':>8} speakers"
         )
@@ -185,6 +202,9 @@ def main() -> None:
             )
     if arguments.json:
         arguments.json.write_text(json.dumps(report, indent=2) + "\n", "utf-8")
+    if arguments.measured:
+        values = [measurement.model_dump() for measurement in measured]
+        arguments.measured.write_text(json.dumps(values, indent=2) + "\n", "utf-8")
 
 
 if __name__ == "__main__":
