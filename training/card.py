@@ -123,7 +123,8 @@ speakers. Simulated shoebox rooms and four measured ones, recorded and coloured 
 random microphone colour, telephone lines (300-3400 Hz, mu-law), levels from -52 to -14 dBFS,
 16-bit steps. No teacher: nothing was learned from another model's vectors.
 
-`make train` makes it again, from the same seed.
+`make train` makes it again, from the same seed, at the source commit that the manifest names;
+later commits mend how turns are levelled, which these weights have not seen.
 
 ## Data
 
