@@ -150,7 +150,7 @@ measured against them is in part agreement with that detector, and flatters it.
 
 ## Figures
 
-Diarization error rate through the service:
+Diarization error rate through the pipeline that the service runs (`python -m benchmarks.der`):
 
 {error_rates}
 
