@@ -110,7 +110,7 @@ async def test_i15_slow_reader(stream_package: Path, conversation: bytes) -> Non
 
 async def test_i16_idle_client(stream_package: Path, conversation: bytes) -> None:
     """A stream that says nothing for too long is cut; one that shows it is there is not."""
-    with own_place(stream_package, conversation, idle_seconds=1) as place:
+    with own_place(stream_package, conversation, idle_seconds=2) as place:
         async with place.bystander() as other, place.stream(config()) as stream:
             ending = asyncio.create_task(stream.refusal())
             while not ending.done():
@@ -121,7 +121,7 @@ async def test_i16_idle_client(stream_package: Path, conversation: bytes) -> Non
 
 async def test_i16_idle_before_the_config(stream_package: Path, conversation: bytes) -> None:
     """A call that never says what it wants is cut too."""
-    with own_place(stream_package, conversation, idle_seconds=1) as place:
+    with own_place(stream_package, conversation, idle_seconds=2) as place:
         async with place.bystander() as other, place.connected() as channel:
             call = pb_grpc.DiarizationStub(channel).Diarize()
             reading = asyncio.create_task(call.read())
