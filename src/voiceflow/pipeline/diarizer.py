@@ -140,10 +140,8 @@ class StreamDiarizer:
         named = self._named()
         regions, turns = self._finalise(named, frames)
         change = self._speaker_change(named, frames)
+        provisional = self._provisional(named, frames) if self._provisional_turns else ()
         events = [*events, *change, *self._merge_events(self._identity.commit(frames))]
-        provisional: tuple[Turn, ...] = ()
-        if self._provisional_turns:
-            provisional = self._provisional(named, frames)
         return HopResult(
             tuple(regions),
             tuple(turns),
@@ -163,12 +161,13 @@ class StreamDiarizer:
             self._final_second,
             self._overlap_edge_frames,
         )
-        return Named(first, second, named.confidence)
+        return Named(first, second)
 
     def _finalise(self, named: Named, frames: int) -> tuple[list[Region], list[Turn]]:
         regions, turns = [], []
         for start, end, region in self._regions(named, 0, frames, self._final_frames):
-            turns += self._turns.push(region, float(named.confidence[start:end].mean()))
+            confidence = self._identity.confidence(start, end) if region.speakers else 0.0
+            turns += self._turns.push(region, confidence)
             regions.append(region)
         if frames:
             self._final_first = int(named.first[frames - 1])
@@ -203,7 +202,7 @@ class StreamDiarizer:
 
     def _provisional(self, named: Named, final: int) -> tuple[Turn, ...]:
         rest = self._regions(named, final, len(named.first), self._final_frames - final)
-        confidence = float(named.confidence[final:].mean()) if len(named.first) > final else 0.0
+        confidence = self._identity.confidence(final, len(named.first)) if rest else 0.0
         return tuple(
             turn
             for turn in self._turns.provisional([region for *_, region in rest], confidence)

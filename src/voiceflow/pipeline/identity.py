@@ -52,7 +52,6 @@ class Named:
 
     first: Labels
     second: Labels
-    confidence: FloatArray
 
 
 @dataclass(slots=True)
@@ -92,6 +91,7 @@ class Identity:
             np.zeros((0, RANKS), np.float32), np.zeros((0, RANKS, dim), np.float32)
         )
         self._named: Named | None = None
+        self._states = np.zeros(0, np.intp)
         self._segment = _Segment(SILENCE, np.zeros(dim, np.float32), 0)
         self._last_final_state = NOBODY_KNOWN
         self._final_frames = 0
@@ -119,12 +119,22 @@ class Identity:
             self._named = self._name_frames()
         return self._named
 
+    def confidence(self, start: int, end: int) -> float:
+        """Of the first labels of a span of frames: the logistic margin to the next best, 0 to 1."""
+        states = self._states[start:end]
+        scores = self._scores(self._voices.embedding[start:end, 0])  # (frames, states)
+        rows = np.arange(len(states))
+        chosen = scores[rows, states]
+        scores[rows, states] = -2.0
+        others = scores.max(axis=1) if scores.shape[1] > 1 else np.full_like(chosen, -1.0)
+        margin = CONFIDENCE_SLOPE * (chosen - others)
+        return float((1.0 / (1.0 + np.exp(-margin))).mean())
+
     def _name_frames(self) -> Named:
         spoken, overlapped = self._masks(self._voices)
-        states = self._path.states()
-        first = np.where(spoken, states - 1, SILENCE)
-        second = self._second_voices(first, overlapped)
-        return Named(first, second, self._confidence(states))
+        self._states = self._path.states()
+        first = np.where(spoken, self._states - 1, SILENCE)
+        return Named(first, self._second_voices(first, overlapped))
 
     def commit(self, frames: int) -> list[tuple[int, int]]:
         """Makes the oldest frames final and learns from them.
@@ -231,17 +241,6 @@ class Identity:
             named = scores.size and scores.max() >= self._new_speaker_threshold()
             second[start:end] = scores.argmax() if named else UNNAMED
         return second
-
-    def _confidence(self, states: NDArray[np.intp]) -> FloatArray:
-        """Of the first label: logistic function of the margin to the next best, (frames,)."""
-        scores = self._scores(self._voices.embedding[:, 0])  # (frames, states)
-        rows = np.arange(len(states))
-        chosen = scores[rows, states]
-        scores[rows, states] = -2.0
-        others = scores.max(axis=1) if scores.shape[1] > 1 else np.full_like(chosen, -1.0)
-        margin = CONFIDENCE_SLOPE * (chosen - others)
-        confidence: FloatArray = (1.0 / (1.0 + np.exp(-margin))).astype(np.float32)
-        return confidence
 
     def _learn(self, label: int, start: int, end: int, clean: NDArray[np.bool_]) -> None:
         """Adds final frames to the segment at hand, or closes it and begins the next."""

@@ -54,6 +54,8 @@ def tidy(
 def drop_short_runs(labels: Labels, before: int, minimum_frames: int) -> Labels:
     """Silences runs of one label that are shorter than a minimum, except at the edges."""
     kept = labels.copy()
+    if (labels == SILENCE).all():
+        return kept
     for start, end in runs(labels):
         begins_here = start > 0 or before == SILENCE
         if begins_here and end < len(labels) and end - start < minimum_frames:

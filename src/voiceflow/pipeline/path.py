@@ -30,13 +30,14 @@ class SpeakerPath:
     def __init__(self, switch_cost: float) -> None:
         self._switch_cost = switch_cost
         self._total = np.zeros(1, np.float32)  # (states,)
-        self._back: list[NDArray[np.intp]] = []  # a frame: (states,) the state before
+        # A frame: totals before it, (states,), and which state a change would come from.
+        self._steps: list[tuple[FloatArray, int]] = []
 
     def restart(self, states: int, state: int) -> None:
         """Forgets all frames; the path goes on from `state`, as one of `states`."""
         self._total = np.full(states, -self._switch_cost, np.float32)
         self._total[state] = 0.0
-        self._back.clear()
+        self._steps.clear()
 
     def extend(self, scores: FloatArray, speech: NDArray[np.bool_]) -> None:
         """Takes the next frames.
@@ -45,25 +46,24 @@ class SpeakerPath:
             scores: (frames, states).
             speech: (frames,) whether anybody speaks; elsewhere scores do not count.
         """
-        states = np.arange(scores.shape[1])
         gains = np.where(speech[:, None], scores, np.float32(0.0))
         total = self._total
         for gain in gains:
-            best = total.argmax()
-            switched = total[best] - self._switch_cost
-            self._back.append(np.where(switched > total, best, states))
-            total = np.maximum(total, switched) + gain
+            best = int(total.argmax())
+            self._steps.append((total, best))
+            total = np.maximum(total, total[best] - self._switch_cost) + gain
         self._total = total - total.max()
 
     def states(self) -> NDArray[np.intp]:
         """The best state of each frame held, (frames,)."""
-        path = np.empty(len(self._back), np.intp)
-        state = self._total.argmax()
-        for frame in range(len(path) - 1, -1, -1):
-            path[frame] = state
-            state = self._back[frame][state]
-        return path
+        state = int(self._total.argmax())
+        path = []
+        for total, best in reversed(self._steps):
+            path.append(state)
+            if total[best] - self._switch_cost > total[state]:
+                state = best
+        return np.array(path[::-1], np.intp)
 
     def forget(self, frames: int) -> None:
         """Drops the oldest frames: they are final."""
-        del self._back[:frames]
+        del self._steps[:frames]
