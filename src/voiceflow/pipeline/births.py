@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from voiceflow.pipeline.model import FloatArray
+from voiceflow.pipeline.vectors import cosine
 
 MAXIMUM_CANDIDATES = 4
 
@@ -58,10 +59,6 @@ class Nursery:
     def _nearest(self, total: FloatArray) -> _Candidate | None:
         if not self._candidates:
             return None
-        cosines = [_cosine(known.total, total) for known in self._candidates]
+        cosines = [cosine(known.total, total) for known in self._candidates]
         best = int(np.argmax(cosines))
         return self._candidates[best] if cosines[best] >= self._similarity else None
-
-
-def _cosine(one: FloatArray, other: FloatArray) -> float:
-    return float(one @ other / max(float(np.linalg.norm(one) * np.linalg.norm(other)), 1e-9))

@@ -6,6 +6,7 @@ import numpy as np
 
 from voiceflow.pipeline.model import FloatArray
 from voiceflow.pipeline.turns import Prototype
+from voiceflow.pipeline.vectors import unit
 
 PROTOTYPES_PER_SPEAKER = 2
 
@@ -62,7 +63,7 @@ class Gallery:
 
     def learn(self, speaker: int, total: FloatArray, frames: float) -> None:
         """Adds speech of a known speaker: to the nearest prototype, or as one of its own."""
-        mean = _unit(total)
+        mean = unit(total)
         used = self._weights[speaker] > 0.0
         cosines = np.where(used, self._units[speaker] @ mean, np.float32(-2.0))
         nearest = int(cosines.argmax())
@@ -111,10 +112,4 @@ class Gallery:
     def _set(self, speaker: int, slot: int, total: FloatArray, weight: float) -> None:
         self._sums[speaker, slot] = total
         self._weights[speaker, slot] = weight
-        self._units[speaker, slot] = _unit(total)
-
-
-def _unit(vector: FloatArray) -> FloatArray:
-    length = np.linalg.norm(vector)
-    unit: FloatArray = vector / max(length, np.float32(1e-9))
-    return unit
+        self._units[speaker, slot] = unit(total)

@@ -20,6 +20,7 @@ from voiceflow.pipeline.model import FloatArray
 from voiceflow.pipeline.path import NOBODY_KNOWN, SpeakerPath
 from voiceflow.pipeline.recluster import SegmentMemory
 from voiceflow.pipeline.turns import Prototype
+from voiceflow.pipeline.vectors import unit
 
 NEW_SPEAKER_SECONDS = 1.0
 """Clean speech of one voice before it gets a name."""
@@ -208,11 +209,15 @@ class Identity:
         if self._gallery.size >= self._gallery.maximum_speakers:
             return
         clean = self._clean(self._voices)
-        unnamed = clean & (self._path.states() == NOBODY_KNOWN)
-        fresh = int(unnamed.sum())
-        if fresh < self._frames_in(SHORTEST_SEGMENT_SECONDS):
+        unnamed = self._voices.embedding[clean & (self._path.states() == NOBODY_KNOWN), 0]
+        latest = self._frames_in(SHORTEST_SEGMENT_SECONDS)
+        if len(unnamed) < latest:
             return
-        total = self._voices.embedding[unnamed, 0].sum(axis=0)  # (dim,)
+        # The voice heard last, without an earlier one that has no name either.
+        seed = unit(unnamed[-latest:].sum(axis=0))  # (dim,)
+        alike = unnamed @ seed >= self._new_speaker_threshold()  # (frames,)
+        fresh = int(alike.sum())
+        total = unnamed[alike].sum(axis=0)  # (dim,)
         known, known_frames = self._nursery.recall(total)
         total, frames = total + known, fresh + known_frames
         if frames < self._frames_in(NEW_SPEAKER_SECONDS) or not self._is_new(total):
@@ -222,8 +227,7 @@ class Identity:
         self._follow_anew()
 
     def _is_new(self, total: FloatArray) -> bool:
-        unit = total / max(float(np.linalg.norm(total)), 1e-9)
-        scores = self._gallery.scores(unit[None])
+        scores = self._gallery.scores(unit(total)[None])
         return not scores.size or bool(scores.max() < self._new_speaker_threshold())
 
     def _second_voices(self, first: Labels, overlapped: NDArray[np.bool_]) -> Labels:

@@ -99,6 +99,20 @@ def test_a_voice_heard_in_short_pieces_is_named_once_they_add_up() -> None:
     assert labels_at(results, 5.3 + 3 * 3.6) == ("S2",)
 
 
+def test_two_voices_without_names_are_not_taken_for_one() -> None:
+    """A short voice before a new speaker leaves no trace in the new speaker's label."""
+    results = stream(
+        conversation(
+            [(0.8, (1,)), (0.3, ()), (1.6, (2,)), (3.0, ()), (3.0, (1,)), (3.0, (2,)), (3.0, ())]
+        ),
+        StreamDiarizer(manifest()),
+    )
+    assert labels_at(results, 2.0) == ("S1",)
+    assert labels_at(results, 8.0) == ("S2",)
+    assert labels_at(results, 10.0) == ("S1",)
+    assert labels_at(results, 0.4) in {("S2",), (UNKNOWN,)}
+
+
 def test_a_voice_is_found_again_after_minutes() -> None:
     """Re-entry after two minutes of another speaker keeps the old label."""
     results = stream(
