@@ -113,6 +113,33 @@ def test_two_voices_without_names_are_not_taken_for_one() -> None:
     assert labels_at(results, 0.4) in {("S2",), (UNKNOWN,)}
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    script=st.lists(
+        st.tuples(
+            st.floats(0.2, 1.6),
+            st.one_of(
+                st.just(()), st.tuples(st.integers(0, 5)), st.sampled_from([(0, 1), (2, 3), (4, 0)])
+            ),
+        ),
+        min_size=4,
+        max_size=14,
+    )
+)
+def test_labels_are_given_in_order_of_appearance(
+    script: list[tuple[float, tuple[int, ...]]],
+) -> None:
+    """Numbers have no gap: a speaker of whom no frame is left to name takes none."""
+    results = stream(conversation(script), StreamDiarizer(manifest(), provisional_turns=True))
+    seen: dict[str, None] = {}
+    for result in results:
+        turns = sorted(result.turns_provisional, key=lambda turn: turn.start_samples)
+        regions = [name for region in result.final_regions for name in region.speakers]
+        seen |= dict.fromkeys([*regions, *(turn.speaker for turn in turns)])
+    numbers = [int(name[1:]) for name in seen if name != UNKNOWN]
+    assert sorted(numbers) == list(range(1, len(numbers) + 1))
+
+
 def test_a_voice_is_found_again_after_minutes() -> None:
     """Re-entry after two minutes of another speaker keeps the old label."""
     results = stream(
