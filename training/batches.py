@@ -32,14 +32,13 @@ class Recipe:
     """How many of what are in a batch."""
 
     crop_stage_steps: int
-    rest_stage_from: int  # conversations with long rests from this step on
     plain_steps: int = 400  # from the start: nobody's speed is changed, so voices come round sooner
     crops: int = 128
     crop_seconds: float = 2.0
     kept_crops: int = 64
     conversations: int = 10
     conversation_seconds: float = 12.0
-    restful: float = 0.5  # share of the conversations of the last stage that have a long rest
+    restful: float = 0.35  # share of the conversations that have a long rest
     empty: float = 0.2  # share of these in which nobody speaks at all
 
 
@@ -88,7 +87,7 @@ class Batches(Dataset[list[Part]]):
             weights = self.plain_weights if step < recipe.plain_steps else self.weights
             return [self._crops(rng, recipe.crops, weights)]
         crops = self._crops(rng, recipe.kept_crops, self.weights)
-        return [crops, self._conversations(rng, rests=step >= recipe.rest_stage_from)]
+        return [crops, self._conversations(rng)]
 
     def _crops(
         self, rng: np.random.Generator, count: int, weights: npt.NDArray[np.float64]
@@ -108,9 +107,9 @@ class Batches(Dataset[list[Part]]):
         who = np.stack([who, np.full_like(who, NOBODY)], axis=2)
         return _part(rng, audio, speech.astype(np.int64), who)
 
-    def _conversations(self, rng: np.random.Generator, *, rests: bool) -> Part:
+    def _conversations(self, rng: np.random.Generator) -> Part:
         frames = _frames(self.recipe.conversation_seconds)
-        made = [self._conversation(rng, frames, rests) for _ in range(self.recipe.conversations)]
+        made = [self._conversation(rng, frames) for _ in range(self.recipe.conversations)]
         return _part(
             rng,
             np.stack([audio for audio, _, _ in made]),
@@ -119,7 +118,7 @@ class Batches(Dataset[list[Part]]):
         )
 
     def _conversation(
-        self, rng: np.random.Generator, frames: int, rests: bool
+        self, rng: np.random.Generator, frames: int
     ) -> tuple[Audio, npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         sources, samples = self.sources, frames * FRAME_SAMPLES
         speakers = int(rng.choice([1, 2, 3, 4], p=[0.05, 0.45, 0.35, 0.15]))
@@ -128,13 +127,11 @@ class Batches(Dataset[list[Part]]):
         longest = float(rng.uniform(1.5, 8))
         seconds = self.recipe.conversation_seconds
         turns = lay_out(rng, manner, speakers, seconds, longest, bool(rng.random() < 0.6))
-        floor_rms = augment.FLOOR
-        if rests:
-            floor_rms = float(10 ** rng.uniform(-7.0, -3.7))
-            if rng.random() < self.recipe.restful:
-                turns = self._with_rest(rng, turns)
+        if rng.random() < self.recipe.restful:
+            turns = self._with_rest(rng, turns)
         room = sources.rooms[int(rng.integers(len(sources.rooms)))] if rng.random() < 0.8 else None
         made = conversation.render(rng, sources.corpus, voices, turns, samples, room, 12.0)
+        floor_rms = float(10 ** rng.uniform(-7.0, -3.7))
         audio = _record(rng, made.audio, made.speech_rms, sources.noises, floor_rms)
         active, who = _rank(made, voices, frames)
         return audio, active, who

@@ -1,7 +1,6 @@
 """Trains the network: `python -m training.train [--resume]`.
 
-First crops of single speakers, to tell voices apart; then conversations beside them; at last
-conversations with long rests, since before these the network had hardly met silence. A batch
+First crops of single speakers, to tell voices apart; then conversations beside them. A batch
 depends on the seed and the step alone, so a run that is stopped continues from its checkpoint
 exactly as if it had not been.
 """
@@ -42,23 +41,16 @@ log = logging.getLogger("training")
 class Plan:
     """One training run."""
 
-    steps: int = 3_600  # of crops, then of conversations beside them
+    steps: int = 3_900
     crop_stage_steps: int = 1_500
-    rest_stage_steps: int = 700  # further ones, whose conversations have long rests
     seed: int = 1
     threads: int = 1  # and one process that makes batches
     peak_rate: float = 1e-3
-    rest_stage_rate: float = 3e-4
     weight_decay: float = 0.05
     warm_up_steps: int = 100
     margin: float = 0.2
     settled_share: float = 0.85  # of the steps; then the centring of the vectors is held
     checkpoint_steps: int = 100
-
-    @property
-    def all_steps(self) -> int:
-        """Steps of all stages."""
-        return self.steps + self.rest_stage_steps
 
 
 class Trainer:
@@ -151,10 +143,7 @@ class Trainer:
 
 
 def learning_rate(plan: Plan, step: int) -> float:
-    """Linear warm-up, then a half cosine down to a hundredth; another one for the rests."""
-    if step >= plan.steps:
-        share = (step - plan.steps) / plan.rest_stage_steps
-        return plan.rest_stage_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * share)))
+    """Linear warm-up, then a half cosine down to a hundredth."""
     if step < plan.warm_up_steps:
         return plan.peak_rate * (step + 1) / plan.warm_up_steps
     share = (step - plan.warm_up_steps) / max(1, plan.steps - plan.warm_up_steps)
@@ -189,11 +178,11 @@ def run(plan: Plan, folder: Path, *, resume: bool) -> None:
     log.info(
         "%d parameters, %d voices, from step %d", count, len(sources.corpus.voices), trainer.step
     )
-    batches = Batches(sources, Recipe(plan.crop_stage_steps, plan.steps), plan.seed)
+    batches = Batches(sources, Recipe(plan.crop_stage_steps), plan.seed)
     loader = DataLoader(
         batches,
         batch_size=None,
-        sampler=range(trainer.step, plan.all_steps),
+        sampler=range(trainer.step, plan.steps),
         num_workers=1,
         prefetch_factor=6,
     )

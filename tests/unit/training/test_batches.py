@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch", reason="PyTorch is only in the training env
 from training import augment, corpus, turn_taking  # noqa: E402
 from training.batches import NOBODY, Batches, Recipe, Sources  # noqa: E402
 
-RECIPE = Recipe(1, 99, 0, crops=3, kept_crops=2, conversations=2, conversation_seconds=4.0)
+RECIPE = Recipe(1, 0, crops=3, kept_crops=2, conversations=2, conversation_seconds=4.0)
 
 
 def test_same_seed_and_step_give_the_same_batch() -> None:
