@@ -44,9 +44,9 @@ def _made(figures: dict[str, Any]) -> str:
     return (
         f"The run took {run['wall_minutes']} minutes and {run['cpu_minutes']} CPU minutes on two "
         f"cores.{remark} {run['steps']} steps with AdamW (peak rate {plan['peak_rate']}, seed "
-        f"{plan['seed']}), the first {plan['crop_stage_steps']} of them on crops alone. The network "
-        f"has {run['parameters'] / 1e6:.2f} M parameters, told {run['voices']} voices apart and makes "
-        f"a graph of {figures['model_bytes'] / 1e6:.1f} MB. It needs "
+        f"{plan['seed']}), the first {plan['crop_stage_steps']} of them on crops alone. The "
+        f"network has {run['parameters'] / 1e6:.2f} M parameters, told {run['voices']} voices "
+        f"apart and makes a graph of {figures['model_bytes'] / 1e6:.1f} MB. It needs "
         f"{figures['milliseconds_per_audio_second']} ms of one CPU core per second of audio (16 "
         f"streams at once, hops of 0.48 s, ONNX Runtime, on the machine of the training)."
     )
@@ -115,11 +115,11 @@ An answer rests on the last {context:.1f} s. Memory goes in and out as tensors, 
 First two-second crops of single speakers, 128 a step: additive-margin softmax over the training
 voices, on frames and on the mean of each crop, the margin rising from 0 to 0.2. Then 64 crops a
 step beside ten conversations of 12 s mixed on the fly: turns as in AMI and MSDWILD, up to four
-speakers, overlap in six of ten. A third of them have a long rest, and one in
-fourteen is noise alone: a network that never met silence heard speech in it. Copies of each
-speaker at other speeds ({speeds}) count as further speakers. Simulated shoebox rooms and four measured ones, recorded and coloured noise at 0-30 dB,
-random microphone colour, telephone lines (300-3400 Hz, mu-law), levels from -52 to -14 dBFS,
-16-bit steps. No teacher: nothing was learned from another model's vectors.
+speakers, overlap in six of ten. A third of them have a long rest, and one in fourteen is noise
+alone: a network that never met silence heard speech in it. Copies of each speaker at other speeds
+({speeds}) count as further speakers. Simulated shoebox rooms and four measured ones, recorded and
+coloured noise at 0-30 dB, random microphone colour, telephone lines (300-3400 Hz, mu-law), levels
+from -52 to -14 dBFS, 16-bit steps. No teacher: nothing was learned from another model's vectors.
 
 `make train` makes it again, from the same seed, at the source commit that the manifest names.
 
