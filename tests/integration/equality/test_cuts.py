@@ -27,8 +27,8 @@ RATES_HERTZ = (8_000, 11_025, 16_000, 44_100, 48_000)
 
 @cache
 def encoded(encoding: AudioEncoding, rate_hertz: int) -> bytes:
-    """Two voices after one another, 3 s."""
-    samples = tones(Spoken((1,), 1.4), Spoken((), 0.3), Spoken((7,), 1.3))
+    """Two voices after one another, 5 s."""
+    samples = tones(Spoken((1,), 2.4), Spoken((), 0.3), Spoken((7,), 2.3))
     samples = soxr.resample(samples, 16_000, rate_hertz).astype(np.float32)
     match encoding:
         case AudioEncoding.PCM16:
@@ -82,5 +82,5 @@ def test_every_encoding_and_rate_tells_the_two_voices(
     finals = in_one_piece(stream_package, AudioFormat(encoding, rate_hertz))
     turns = [pb.Turn.FromString(turn) for turn in finals.turns]
     assert [turn.speaker for turn in turns] == ["S1", "S2"]
-    assert abs(turns[0].end.ToNanoseconds() - 1.4e9) < 0.1e9
-    assert abs(turns[1].start.ToNanoseconds() - 1.7e9) < 0.1e9
+    assert abs(turns[0].end.ToNanoseconds() - 2.4e9) < 0.1e9
+    assert abs(turns[1].start.ToNanoseconds() - 2.7e9) < 0.1e9
