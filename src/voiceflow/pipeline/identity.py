@@ -133,7 +133,6 @@ class Identity:
 
     def _name_frames(self) -> Named:
         spoken, overlapped = self._masks(self._voices)
-        self._states = self._path.states()
         first = np.where(spoken, self._states - 1, SILENCE)
         return Named(first, self._second_voices(first, overlapped))
 
@@ -148,10 +147,11 @@ class Identity:
         for start, end in runs(named.first[:frames]):
             self._learn(int(named.first[start]), start, end, clean)
         if frames:
-            self._last_final_state = max(int(named.first[frames - 1]), UNNAMED) + 1
+            self._last_final_state = int(self._states[frames - 1])
         self._named = None
         self._voices = self._voices.since(frames)
         self._path.forget(frames)
+        self._states = self._states[frames:]
         self._final_frames += frames
         if self._final_frames < self._next_recluster_frame:
             return []
@@ -195,6 +195,7 @@ class Identity:
         spoken, overlapped = self._masks(voices)
         weight = np.where(overlapped, np.float32(OVERLAP_WEIGHT), np.float32(1.0))
         self._path.extend(self._scores(voices.embedding[:, 0]) * weight[:, None], spoken)
+        self._states = self._path.states()
 
     def _follow_anew(self) -> None:
         """Searches all held frames again: there are other speakers than before."""
@@ -209,7 +210,7 @@ class Identity:
         if self._gallery.size >= self._gallery.maximum_speakers:
             return
         clean = self._clean(self._voices)
-        unnamed = self._voices.embedding[clean & (self._path.states() == NOBODY_KNOWN), 0]
+        unnamed = self._voices.embedding[clean & (self._states == NOBODY_KNOWN), 0]
         latest = self._frames_in(SHORTEST_SEGMENT_SECONDS)
         if len(unnamed) < latest:
             return
