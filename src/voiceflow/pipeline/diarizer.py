@@ -7,7 +7,7 @@ import numpy as np
 from voiceflow.artifact import SAMPLE_RATE_HERTZ, Manifest
 from voiceflow.pipeline.activity import Edge, EdgeDetector, rank_tracks
 from voiceflow.pipeline.identity import Identity, Named
-from voiceflow.pipeline.labels import SILENCE, UNNAMED, drop_short_runs, runs, tidy
+from voiceflow.pipeline.labels import SILENCE, UNNAMED, Labels, drop_short_runs, runs, tidy
 from voiceflow.pipeline.model import FloatArray, Frames
 from voiceflow.pipeline.turns import (
     UNKNOWN,
@@ -73,12 +73,14 @@ class StreamDiarizer:
             point.overlap_threshold, self._overlap_edge_frames, self._overlap_edge_frames
         )
         self._turns = TurnBuilder()
+        self._names = {UNNAMED: UNKNOWN}
         self._merges: list[SpeakerMerged] = []
         self._lead_in_frames = manifest.look_ahead_frames
         self._covered_frames = 0
         self._final_frames = 0
         self._final_first = self._final_second = SILENCE
         self._announced = UNNAMED
+        self._scanned_frames = 0
         self._total_samples: int | None = None
 
     def push(self, frames: Frames) -> HopResult:
@@ -109,6 +111,8 @@ class StreamDiarizer:
         events: list[Event] = []
         if self._speech.active:
             events.append(self._event(SpeechEventKind.SPEECH_ENDED, self._covered_frames))
+        if self._overlap.active:
+            events.append(self._event(SpeechEventKind.OVERLAP_ENDED, self._covered_frames))
         result = self._emit(self._identity.held_frames, events)
         return HopResult(
             result.final_regions,
@@ -122,14 +126,14 @@ class StreamDiarizer:
     def summary(self) -> tuple[SpeakerTalk, ...]:
         """Everybody who speaks in final regions, as first labelled, in order of appearance."""
         talk = self._turns.talk_samples
-        numbers = {_name(speaker): speaker for speaker in self._identity.live_speakers()}
+        numbers = {self._names.get(speaker): speaker for speaker in self._identity.live_speakers()}
         return tuple(
             SpeakerTalk(
                 name,
                 talk[name],
                 self._identity.prototypes(numbers[name]) if name in numbers else (),
             )
-            for name in sorted(talk, key=lambda name: (len(name), name))
+            for name in sorted(talk, key=_order)
         )
 
     def merges(self) -> tuple[SpeakerMerged, ...]:
@@ -139,9 +143,9 @@ class StreamDiarizer:
     def _emit(self, frames: int, events: list[Event]) -> HopResult:
         named = self._named()
         regions, turns = self._finalise(named, frames)
-        change = self._speaker_change(named, frames)
+        changes = self._speaker_changes(named, frames)
         provisional = self._provisional(named, frames) if self._provisional_turns else ()
-        events = [*events, *change, *self._merge_events(self._identity.commit(frames))]
+        events = [*events, *changes, *self._merge_events(self._identity.commit(frames))]
         return HopResult(
             tuple(regions),
             tuple(turns),
@@ -161,7 +165,17 @@ class StreamDiarizer:
             self._final_second,
             self._overlap_edge_frames,
         )
+        self._name_newcomers(first, second)
         return Named(first, second)
+
+    def _name_newcomers(self, first: Labels, second: Labels) -> None:
+        """Gives `S1`, `S2`, … in the order in which speakers are first seen in the audio."""
+        if self._identity.born_speakers < len(self._names):
+            return
+        for pair in zip(first.tolist(), second.tolist(), strict=True):
+            for speaker in pair:
+                if speaker not in self._names and speaker != SILENCE:
+                    self._names[speaker] = f"S{len(set(self._names.values()))}"
 
     def _finalise(self, named: Named, frames: int) -> tuple[list[Region], list[Turn]]:
         regions, turns = [], []
@@ -194,7 +208,7 @@ class StreamDiarizer:
             region = Region(
                 self._clip(first_frame + at),
                 self._clip(first_frame + start_frame + end),
-                tuple(_name(label) for label in sorted(labels, key=_order)),
+                tuple(sorted({self._names[label] for label in labels}, key=_order)),
             )
             if region.end_samples > region.start_samples:
                 regions.append((at, start_frame + end, region))
@@ -227,26 +241,36 @@ class StreamDiarizer:
     def _event(self, kind: SpeechEventKind, frame: int, speaker: str | None = None) -> Event:
         return SpeechEvent(kind, self._clip(frame), self._clip(self._covered_frames), speaker)
 
-    def _speaker_change(self, named: Named, frames: int) -> list[Event]:
-        """Tells once that another known speaker has taken over, half a second into the turn."""
-        seen = len(named.first) - self._frames_in(CHANGE_LAG_SECONDS)
-        if seen <= 0 or named.first[seen - 1] < 0 or named.first[seen - 1] == self._announced:
-            return []
-        speaker = int(named.first[seen - 1])
-        taken_over = self._announced != UNNAMED
-        self._announced = speaker
-        if not taken_over:
-            return []
-        elsewhere = np.flatnonzero(named.first[:seen] != speaker)
-        start = int(elsewhere[-1]) + 1 if len(elsewhere) else 0
-        at = self._final_frames - frames + start
-        return [self._event(SpeechEventKind.SPEAKER_CHANGED, at, _name(speaker))]
+    def _speaker_changes(self, named: Named, frames: int) -> list[Event]:
+        """Tells once that another known speaker has taken over.
+
+        That is, half a second into the turn, or when it becomes final before that.
+        """
+        base = self._final_frames - frames  # the first held frame
+        begin = max(0, self._scanned_frames - base)
+        end = max(frames, len(named.first) - self._frames_in(CHANGE_LAG_SECONDS))
+        events: list[Event] = []
+        for start, _ in runs(named.first[begin:end]):
+            speaker = int(named.first[begin + start])
+            if speaker < 0 or speaker == self._announced:
+                continue
+            if self._announced != UNNAMED:
+                elsewhere = np.flatnonzero(named.first[: begin + start] != speaker)
+                at = base + (int(elsewhere[-1]) + 1 if len(elsewhere) else 0)
+                kind, name = SpeechEventKind.SPEAKER_CHANGED, self._names[speaker]
+                events.append(self._event(kind, at, name))
+            self._announced = speaker
+        self._scanned_frames = max(self._scanned_frames, base + end)
+        return events
 
     def _merge_events(self, merges: list[tuple[int, int]]) -> list[SpeakerMerged]:
-        told = [
-            SpeakerMerged(_name(source), _name(target), self._clip(self._final_frames))
-            for source, target in merges
-        ]
+        told = []
+        for source, target in merges:
+            if source in self._names and target in self._names:
+                names = self._names[source], self._names[target]
+                told.append(SpeakerMerged(*names, self._clip(self._final_frames)))
+            elif source in self._names:  # the other was never seen: nothing to tell
+                self._names[target] = self._names[source]
         self._merges += told
         self._announced = dict(merges).get(self._announced, self._announced)
         return told
@@ -259,13 +283,9 @@ class StreamDiarizer:
         return samples if self._total_samples is None else min(samples, self._total_samples)
 
 
-def _name(label: int) -> str:
-    return UNKNOWN if label == UNNAMED else f"S{label + 1}"
-
-
-def _order(label: int) -> int:
+def _order(name: str) -> tuple[bool, int, str]:
     """Known speakers in order of appearance, the unknown last."""
-    return MAXIMUM_SPEAKERS if label == UNNAMED else label
+    return name == UNKNOWN, len(name), name
 
 
 def _place(event: Event) -> int:

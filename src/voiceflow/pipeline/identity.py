@@ -103,6 +103,11 @@ class Identity:
         """Frames that may still change."""
         return len(self._voices.activity)
 
+    @property
+    def born_speakers(self) -> int:
+        """Speakers so far, those merged into another included."""
+        return self._gallery.size
+
     def extend(self, voices: Voices) -> None:
         """Takes the next frames; a voice that has been heard for long enough becomes a speaker."""
         held = self.held_frames
@@ -254,7 +259,9 @@ class Identity:
             if segment.speaker == UNNAMED:  # who speaks after a pause may be somebody else
                 self._close_segment()
             return
-        if label != segment.speaker or segment.frames >= self._frames_in(SEGMENT_SECONDS):
+        # What has no name yet is remembered at once: a second of it makes a speaker.
+        longest = SHORTEST_SEGMENT_SECONDS if segment.speaker == UNNAMED else SEGMENT_SECONDS
+        if label != segment.speaker or segment.frames >= self._frames_in(longest):
             self._close_segment()
             segment.speaker = label
         own = clean[start:end]

@@ -81,8 +81,12 @@ def stream(
     *,
     hop_frames: int = HOP_FRAMES,
     look_ahead_frames: int = LOOK_AHEAD_FRAMES,
+    flush: bool = False,
 ) -> list[HopResult]:
-    """Pushes frames as a model with look-ahead would give them, hop by hop, and finishes."""
+    """Pushes frames as a model with look-ahead would give them, hop by hop, and finishes.
+
+    With `flush`, the client flushes after every hop.
+    """
     total = len(frames.speech)
     padded = total + look_ahead_frames
     speech = np.pad(frames.speech, (0, look_ahead_frames))
@@ -94,6 +98,8 @@ def stream(
         if hop.stop > total:
             diarizer.end_at(total * FRAME_SAMPLES)
         results.append(diarizer.push(Frames(speech[hop], activity[hop], embedding[hop])))
+        if flush and hop.stop <= total:
+            results.append(diarizer.flush())
     diarizer.end_at(total * FRAME_SAMPLES)
     return [*results, diarizer.finish()]
 

@@ -124,13 +124,15 @@ def test_two_voices_without_names_are_not_taken_for_one() -> None:
         ),
         min_size=4,
         max_size=14,
-    )
+    ),
+    flush=st.booleans(),
 )
 def test_labels_are_given_in_order_of_appearance(
-    script: list[tuple[float, tuple[int, ...]]],
+    script: list[tuple[float, tuple[int, ...]]], flush: bool
 ) -> None:
     """Numbers have no gap: a speaker of whom no frame is left to name takes none."""
-    results = stream(conversation(script), StreamDiarizer(manifest(), provisional_turns=True))
+    diarizer = StreamDiarizer(manifest(), provisional_turns=True)
+    results = stream(conversation(script), diarizer, flush=flush)
     seen: dict[str, None] = {}
     for result in results:
         turns = sorted(result.turns_provisional, key=lambda turn: turn.start_samples)
@@ -207,6 +209,33 @@ def test_speech_and_overlap_events_come_in_pairs_at_their_places() -> None:
         (SpeechEventKind.SPEECH_ENDED, 13.5),
     ]
     assert all(event.noticed_at_samples >= event.at_samples for event in events)
+
+
+def test_changes_of_speaker_are_told_to_a_client_that_flushes() -> None:
+    """Each of them once, though nothing is held back for half a second."""
+    script: list[tuple[float, tuple[int, ...]]] = [(3.0, (1,)), (3.0, (2,)), (3.0, (1,))]
+    results = stream(conversation(script), StreamDiarizer(manifest()), flush=True)
+    changes = [
+        event.speaker
+        for result in results
+        for event in result.events
+        if isinstance(event, SpeechEvent) and event.kind is SpeechEventKind.SPEAKER_CHANGED
+    ]
+    assert changes == ["S2", "S1"]
+
+
+def test_what_goes_on_at_the_end_of_the_audio_ends_there() -> None:
+    """Speech and overlap that reach the end have their events."""
+    results = stream(conversation([(3.0, (1,)), (3.0, (1, 2))]), StreamDiarizer(manifest()))
+    last = [event.kind for event in results[-1].events if isinstance(event, SpeechEvent)]
+    assert SpeechEventKind.OVERLAP_ENDED in last
+    kinds = [
+        event.kind
+        for result in results
+        for event in result.events
+        if isinstance(event, SpeechEvent)
+    ]
+    assert kinds.count(SpeechEventKind.SPEECH_STARTED) == kinds.count(SpeechEventKind.SPEECH_ENDED)
 
 
 def test_two_labels_of_one_voice_are_announced_as_merged() -> None:
