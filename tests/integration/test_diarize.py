@@ -28,6 +28,7 @@ from voiceflow.onnx import bind
 from voiceflow.package import load_package
 from voiceflow.pipeline import offline
 from voiceflow.pipeline.model import BoundModel
+from voiceflow.rpc.status import from_rpc_error
 from voiceflow_inference import messages
 
 CONVERSATION = tones(
@@ -222,6 +223,25 @@ async def test_requests_out_of_order_are_invalid(
     """I1, I2, I5, I8: INVALID_ARGUMENT, each with its reason."""
     error = await failure(address, requests)
     assert (type(error), error.reason) == (InvalidInput, reason)
+
+
+async def test_a_stream_that_ends_with_an_error_has_no_summary(address: str) -> None:
+    """Also where the error comes after everything was computed."""
+    replies: list[pb.DiarizeResponse] = []
+
+    async def read_all(call: AsyncIterator[pb.DiarizeResponse]) -> None:
+        async for reply in call:
+            replies.append(reply)  # noqa: PERF401 what came before the error is wanted
+
+    async with grpc.aio.insecure_channel(address) as channel:
+        call = pb_grpc.DiarizationStub(channel).Diarize()
+        for request in (config(), audio(DATA), FINISH, audio(b"")):
+            await call.write(request)
+        with pytest.raises(grpc.aio.AioRpcError) as ended:
+            await read_all(aiter(call))
+    assert from_rpc_error(ended.value).reason == "REQUEST_AFTER_FINISH"
+    assert len(replies) > 2
+    assert not any(reply.HasField("summary") for reply in replies)
 
 
 async def test_numbers_that_are_not_finite_are_invalid(address: str) -> None:

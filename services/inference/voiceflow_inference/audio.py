@@ -88,14 +88,15 @@ class AudioDecoder:
 def resampler_delay_samples(sample_rate_hertz: int) -> int:
     """How much audio, in 16 kHz samples, must follow a sample at most before it comes out.
 
-    Measured on the resampler itself, whose filter works in blocks; deterministic.
+    Measured on the resampler itself, whose filter works in blocks that drift against the seconds;
+    deterministic.
     """
     if sample_rate_hertz == SAMPLE_RATE_HERTZ:
         return 0
     resampler = _Resampler(sample_rate_hertz)
     silence = np.zeros(resampler.block_samples, np.float32)
     fed = produced = worst = 0
-    while fed < sample_rate_hertz:
+    while fed < _DELAY_SECONDS * sample_rate_hertz:
         fed += len(silence)
         worst = max(worst, -(-fed * SAMPLE_RATE_HERTZ // sample_rate_hertz) - produced)
         produced += len(resampler.push(silence))
@@ -131,6 +132,7 @@ class _Resampler:
 
 
 _BLOCKS_PER_SECOND: Final = 50
+_DELAY_SECONDS: Final = 20
 _NO_SAMPLES: Final[FloatArray] = np.zeros(0, np.float32)
 _SAMPLE_BYTES: Final = {
     AudioEncoding.PCM16: 2,

@@ -175,10 +175,12 @@ class Conversation:
 
         watch = tasks.create_task(self._refuse_more())
         await self._send(self._session.finish())
+        await asyncio.wait([watch], timeout=_CLOSING_SECONDS)
+        if watch.done():
+            watch.result()
+        watch.cancel()
         summary = messages.summary(self._session.summary(complete=complete), self._manifest)
         self._outbox.put(pb.DiarizeResponse(summary=summary))
-        await asyncio.wait([watch], timeout=_CLOSING_SECONDS)
-        watch.cancel()
 
     async def _send(self, replies: AsyncIterator[Reply]) -> None:
         async for reply in replies:
@@ -193,8 +195,8 @@ class Conversation:
             )
 
 
-# A client that finishes and does not half-close gets its Summary at once and its status this much
-# later: what it may have sent after `finish` is on the way until then.
+# A client that finishes and does not half-close gets its Summary this much later: what it may have
+# sent after `finish` is on the way until then, and a stream with an error has no Summary.
 _CLOSING_SECONDS: Final = 0.1
 
 

@@ -148,7 +148,11 @@ class DiarizationServicer(diarization_pb2_grpc.DiarizationServicer):
                     generation=self._generation.number,
                     model_version=manifest.resource_name,
                     model_digest=manifest.files["model.onnx"],
-                    state=pb.GenerationState.STATE_ACTIVE,
+                    state=(
+                        pb.GenerationState.STATE_DRAINING
+                        if self._admission.draining
+                        else pb.GenerationState.STATE_ACTIVE
+                    ),
                     role=pb.GenerationState.ROLE_PRIMARY,
                     streams=streams + files,
                     contract=manifest.contract,

@@ -176,7 +176,7 @@ class Session:
         tracks_first = first - self._manifest.look_ahead_frames
         skipped = max(0, -tracks_first)
         return Activity(
-            start_samples,
+            min(start_samples, self._cutter.received_samples),
             frames.speech[: max(0, heard_frames - first)],
             max(0, tracks_first) * frame,
             frames.activity[skipped : max(skipped, heard_frames - tracks_first)],

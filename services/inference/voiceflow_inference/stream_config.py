@@ -243,13 +243,13 @@ def _named(pattern: re.Pattern[str], name: str, field: str, form: str) -> Mappin
     return found.groupdict()
 
 
-def _version(text: str, field: str) -> semver.Version:
+def _version(text: str, field: str, reason: str = "MODEL_NAME_INVALID") -> semver.Version:
     try:
         return semver.Version.parse(text)
     except ValueError as error:
         raise InvalidInput(
             f"{text!r} is no version as SemVer 2.0.0 has it",
-            reason="MODEL_NAME_INVALID",
+            reason=reason,
             field=f"config.model.{field}",
         ) from error
 
@@ -273,7 +273,7 @@ def _in_range(version: semver.Version, comparators: str) -> bool:
                 reason="SEMVER_RANGE_INVALID",
                 field=f"config.model.{field}",
             )
-        order = version.compare(_version(found["version"], field))
+        order = version.compare(_version(found["version"], field, "SEMVER_RANGE_INVALID"))
         fits &= _HOLDS[found["operator"]](order)
     return fits
 

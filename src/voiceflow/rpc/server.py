@@ -50,6 +50,7 @@ class Transport:
         keepalive_timeout_seconds: How long it waits for the answer; then every stream of that
             connection is cancelled. A vanished client is gone after the sum of both.
         minimum_ping_interval_seconds: A client that pings more often is disconnected.
+        streams_per_connection: Calls at once on one connection; more wait on the client's side.
     """
 
     maximum_message_bytes: int = 4 * 1024 * 1024
@@ -57,6 +58,7 @@ class Transport:
     keepalive_seconds: float = 4.0
     keepalive_timeout_seconds: float = 4.0
     minimum_ping_interval_seconds: float = 5.0
+    streams_per_connection: int = 1024
 
 
 @dataclass
@@ -188,6 +190,7 @@ def _options(transport: Transport) -> list[tuple[str, int]]:
             milliseconds(transport.minimum_ping_interval_seconds),
         ),
         ("grpc.http2.max_ping_strikes", 2),
+        ("grpc.max_concurrent_streams", transport.streams_per_connection),
         # Two servers on one port would share it in silence.
         ("grpc.so_reuseport", 0),
     ]

@@ -156,3 +156,4 @@ async def test_activity_covers_each_frame_once(lane: DirectLane) -> None:
     assert sum(len(activity.tracks) for activity in seen) == 5
     assert seen[0].tracks_start_samples == seen[0].speech_start_samples == 0
     assert np.concatenate([activity.speech for activity in seen]).shape == (5,)
+    assert all(activity.speech_start_samples <= 3000 for activity in seen)

@@ -176,6 +176,14 @@ def test_names_are_parsed_strictly(selector: Selector, field: str) -> None:
     assert error.field == f"config.model.{field}"
 
 
+@pytest.mark.parametrize("comparators", [">=01.0.0", ">=1.2.x", ">=1.4", "", "~1.0.0"])
+def test_a_bad_range_is_a_bad_range(comparators: str) -> None:
+    """Whatever is wrong with it, the reason names the range."""
+    error = refusal(selector=ByRange("models/diarizer", comparators))
+    assert isinstance(error, InvalidInput)
+    assert error.reason == "SEMVER_RANGE_INVALID"
+
+
 @given(st.text(max_size=300), st.text(max_size=300))
 def test_no_text_crashes_the_check(name: str, comparators: str) -> None:
     """Whatever a client writes, the answer is an error of the tree."""
