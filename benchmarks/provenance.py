@@ -59,5 +59,7 @@ def _commit() -> str:
         command = ["git", "-C", str(ROOT), *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()  # noqa: S603
 
-    changed = git("status", "--porcelain", "--untracked-files=no")
+    changed = git(
+        "status", "--porcelain", "--untracked-files=no", "--", ".", ":!benchmarks/results"
+    )
     return (git("rev-parse", "--short=12", "HEAD") or "unknown") + ("+changes" if changed else "")
