@@ -44,7 +44,6 @@ class LiveLanes:
         self.sent_seconds = 0.0
         self._recent: deque[Region] = deque()
         self._provisional: tuple[Turn, ...] = ()
-        self._final_until_samples = 0
         self._talk_samples: dict[str, int] = {}
 
     def sent(self, total_seconds: float) -> None:
@@ -56,7 +55,6 @@ class LiveLanes:
         if not isinstance(event, Update):
             return
         self.covered_seconds = seconds(event.covered_samples)
-        self._final_until_samples = event.final_until_samples
         self._provisional = tuple(turn for turn in event.turns if not turn.final)
         for region in event.final_regions:
             self._recent.append(region)
