@@ -70,9 +70,9 @@ UV_COMPILE = UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet
 
 .PHONY: lock
 lock: install  ## write requirements/*.lock anew (UV_FLAGS=--upgrade for newer versions)
-	$(UV_COMPILE) pyproject.toml --extra mic -o requirements/runtime.lock
+	$(UV_COMPILE) pyproject.toml --extra mic --extra registry -o requirements/runtime.lock
 	$(UV_COMPILE) --group build -o requirements/build.lock
-	$(UV_COMPILE) pyproject.toml --extra mic --group dev \
+	$(UV_COMPILE) pyproject.toml --extra mic --extra registry --group dev \
 		-c requirements/runtime.lock -c requirements/build.lock -o requirements/dev.lock
 	$(UV_COMPILE) pyproject.toml --group training \
 		-c requirements/runtime.lock -c requirements/build.lock -o requirements/training.lock

@@ -1,8 +1,9 @@
 """The one table between the exception tree and gRPC status, in both directions.
 
 Every status carries ``google.rpc.ErrorInfo`` (domain ``voiceflow``, the reason, and the name of the
-error class as metadata ``error``), ``BadRequest`` where one field is at fault, and ``RetryInfo``
-where trying again later helps. The law: ``from_rpc_error`` of what a client receives equals
+error class as metadata ``error``), ``BadRequest`` where one field is at fault,
+``PreconditionFailure`` where several things stand in the way, and ``RetryInfo`` where trying again
+later helps. The law: ``from_rpc_error`` of what a client receives equals
 the error that the server raised. An error outside the tree becomes INTERNAL without its text.
 """
 
@@ -18,14 +19,22 @@ from google.rpc import error_details_pb2
 from google.rpc.status_pb2 import Status
 
 from voiceflow.errors import (
+    AlreadyExists,
+    Conflict,
+    ContentCorrupt,
+    Forbidden,
     InvalidInput,
     LimitExceeded,
+    NotAllowedNow,
     NotFound,
     NotServed,
     OutOfOrder,
+    OutOfRange,
     Overloaded,
     PackageInvalid,
+    TooLarge,
     Unavailable,
+    Violation,
     VoiceFlowError,
 )
 
@@ -35,11 +44,18 @@ INTERNAL_REASON: Final = "INTERNAL"
 _CODES: Final[Mapping[type[VoiceFlowError], grpc.StatusCode]] = {
     InvalidInput: grpc.StatusCode.INVALID_ARGUMENT,
     OutOfOrder: grpc.StatusCode.FAILED_PRECONDITION,
+    NotAllowedNow: grpc.StatusCode.FAILED_PRECONDITION,
     NotServed: grpc.StatusCode.UNIMPLEMENTED,
     NotFound: grpc.StatusCode.NOT_FOUND,
+    AlreadyExists: grpc.StatusCode.ALREADY_EXISTS,
+    OutOfRange: grpc.StatusCode.OUT_OF_RANGE,
+    Forbidden: grpc.StatusCode.PERMISSION_DENIED,
+    Conflict: grpc.StatusCode.ABORTED,
     Overloaded: grpc.StatusCode.RESOURCE_EXHAUSTED,
     LimitExceeded: grpc.StatusCode.ABORTED,
+    TooLarge: grpc.StatusCode.RESOURCE_EXHAUSTED,
     Unavailable: grpc.StatusCode.UNAVAILABLE,
+    ContentCorrupt: grpc.StatusCode.DATA_LOSS,
     PackageInvalid: grpc.StatusCode.FAILED_PRECONDITION,
 }
 
@@ -49,6 +65,10 @@ _FOREIGN: Final[Mapping[grpc.StatusCode, type[VoiceFlowError]]] = {
     grpc.StatusCode.FAILED_PRECONDITION: OutOfOrder,
     grpc.StatusCode.UNIMPLEMENTED: NotServed,
     grpc.StatusCode.NOT_FOUND: NotFound,
+    grpc.StatusCode.ALREADY_EXISTS: AlreadyExists,
+    grpc.StatusCode.OUT_OF_RANGE: OutOfRange,
+    grpc.StatusCode.PERMISSION_DENIED: Forbidden,
+    grpc.StatusCode.DATA_LOSS: ContentCorrupt,
     grpc.StatusCode.RESOURCE_EXHAUSTED: LimitExceeded,
     grpc.StatusCode.ABORTED: LimitExceeded,
     grpc.StatusCode.UNAVAILABLE: Unavailable,
@@ -85,6 +105,13 @@ def to_status(error: BaseException) -> Status:
         bad = error_details_pb2.BadRequest()
         bad.field_violations.add(field=known.field, description=known.message, reason=known.reason)
         _attach(status, bad)
+    if isinstance(known, NotAllowedNow) and known.violations:
+        unmet = error_details_pb2.PreconditionFailure()
+        for violation in known.violations:
+            unmet.violations.add(
+                type=violation.kind, subject=violation.subject, description=violation.description
+            )
+        _attach(status, unmet)
     if isinstance(known, Overloaded):
         retry = error_details_pb2.RetryInfo()
         retry.retry_delay.FromNanoseconds(round(known.retry_after_seconds * 1e9))
@@ -115,8 +142,9 @@ def from_rpc_error(error: grpc.RpcError) -> VoiceFlowError:
     info = error_details_pb2.ErrorInfo()
     bad = error_details_pb2.BadRequest()
     retry = error_details_pb2.RetryInfo()
+    unmet = error_details_pb2.PreconditionFailure()
     for detail in status.details:
-        for message in (info, bad, retry):
+        for message in (info, bad, retry, unmet):
             detail.Unpack(message)
 
     message = status.message or error.details() or code.name
@@ -126,6 +154,9 @@ def from_rpc_error(error: grpc.RpcError) -> VoiceFlowError:
     if cls is Overloaded or (cls is LimitExceeded and retry.HasField("retry_delay")):
         seconds = retry.retry_delay.ToNanoseconds() / 1e9
         return Overloaded(message, reason=reason, retry_after_seconds=seconds)
+    if cls is NotAllowedNow:
+        violations = [Violation(v.type, v.subject, v.description) for v in unmet.violations]
+        return NotAllowedNow(message, reason=reason, field=field, violations=violations)
     return cls(message, reason=reason, field=field)
 
 

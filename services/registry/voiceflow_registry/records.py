@@ -1,0 +1,255 @@
+"""What the registry stores, and under which keys: the database as one page.
+
+    blobs/sha256/<hex>                          create-only: content of files
+    versions/<model>/<semver>.json              create-only: publishing commits here
+    deletions/<model>/<semver>.json             create-only: deleting commits here
+    yanks/<model>/<semver>.json                 create-only: yanking commits here
+    history/<model>/<channel>/<seq:020>.json    create-only: promoting commits here
+    policies/<model>/<channel>/<seq:020>.json   create-only: setting a policy commits here
+    channels/<model>/<channel>.json             hint: a sequence that the history has reached
+    reports/<manifest hex>/<run>.json           create-only: what the gates saw
+    uploads/<manifest hex>/<model>/<semver>/…   parts of versions on their way in
+    pods/<pod>.json                             newest report of a pod, replaced under condition
+    reverts/<model>/<channel>/<id>.json         create-only: reverts that pods reported
+
+A record is stored as JSON inside an envelope with its digest, so that a flipped bit is found out
+whatever the store does.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from typing import Final, Literal, TypeVar
+
+import semver
+from pydantic import Field, ValidationError
+
+from voiceflow.artifact import Digest, Manifest, digest_of
+from voiceflow.catalog.channels import ChannelPolicy, Promotion
+from voiceflow.catalog.gates import ValidationReport
+from voiceflow.catalog.names import ChannelName, VersionName
+from voiceflow.catalog.pods import Pod, Revert, VersionOutcomes
+from voiceflow.catalog.values import Signature, Time, Value
+from voiceflow.catalog.versions import DeclaredFile, VersionFile
+from voiceflow.contract import TensorSignature
+from voiceflow.errors import ContentCorrupt
+
+
+class Request(Value):
+    """Who asked for a change, so that a retry finds its own answer.
+
+    Attributes:
+        principal: Who.
+        request_id: As the caller chose it; may be empty.
+        payload_digest: Of everything else that was asked for.
+    """
+
+    principal: str
+    request_id: str = ""
+    payload_digest: str = ""
+
+
+def nonce() -> str:
+    """What makes every record different from every other writer's."""
+    return uuid.uuid4().hex
+
+
+class TensorRecord(Value):
+    """A tensor of a graph, as the gates saw it; None is a dynamic dimension."""
+
+    name: str
+    dtype: str
+    dims: tuple[int | None, ...]
+
+    def signature(self) -> TensorSignature:
+        """The same for `voiceflow.contract`."""
+        return TensorSignature(self.name, self.dtype, self.dims)
+
+
+class VersionRecord(Value):
+    """A published version. Its manifest is kept as the very bytes that were signed."""
+
+    kind: Literal["version"] = "version"
+    name: str
+    manifest: bytes
+    signature: Signature | None = None
+    files: tuple[VersionFile, ...]
+    inputs: tuple[TensorRecord, ...]
+    outputs: tuple[TensorRecord, ...]
+    report: str = Field(description="name of the validation that let it in")
+    request: Request
+    publish_time: Time
+    nonce: str = Field(default_factory=nonce)
+
+    @property
+    def manifest_digest(self) -> Digest:
+        """Digest of the manifest's bytes."""
+        return digest_of(self.manifest)
+
+    def parsed(self) -> Manifest:
+        """The manifest as a value."""
+        return Manifest.from_json(self.manifest)
+
+
+class YankRecord(Value):
+    """A version that is not to be promoted again."""
+
+    kind: Literal["yank"] = "yank"
+    reason: str
+    request: Request
+    yank_time: Time
+    nonce: str = Field(default_factory=nonce)
+
+
+class DeletionRecord(Value):
+    """A version whose files are gone."""
+
+    kind: Literal["deletion"] = "deletion"
+    request: Request
+    delete_time: Time
+    nonce: str = Field(default_factory=nonce)
+
+
+class PromotionRecord(Value):
+    """One entry of a channel's history."""
+
+    kind: Literal["promotion"] = "promotion"
+    promotion: Promotion
+    request: Request
+    nonce: str = Field(default_factory=nonce)
+
+
+class PolicyRecord(Value):
+    """One entry of a channel's policies."""
+
+    kind: Literal["policy"] = "policy"
+    policy: ChannelPolicy
+    request: Request
+    nonce: str = Field(default_factory=nonce)
+
+
+class ChannelHint(Value):
+    """A sequence that the history of a channel has reached; it may have gone on since."""
+
+    kind: Literal["channel"] = "channel"
+    sequence: int
+
+
+class ReportRecord(Value):
+    """What one run of the gates saw."""
+
+    kind: Literal["report"] = "report"
+    report: ValidationReport
+    request: Request
+    nonce: str = Field(default_factory=nonce)
+
+
+class UploadRecord(Value):
+    """An upload that was begun."""
+
+    kind: Literal["upload"] = "upload"
+    name: str
+    manifest: bytes
+    signature: Signature | None = None
+    declared: tuple[DeclaredFile, ...]
+    principal: str
+    begin_time: Time
+    nonce: str = Field(default_factory=nonce)
+
+
+class PodRecord(Value):
+    """The newest report of a pod."""
+
+    kind: Literal["pod"] = "pod"
+    pod: Pod
+    report_number: int
+    outcomes: tuple[VersionOutcomes, ...] = ()
+
+
+class RevertRecord(Value):
+    """A revert that a pod reported."""
+
+    kind: Literal["revert"] = "revert"
+    revert: Revert
+    report_time: Time
+
+
+Record = TypeVar("Record", bound=Value)
+
+_DIGEST: Final = "digest"
+_RECORD: Final = "record"
+
+
+def encode(record: Value) -> bytes:
+    """A record as it is stored."""
+    body = record.model_dump(mode="json")
+    digest = digest_of(_canonical(body))
+    return json.dumps({_DIGEST: digest, _RECORD: body}, indent=1).encode() + b"\n"
+
+
+def decode(kind: type[Record], content: bytes, key: str) -> Record:
+    """Reads what `encode` wrote.
+
+    Raises:
+        ContentCorrupt: CONTENT_CORRUPT, if these are not the bytes that were written.
+    """
+    try:
+        envelope = json.loads(content)
+        body = envelope[_RECORD]
+        if digest_of(_canonical(body)) != envelope[_DIGEST]:
+            raise ValueError("its digest does not fit")  # noqa: TRY301 - one way out for all faults
+        return kind.model_validate_json(json.dumps(body))
+    except (KeyError, TypeError, ValueError, ValidationError) as error:
+        raise ContentCorrupt(
+            f"{key} is not as it was stored: {error}", reason="CONTENT_CORRUPT"
+        ) from error
+
+
+def blob_key(digest: Digest) -> str:
+    """Where a file's content is."""
+    return f"blobs/sha256/{digest.removeprefix('sha256:')}"
+
+
+def version_key(name: VersionName) -> str:
+    """Where a version's record is."""
+    return f"versions/{name.model}/{name.version}.json"
+
+
+def yank_key(name: VersionName) -> str:
+    """Where a version's yank is."""
+    return f"yanks/{name.model}/{name.version}.json"
+
+
+def deletion_key(name: VersionName) -> str:
+    """Where a version's deletion is."""
+    return f"deletions/{name.model}/{name.version}.json"
+
+
+def history_key(name: ChannelName, sequence: int) -> str:
+    """Where a promotion is."""
+    return f"history/{name.model}/{name.channel}/{sequence:020}.json"
+
+
+def policy_key(name: ChannelName, sequence: int) -> str:
+    """Where a policy is."""
+    return f"policies/{name.model}/{name.channel}/{sequence:020}.json"
+
+
+def channel_key(name: ChannelName) -> str:
+    """Where a channel's hint is."""
+    return f"channels/{name.model}/{name.channel}.json"
+
+
+def report_prefix(manifest_digest: Digest) -> str:
+    """Below which the reports on one manifest are."""
+    return f"reports/{manifest_digest.removeprefix('sha256:')}/"
+
+
+def version_of_key(key: str) -> semver.Version:
+    """The version in the last part of a key of a version, yank or deletion."""
+    return semver.Version.parse(key.rpartition("/")[2].removesuffix(".json"))
+
+
+def _canonical(body: object) -> bytes:
+    return json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()

@@ -1,0 +1,189 @@
+"""Channels: what servers shall serve, how it came to that, and under which policy."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Final, Self
+
+from pydantic import Field, model_validator
+
+from voiceflow.catalog.gates import AccuracyBudget, CostBudget, Gate, NonNegative
+from voiceflow.catalog.values import Sequence64, Signature, Time, Value
+
+MAXIMUM_REASON_CHARACTERS: Final = 1024
+
+
+class Role(StrEnum):
+    """What a version is to a channel."""
+
+    PRIMARY = "primary"
+    CANARY = "canary"
+    SHADOW = "shadow"
+
+
+class VersionPin(Value):
+    """One version, and the bytes that it stands for.
+
+    Attributes:
+        version: `models/{model}/versions/{semver}`.
+        manifest_digest: In a request it may be empty; otherwise it must be the version's.
+    """
+
+    version: str
+    manifest_digest: str = ""
+
+
+class Canary(Value):
+    """A version on trial; more than 0, less than 100 percent of the streams, in steps of 0.01."""
+
+    pin: VersionPin
+    percentage: float
+
+
+class Shadow(Value):
+    """A version that hears what the primary hears; more than 0, at most 100 percent."""
+
+    pin: VersionPin
+    percentage: float = 100.0
+
+
+class Rollout(Value):
+    """Which versions a channel serves, and to whom."""
+
+    primary: VersionPin
+    canary: Canary | None = None
+    shadow: Shadow | None = None
+
+    def pins(self) -> dict[Role, VersionPin]:
+        """Every version that it names, by role."""
+        pins = {Role.PRIMARY: self.primary}
+        if self.canary is not None:
+            pins[Role.CANARY] = self.canary.pin
+        if self.shadow is not None:
+            pins[Role.SHADOW] = self.shadow.pin
+        return pins
+
+
+class PromotionKind(StrEnum):
+    """How a promotion came about."""
+
+    PROMOTE = "promote"
+    ROLLBACK = "rollback"
+    AUTOMATIC_ROLLBACK = "automatic_rollback"
+
+
+class Promotion(Value):
+    """One entry of a channel's history; immutable.
+
+    Attributes:
+        name: `models/{model}/channels/{channel}/promotions/{sequence}`.
+        sequence: 1, 2, 3, … without gap.
+        rollback_to_sequence: The sequence gone back to, for a rollback; else 0.
+        commit_time: By the clock of the replica that wrote it.
+        expire_time: After it servers raise an alarm, and go on serving.
+        statement: What the promoter signs, exactly: a canonical JSON record.
+        signature: Over `statement`.
+        etag: The channel's etag while this is the newest promotion.
+    """
+
+    name: str
+    sequence: Annotated[int, Field(ge=1, lt=2**63)]
+    kind: PromotionKind
+    rollout: Rollout
+    rollback_to_sequence: Sequence64 = 0
+    principal: str
+    reason: str = ""
+    commit_time: Time
+    expire_time: Time | None = None
+    statement: bytes
+    signature: Signature | None = None
+    request_id: str = ""
+    etag: str
+
+
+class Channel(Value):
+    """What servers that follow the channel shall serve: its newest promotion."""
+
+    name: str
+    rollout: Rollout
+    sequence: Sequence64
+    etag: str
+    create_time: Time
+    update_time: Time
+
+
+class RevertRules(Value):
+    """When a pod leaves a version for the last good one; None does not bound."""
+
+    minimum_streams: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    error_worse_points: NonNegative | None = None
+    slower_percent: NonNegative | None = None
+    flicker_worse_percent: NonNegative | None = None
+    non_finite_hops: Annotated[int, Field(ge=0, lt=2**31)] | None = None
+    hang_after_seconds: Annotated[float, Field(gt=0.0)] | None = None
+
+
+class FleetRollback(Value):
+    """When reverts of pods commit a rollback for all: both numbers must be reached."""
+
+    enabled: bool = False
+    minimum_pods: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    minimum_percent: Annotated[float, Field(ge=0.0, le=100.0)] = 0.0
+
+    @model_validator(mode="after")
+    def _one_sick_pod_moves_nobody(self) -> Self:
+        if self.enabled and self.minimum_pods < 2:  # a quorum of one is no quorum
+            raise ValueError("minimum_pods: at least 2 where fleet_rollback is enabled")
+        return self
+
+
+class ChannelPolicy(Value):
+    """Who may promote to a channel, what is demanded, and when a pod, or all, go back.
+
+    Attributes:
+        name: `models/{model}/channels/{channel}/policy`.
+        sequence: 1, 2, 3, … without gap; 0 is the registry's default.
+        promoters: Principals that may promote, as URIs; the last segment may be `*`. Empty: any.
+        demanded_gates: That a version must have passed under this channel's policy.
+        validation_valid_for_seconds: An older validation does not count; None: any age.
+        principal: Who set it; empty for the default.
+    """
+
+    name: str
+    sequence: Sequence64 = 0
+    etag: str = ""
+    promoters: tuple[str, ...] = ()
+    allow_publisher_to_promote: bool = False
+    allow_prereleases: bool = False
+    allow_downgrades: bool = False
+    demanded_gates: tuple[Gate, ...] = ()
+    validation_valid_for_seconds: Annotated[float, Field(gt=0.0)] | None = None
+    cost_budget: CostBudget = CostBudget()
+    accuracy_budget: AccuracyBudget = AccuracyBudget()
+    revert_rules: RevertRules = RevertRules()
+    fleet_rollback: FleetRollback = FleetRollback()
+    principal: str = ""
+    update_time: Time | None = None
+
+
+class ChannelCursor(Value):
+    """From where a channel is watched.
+
+    Attributes:
+        channel: `models/{model}/channels/{channel}`.
+        after_sequence: Send every promotion after this one; 0: from the first on. None: begin with
+            the newest.
+    """
+
+    channel: str
+    after_sequence: Sequence64 | None = None
+
+
+class Heartbeat(Value):
+    """Nothing has happened that was not sent; how far each channel is known."""
+
+    channels: tuple[ChannelCursor, ...]
+    send_time: Time
+
+
+WatchEvent = Promotion | ChannelPolicy | Heartbeat
