@@ -72,7 +72,10 @@ class ObjectStore(Protocol):
     """A store of immutable objects under keys such as `history/diarizer/stable/0….json`.
 
     Keys are parts of `A-Z a-z 0-9 . _ -`, joined by slashes, at most 512 characters; no part is
-    empty, `.` or `..`. Every method may raise StoreUnavailable, and ValueError for a bad key.
+    empty, `.`, `..` or longer than 255 characters (`voiceflow_registry.storage.keys`). A store that
+    has `a/b` is never asked to hold `a` or `a/b/c`: a filesystem could not. Every method may raise
+    StoreUnavailable, and ValueError for a bad key; those that give an iterator do so when its first
+    item is asked for.
     """
 
     def put(self, key: str, content: bytes, *, if_generation: int) -> int:
@@ -111,7 +114,7 @@ class ObjectStore(Protocol):
 
         Raises:
             ObjectMissing: There is none.
-            ObjectCorrupt: What came is not what the store's checksum says.
+            ObjectCorrupt: What came is not what the store's checksum says, where it keeps one.
         """
 
     def get_stream(self, key: str, *, offset: int = 0) -> Iterator[bytes]:
@@ -122,7 +125,8 @@ class ObjectStore(Protocol):
 
         Raises:
             ObjectMissing: There is none, or it was removed or replaced meanwhile.
-            ObjectCorrupt: Fewer or more bytes came than the object has.
+            ObjectCorrupt: Fewer or more bytes came than the object has, or, read from its start,
+                not those that the store's checksum says, where it keeps one.
         """
 
     def info(self, key: str) -> ObjectInfo | None:
