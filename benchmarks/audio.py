@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchmarks.der import SPEECH, conversations, read_audio
+from benchmarks.der import SPEECH
 from voiceflow.artifact import SAMPLE_RATE_HERTZ
+from voiceflow.evaluation import conversations, read_audio
 from voiceflow.pipeline.model import FloatArray
 from voiceflow.sample import conversation
 

@@ -14,89 +14,31 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
-from importlib.metadata import version
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-import soundfile
-import soxr
-from pyannote.core import Annotation, Segment, Timeline
-from pyannote.metrics.diarization import DiarizationErrorRate
 
 from benchmarks.provenance import ROOT, provenance
-from voiceflow.artifact import SAMPLE_RATE_HERTZ, LatencyMode, Measurement
+from voiceflow.artifact import LatencyMode, Measurement
+from voiceflow.evaluation import (
+    PROTOCOL,
+    Score,
+    Scorer,
+    conversations,
+    final_regions,
+    read_audio,
+    read_rttm,
+    scorer_version,
+)
 from voiceflow.onnx import bind
 from voiceflow.package import load_package
 from voiceflow.pipeline.model import BoundModel, FloatArray, Frames
 from voiceflow.pipeline.offline import diarize, model_frames
-from voiceflow.pipeline.turns import HopResult
 
 SPEECH = ROOT.parent / "shared" / "speech"
 DEFAULT_MODEL = ROOT / "models" / "diarizer" / "1.0.0"
-PROTOCOL = "collar_total_seconds 0, overlap scored, no oracle speech detection, pooled"
-
-
-@dataclass(frozen=True, slots=True)
-class Score:
-    """Error rates in percent of reference speech."""
-
-    name: str
-    reference_seconds: float
-    der_percent: float
-    missed_percent: float
-    false_alarm_percent: float
-    confusion_percent: float
-    speakers: str
-
-
-def scorer() -> str:
-    """Name and version of what scores."""
-    return f"pyannote.metrics {version('pyannote.metrics')}"
-
-
-def read_audio(path: Path) -> FloatArray:
-    """The first channel of a recording at 16 kHz, (samples,)."""
-    audio, rate_hertz = soundfile.read(path, dtype="float32", always_2d=True)
-    mono: FloatArray = np.ascontiguousarray(audio[:, 0])
-    if rate_hertz != SAMPLE_RATE_HERTZ:
-        mono = soxr.resample(mono, rate_hertz, SAMPLE_RATE_HERTZ).astype(np.float32)
-    return mono
-
-
-def read_rttm(path: Path) -> Annotation:
-    """The reference speakers of one recording."""
-    annotation = Annotation()
-    for number, line in enumerate(path.read_text("utf-8").splitlines()):
-        fields = line.split()
-        if fields and fields[0] == "SPEAKER":
-            start, duration = float(fields[3]), float(fields[4])
-            annotation[Segment(start, start + duration), number] = fields[7]
-    return annotation
-
-
-def hypothesis(results: Iterable[HopResult]) -> Annotation:
-    """The final regions as an annotation; merged speakers keep the label they were sent with."""
-    annotation = Annotation()
-    for result in results:
-        for region in result.final_regions:
-            span = Segment(
-                region.start_samples / SAMPLE_RATE_HERTZ, region.end_samples / SAMPLE_RATE_HERTZ
-            )
-            for track, speaker in enumerate(region.speakers):
-                annotation[span, track] = speaker
-    return annotation
-
-
-def conversations(folder: Path) -> list[tuple[Path, Path]]:
-    """Pairs of a recording and its reference, sorted by name."""
-    pairs = []
-    for rttm in sorted(folder.glob("*.rttm")):
-        audio = [rttm.with_suffix(suffix) for suffix in (".flac", ".opus", ".wav")]
-        pairs += [(path, rttm) for path in audio if path.exists()]
-    return pairs
 
 
 def shuffled(seed: int) -> Callable[[FloatArray, BoundModel], Callable[[Frames], Frames]]:
@@ -126,43 +68,23 @@ def evaluate(
     change: Callable[[FloatArray, BoundModel], Callable[[Frames], Frames]] | None = None,
 ) -> list[Score]:
     """Scores every conversation of a folder; the last score pools them all."""
-    metric = DiarizationErrorRate(collar=0.0, skip_overlap=False)
+    scorer = Scorer()
     scores = []
-    pooled: Counter[str] = Counter()
     for audio_path, rttm in conversations(folder):
         audio = read_audio(audio_path)
         identity = change(audio, model) if change else lambda frames: frames
         results = diarize(model, audio, mode=mode, change_frames=identity)
-        reference, found = read_rttm(rttm), hypothesis(results)
-        uem = Timeline([Segment(0.0, len(audio) / SAMPLE_RATE_HERTZ)])
-        seconds = metric.compute_components(reference, found, uem=uem)
-        pooled.update(seconds)
-        speakers = f"{len(found.labels())}/{len(reference.labels())}"
-        scores.append(_score(audio_path.stem, seconds, speakers))
-    return [*scores, _score("pooled", pooled, "")]
-
-
-def _score(name: str, seconds: Mapping[str, float], speakers: str) -> Score:
-    total = seconds["total"]
-    missed, false_alarm, confusion = (
-        100.0 * seconds[part] / total for part in ("missed detection", "false alarm", "confusion")
-    )
-    return Score(
-        name,
-        round(total, 2),
-        round(missed + false_alarm + confusion, 2),
-        round(missed, 2),
-        round(false_alarm, 2),
-        round(confusion, 2),
-        speakers,
-    )
+        reference = read_rttm(rttm.read_text("utf-8"), rttm.name)
+        score = scorer.add(audio_path.stem, reference, final_regions(results), len(audio))
+        scores.append(score.rounded())
+    return [*scores, scorer.pooled().rounded()]
 
 
 def _measurement(data_set: str, pooled: Score) -> Measurement:
     return Measurement(
         data_set=data_set,
         protocol=PROTOCOL,
-        scorer=scorer(),
+        scorer=scorer_version(),
         der_percent=pooled.der_percent,
         missed_percent=pooled.missed_percent,
         false_alarm_percent=pooled.false_alarm_percent,
@@ -185,8 +107,8 @@ def main() -> None:
     origin = provenance(package, runs=1)
     report: dict[str, object] = {"provenance": asdict(origin), "protocol": PROTOCOL}
     measured = []
-    report |= {"scorer": scorer(), "mode": arguments.mode, "shuffled": arguments.shuffle}
-    print(f"{origin}\n{PROTOCOL}; {scorer()}; hop {arguments.mode}")
+    report |= {"scorer": scorer_version(), "mode": arguments.mode, "shuffled": arguments.shuffle}
+    print(f"{origin}\n{PROTOCOL}; {scorer_version()}; hop {arguments.mode}")
     for folder in arguments.data or [SPEECH / "simulated", SPEECH / "real"]:
         change = shuffled(seed=1) if arguments.shuffle else None
         scores = evaluate(model, folder, mode=arguments.mode, change=change)

@@ -10,16 +10,19 @@ visited until none moves, at most three times.
 from __future__ import annotations
 
 import argparse
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from pyannote.core import Annotation, Segment, Timeline
-from pyannote.metrics.diarization import DiarizationErrorRate
-
-from benchmarks.der import conversations, hypothesis, read_audio, read_rttm
 from training.paths import PACKAGE, TUNING
-from voiceflow.artifact import SAMPLE_RATE_HERTZ, Manifest, OperatingPoint
+from voiceflow.artifact import Manifest, OperatingPoint
+from voiceflow.evaluation import (
+    Scorer,
+    Spoken,
+    conversations,
+    final_regions,
+    read_audio,
+    read_rttm,
+)
 from voiceflow.onnx import bind
 from voiceflow.package import MANIFEST_FILE, load_package
 from voiceflow.pipeline.diarizer import StreamDiarizer
@@ -43,7 +46,7 @@ class Conversation:
 
     frames: list[Frames]
     samples: int
-    reference: Annotation
+    reference: list[Spoken]
 
 
 def read(model_folder: Path, data: Path) -> tuple[Manifest, list[Conversation]]:
@@ -53,24 +56,27 @@ def read(model_folder: Path, data: Path) -> tuple[Manifest, list[Conversation]]:
     found = []
     for path, rttm in conversations(data):
         audio = read_audio(path)
-        found.append(Conversation(list(model_frames(model, audio)), len(audio), read_rttm(rttm)))
+        reference = read_rttm(rttm.read_text("utf-8"), rttm.name)
+        found.append(Conversation(list(model_frames(model, audio)), len(audio), reference))
     return package.manifest, found
 
 
 def error_rates(manifest: Manifest, heard: list[Conversation]) -> dict[str, float]:
     """Pooled error rates in percent at the manifest's operating point."""
-    metric = DiarizationErrorRate(collar=0.0, skip_overlap=False)
-    seconds: Counter[str] = Counter()
+    scorer = Scorer()
     for conversation in heard:
         diarizer = StreamDiarizer(manifest)
         diarizer.end_at(conversation.samples)
         results = [diarizer.push(frames) for frames in conversation.frames]
-        found = hypothesis([*results, diarizer.finish()])
-        uem = Timeline([Segment(0.0, conversation.samples / SAMPLE_RATE_HERTZ)])
-        seconds.update(metric.compute_components(conversation.reference, found, uem=uem))
-    parts = ("missed detection", "false alarm", "confusion")
-    rates = {part: 100.0 * seconds[part] / seconds["total"] for part in parts}
-    return rates | {"der": sum(rates.values())}
+        regions = final_regions([*results, diarizer.finish()])
+        scorer.add("", conversation.reference, regions, conversation.samples)
+    pooled = scorer.pooled()
+    return {
+        "missed detection": pooled.missed_percent,
+        "false alarm": pooled.false_alarm_percent,
+        "confusion": pooled.confusion_percent,
+        "der": pooled.der_percent,
+    }
 
 
 def search(manifest: Manifest, heard: list[Conversation]) -> OperatingPoint:
