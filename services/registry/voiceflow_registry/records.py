@@ -246,6 +246,11 @@ def report_prefix(manifest_digest: Digest) -> str:
     return f"reports/{manifest_digest.removeprefix('sha256:')}/"
 
 
+def version_key_prefix(kind: Literal["versions", "yanks", "deletions"], model: str) -> str:
+    """Below which the records of one kind on a model's versions are."""
+    return f"{kind}/{model}/"
+
+
 def version_of_key(key: str) -> semver.Version:
     """The version in the last part of a key of a version, yank or deletion."""
     return semver.Version.parse(key.rpartition("/")[2].removesuffix(".json"))

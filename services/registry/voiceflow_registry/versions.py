@@ -1,0 +1,519 @@
+"""Published versions: reads them, compares them, hands their files out, yanks and deletes them."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Final, TypeVar
+
+import semver
+
+from voiceflow.artifact import digest_of
+from voiceflow.catalog.names import ANY_MODEL, ChannelName, ModelName, VersionName
+from voiceflow.catalog.queries import VersionFilter
+from voiceflow.catalog.values import Page, Value
+from voiceflow.catalog.versions import Difference, Model, Version, VersionFile, VersionState, Yank
+from voiceflow.difference import Described, difference
+from voiceflow.errors import (
+    ContentCorrupt,
+    InvalidInput,
+    NotAllowedNow,
+    NotFound,
+    OutOfRange,
+    Violation,
+)
+from voiceflow.package import MANIFEST_FILE
+from voiceflow_registry.blobs import Blobs
+from voiceflow_registry.paging import page_of
+from voiceflow_registry.records import (
+    DeletionRecord,
+    Request,
+    VersionRecord,
+    YankRecord,
+    decode,
+    deletion_key,
+    encode,
+    version_key,
+    yank_key,
+)
+from voiceflow_registry.reports import Reports
+from voiceflow_registry.requests import Caller, RequestIndex, request_of, same_request
+from voiceflow_registry.storage.object_store import (
+    ABSENT,
+    ObjectMissing,
+    ObjectStore,
+    PreconditionFailed,
+    create_once,
+)
+from voiceflow_registry.version_filter import Selection
+from voiceflow_registry.version_index import VersionIndex
+
+MAXIMUM_YANK_REASON_CHARACTERS: Final = 1024
+
+_CHUNK_BYTES: Final = 1 << 20
+
+Record = TypeVar("Record", bound=Value)
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """A file on its way out.
+
+    Attributes:
+        file: Which.
+        chunks: Where each chunk begins, and its bytes, at most 1 MiB; without gap from the offset
+            asked for to the end. Read from 0 on they end with ContentCorrupt, CONTENT_CORRUPT,
+            if what is stored does not have the file's digest.
+    """
+
+    file: VersionFile
+    chunks: Iterator[tuple[int, bytes]]
+
+
+class Versions:
+    """All published versions.
+
+    Any number of replicas and threads may use one store. A version is there once its record is,
+    yanked once its yank is, deleted once its deletion is.
+
+    Args:
+        store: Holds them.
+        clock: Tells the time of yanks and deletions, for people.
+    """
+
+    def __init__(self, store: ObjectStore, clock: Callable[[], datetime]) -> None:
+        self._store = store
+        self._clock = clock
+        self._blobs = Blobs(store)
+        self._reports = Reports(store)
+        self._requests = RequestIndex(store)
+
+    def record(self, name: VersionName) -> VersionRecord:
+        """What is stored of a version.
+
+        Raises:
+            NotFound: VERSION_NOT_FOUND.
+        """
+        record = self.find(name)
+        if record is None:
+            raise NotFound(f"{name} was never published", reason="VERSION_NOT_FOUND", field="name")
+        return record
+
+    def find(self, name: VersionName) -> VersionRecord | None:
+        """What is stored of a version; None if it was never published."""
+        return self._read(VersionRecord, version_key(name))
+
+    def state(self, name: VersionName) -> VersionState:
+        """How a version stands now.
+
+        Raises:
+            NotFound: VERSION_NOT_FOUND.
+        """
+        self.record(name)
+        if self._store.info(deletion_key(name)) is not None:
+            return VersionState.DELETED
+        if self._store.info(yank_key(name)) is not None:
+            return VersionState.YANKED
+        return VersionState.PUBLISHED
+
+    def get(self, name: VersionName, *, full: bool) -> Version:
+        """A version; with manifest and signature in the full view.
+
+        Raises:
+            NotFound: VERSION_NOT_FOUND.
+        """
+        return self._version(name, self.record(name), full=full)
+
+    def list(
+        self,
+        parent: ModelName | None,
+        *,
+        where: VersionFilter,
+        page_size: int,
+        page_token: str,
+        full: bool,
+    ) -> Page[Version]:
+        """Versions of one model, highest precedence first; of all (None), by model first.
+
+        Raises:
+            NotFound: MODEL_NOT_FOUND.
+            InvalidInput: FIELD_INVALID, PAGE_TOKEN_INVALID.
+        """
+        selection = Selection(where)
+        if parent is not None:
+            self._index(parent)
+        return page_of(
+            lambda after: self._versions_after(after, parent, selection, full=full),
+            query={
+                "list": "versions",
+                "parent": parent.model if parent else ANY_MODEL,
+                "where": where.model_dump(mode="json"),
+            },
+            page_size=page_size,
+            page_token=page_token,
+        )
+
+    def get_model(self, name: ModelName) -> Model:
+        """A model, as its versions make it.
+
+        Raises:
+            NotFound: MODEL_NOT_FOUND.
+        """
+        return self._model(self._index(name))
+
+    def list_models(self, *, name_prefix: str, page_size: int, page_token: str) -> Page[Model]:
+        """Models by name.
+
+        Args:
+            name_prefix: Only names that begin so: `models/dia`.
+            page_size: As `page_of` has it.
+            page_token: Likewise.
+
+        Raises:
+            InvalidInput: FIELD_INVALID, PAGE_TOKEN_INVALID.
+        """
+
+        def after(key: str) -> Iterator[tuple[str, Model]]:
+            for model in self._store.list_folders("versions/"):
+                if model > key and str(ModelName(model)).startswith(name_prefix):
+                    index = VersionIndex.read(self._store, model)
+                    if index.versions:
+                        yield model, self._model(index)
+
+        query = {"list": "models", "name_prefix": name_prefix}
+        return page_of(after, query=query, page_size=page_size, page_token=page_token)
+
+    def earlier(self, name: VersionName) -> Iterator[VersionRecord]:
+        """Versions of lower precedence that are neither yanked nor deleted, newest first."""
+        index = VersionIndex.read(self._store, name.model)
+        for version in index.versions:
+            if version < name.version and index.state(version) is VersionState.PUBLISHED:
+                yield self.record(VersionName(name.model, version))
+
+    def diff(self, target: VersionName, base: VersionName | None) -> Difference:
+        """What differs between two versions; without a base, from the newest one before.
+
+        Raises:
+            NotFound: VERSION_NOT_FOUND, also if there is no version before that is not yanked.
+            InvalidInput: MODELS_DIFFER.
+        """
+        later = described(self.record(target))
+        if base is not None:
+            return difference(described(self.record(base)), later)
+        for record in self.earlier(target):
+            return difference(described(record), later)
+        raise NotFound(
+            f"{target} has no earlier version to compare with, yanked ones left out",
+            reason="VERSION_NOT_FOUND",
+            field="base",
+        )
+
+    def download(self, name: VersionName, file: str, offset: int) -> Download:
+        """One file of a version, or its `manifest.json`, from an offset on.
+
+        Raises:
+            NotFound: VERSION_NOT_FOUND, FILE_NOT_FOUND.
+            InvalidInput: FIELD_INVALID, for a negative offset.
+            OutOfRange: OFFSET_OUT_OF_RANGE, for one beyond the file's end.
+            NotAllowedNow: VERSION_DELETED.
+        """
+        record = self._readable(name)
+        files = {held.file: held for held in record.files} | {MANIFEST_FILE: _manifest_of(record)}
+        if file not in files:
+            raise NotFound(
+                f"{name} has no file {file[:200]!r}; it has {', '.join(files)}",
+                reason="FILE_NOT_FOUND",
+                field="file",
+            )
+        found = files[file]
+        if offset < 0:
+            raise InvalidInput(
+                f"offset: {offset}; allowed is 0 to {found.size_bytes}",
+                reason="FIELD_INVALID",
+                field="offset",
+            )
+        if offset > found.size_bytes:
+            raise OutOfRange(
+                f"offset: {offset}; {file} has {found.size_bytes} bytes",
+                reason="OFFSET_OUT_OF_RANGE",
+                field="offset",
+            )
+        if file == MANIFEST_FILE:  # its digest was found by the envelope that it is kept in
+            return Download(found, _cut(record.manifest, offset))
+        return Download(found, self._chunks(name, found, offset))
+
+    @contextmanager
+    def folder(self, name: VersionName) -> Iterator[Path]:
+        """A temporary folder with the version's files, verified; without the manifest.
+
+        Raises:
+            NotFound: VERSION_NOT_FOUND.
+            NotAllowedNow: VERSION_DELETED.
+            ContentCorrupt: CONTENT_CORRUPT.
+        """
+        record = self._readable(name)
+        with tempfile.TemporaryDirectory(prefix="voiceflow-version-") as folder:
+            self._blobs.write_files(record.files, Path(folder))
+            yield Path(folder)
+
+    def yank(
+        self,
+        caller: Caller,
+        name: VersionName,
+        *,
+        reason: str,
+        request_id: str,
+        validate_only: bool,
+    ) -> Version:
+        """Marks a version as not to be promoted again; the first yank stands and is answered.
+
+        Raises:
+            NotFound: VERSION_NOT_FOUND.
+            InvalidInput: FIELD_REQUIRED, FIELD_INVALID, REQUEST_ID_REUSED.
+        """
+        payload = {"name": str(name), "reason": reason}
+        request = request_of(caller, "YankVersion", request_id, payload)
+        if not 1 <= len(reason) <= MAXIMUM_YANK_REASON_CHARACTERS:
+            raise InvalidInput(
+                f"reason: {len(reason)} characters; a yank is explained in 1 to "
+                f"{MAXIMUM_YANK_REASON_CHARACTERS}",
+                reason="FIELD_INVALID" if reason else "FIELD_REQUIRED",
+                field="reason",
+            )
+        record = self.record(name)
+        self._requests.find(request)  # refuses an id that was used for something else
+        yank = YankRecord(reason=reason, request=request, yank_time=self._clock())
+        if validate_only:
+            yank = self._read(YankRecord, yank_key(name)) or yank
+        else:
+            content = create_once(self._store, yank_key(name), encode(yank))
+            yank = decode(YankRecord, content, yank_key(name))
+            self._answered(request, yank.request, yank_key(name))
+        return self._version(name, record, full=False, yank=yank)
+
+    def delete(
+        self,
+        caller: Caller,
+        name: VersionName,
+        *,
+        request_id: str,
+        validate_only: bool,
+        in_use: Callable[[VersionName], Sequence[ChannelName]],
+    ) -> Version:
+        """Takes the files of a yanked version away; collection removes what nothing else uses.
+
+        A promotion that looked at the version before it was yanked may be written while, or after,
+        this looks at the channels. Therefore channels are asked once more after the deletion is
+        written: if one names the version then, the deletion is taken back and refused. A promotion
+        in turn reads the state again after it is written. Each writes before it reads, so at least
+        one of the two sees the other; and as long as a channel names a deleted version, collection
+        spares its files. Sending the request of a deletion again asks again in the same way; other
+        requests for what is deleted already refuse, but take nothing back.
+
+        Args:
+            caller: Who.
+            name: The version.
+            request_id: Makes it safe to retry; may be empty.
+            validate_only: Check, and change nothing.
+            in_use: Tells the channels whose newest promotion names a version.
+
+        Raises:
+            NotFound: VERSION_NOT_FOUND.
+            NotAllowedNow: VERSION_NOT_YANKED, VERSION_IN_USE.
+            InvalidInput: FIELD_INVALID, REQUEST_ID_REUSED.
+        """
+        request = request_of(caller, "DeleteVersion", request_id, {"name": str(name)})
+        record = self.record(name)
+        if self._store.info(yank_key(name)) is None:
+            raise NotAllowedNow(
+                f"{name} is not yanked; yank it first, then delete it",
+                reason="VERSION_NOT_YANKED",
+                field="name",
+                violations=[Violation("VERSION_NOT_YANKED", str(name), "it is not yanked")],
+            )
+        self._requests.find(request)  # refuses an id that was used for something else
+        _refuse_if_named(name, in_use(name))
+        key = deletion_key(name)
+        deletion = DeletionRecord(request=request, delete_time=self._clock())
+        if validate_only:
+            deletion = self._read(DeletionRecord, key) or deletion
+            return self._version(name, record, full=False, deletion=deletion)
+        with suppress(PreconditionFailed):
+            self._store.put(key, encode(deletion), if_generation=ABSENT)
+        try:
+            stored = self._store.get(key)
+        except ObjectMissing:  # another caller's, taken back just now
+            return self.delete(
+                caller, name, request_id=request_id, validate_only=False, in_use=in_use
+            )
+        first = decode(DeletionRecord, stored.content, key)
+        own = first.nonce == deletion.nonce or same_request(request, first.request)
+        channels = in_use(name)
+        if channels and own:
+            self._store.delete(key, if_generation=stored.generation)
+        _refuse_if_named(name, channels)
+        self._answered(request, first.request, key)
+        return self._version(name, record, full=False, deletion=first)
+
+    def _answered(self, request: Request, first: Request, key: str) -> None:
+        """Remembers that a request was answered by a record, whoever made that."""
+        if same_request(request, first):
+            self._requests.note(request, key)
+
+    def _readable(self, name: VersionName) -> VersionRecord:
+        record = self.record(name)
+        if self._store.info(deletion_key(name)) is not None:
+            raise _deleted(name)
+        return record
+
+    def _chunks(
+        self, name: VersionName, file: VersionFile, offset: int
+    ) -> Iterator[tuple[int, bytes]]:
+        try:
+            yield from self._blobs.read(file, offset)
+        except ContentCorrupt:
+            self._readable(name)  # it may have been deleted and collected on the way
+            raise
+
+    def _index(self, name: ModelName) -> VersionIndex:
+        index = VersionIndex.read(self._store, name.model)
+        if not index.versions:
+            raise NotFound(f"{name} has no version", reason="MODEL_NOT_FOUND", field="name")
+        return index
+
+    def _model(self, index: VersionIndex) -> Model:
+        newest, newest_prerelease = (
+            index.newest(prereleases=prereleases) for prereleases in (False, True)
+        )
+        records = (self.record(VersionName(index.model, version)) for version in index.versions)
+        return Model(
+            name=str(ModelName(index.model)),
+            newest_version=_named(index.model, newest),
+            newest_prerelease=_named(index.model, newest_prerelease),
+            version_count=len(index.versions),
+            create_time=min(record.publish_time for record in records),
+        )
+
+    def _versions_after(
+        self, after: str, parent: ModelName | None, selection: Selection, *, full: bool
+    ) -> Iterator[tuple[str, Version]]:
+        """Key and value of versions in the list's order; a key is `<model>/<semver>`."""
+        model, _, version = after.partition("/")
+        bound = semver.Version.parse(version) if semver.Version.is_valid(version) else None
+        models = [parent.model] if parent else self._store.list_folders("versions/")
+        for other in models:
+            if other < model:
+                continue
+            index = VersionIndex.read(self._store, other)
+            for candidate in index.versions:
+                if other == model and bound is not None and candidate >= bound:
+                    continue
+                if not selection.has(candidate, index.state(candidate)):
+                    continue
+                name = VersionName(other, candidate)
+                record = self.record(name)
+                if selection.has_record(record, record.parsed()):
+                    yield f"{other}/{candidate}", self._version(name, record, full=full)
+
+    def _version(
+        self,
+        name: VersionName,
+        record: VersionRecord,
+        *,
+        full: bool,
+        yank: YankRecord | None = None,
+        deletion: DeletionRecord | None = None,
+    ) -> Version:
+        """A version's value; its yank and deletion are read unless given."""
+        yank = yank or self._read(YankRecord, yank_key(name))
+        deletion = deletion or self._read(DeletionRecord, deletion_key(name))
+        state = VersionState.YANKED if yank else VersionState.PUBLISHED
+        value = version_of(record, full=full)
+        return value.model_copy(
+            update={
+                "state": VersionState.DELETED if deletion else state,
+                "yank": yank
+                and Yank(
+                    principal=yank.request.principal, yank_time=yank.yank_time, reason=yank.reason
+                ),
+                "delete_time": deletion and deletion.delete_time,
+                "passed_gates": self._reports.passed(record.manifest_digest),
+            }
+        )
+
+    def _read(self, kind: type[Record], key: str) -> Record | None:
+        try:
+            return decode(kind, self._store.get(key).content, key)
+        except ObjectMissing:
+            return None
+
+
+def version_of(record: VersionRecord, *, full: bool) -> Version:
+    """What a record alone tells of a version: neither yank nor deletion nor gates."""
+    manifest = record.parsed()
+    return Version(
+        name=record.name,
+        manifest_digest=record.manifest_digest,
+        manifest=record.manifest if full else None,
+        signature=record.signature if full else None,
+        files=record.files,
+        contract=manifest.contract,
+        embedding_space=manifest.embedding_space,
+        state_space=manifest.state_space or "",
+        publisher=record.request.principal,
+        publish_time=record.publish_time,
+    )
+
+
+def described(record: VersionRecord) -> Described:
+    """What of a version is compared with another."""
+    return Described(
+        name=VersionName.parse(record.name),
+        manifest=record.parsed(),
+        inputs=tuple(tensor.signature() for tensor in record.inputs),
+        outputs=tuple(tensor.signature() for tensor in record.outputs),
+    )
+
+
+def _manifest_of(record: VersionRecord) -> VersionFile:
+    return VersionFile(
+        file=MANIFEST_FILE,
+        size_bytes=len(record.manifest),
+        digest=digest_of(record.manifest),
+    )
+
+
+def _cut(content: bytes, offset: int) -> Iterator[tuple[int, bytes]]:
+    for start in range(offset, len(content), _CHUNK_BYTES):
+        yield start, content[start : start + _CHUNK_BYTES]
+
+
+def _named(model: str, version: semver.Version | None) -> str:
+    return str(VersionName(model, version)) if version else ""
+
+
+def _deleted(name: VersionName) -> NotAllowedNow:
+    return NotAllowedNow(
+        f"{name} was deleted; its files are gone",
+        reason="VERSION_DELETED",
+        field="name",
+        violations=[Violation("VERSION_DELETED", str(name), "its files are gone")],
+    )
+
+
+def _refuse_if_named(name: VersionName, channels: Sequence[ChannelName]) -> None:
+    if channels:
+        raise NotAllowedNow(
+            f"{name} is named by {', '.join(map(str, channels))}; promote another version there "
+            "first",
+            reason="VERSION_IN_USE",
+            field="name",
+            violations=[
+                Violation("VERSION_IN_USE", str(channel), f"its newest promotion names {name}")
+                for channel in channels
+            ],
+        )
