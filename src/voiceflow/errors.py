@@ -135,7 +135,25 @@ class TooLarge(VoiceFlowError):
 
 
 class Unavailable(VoiceFlowError):
-    """The server is shutting down or not ready."""
+    """The server is shutting down or not ready.
+
+    Args:
+        message: For people.
+        reason: For programs.
+        field: Path of the request field at fault, if there is one.
+        retry_after_seconds: When to try again, if that is known.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        reason: str,
+        field: str | None = None,
+        retry_after_seconds: float | None = None,
+    ) -> None:
+        super().__init__(message, reason=reason, field=field)
+        self.retry_after_seconds = retry_after_seconds
 
 
 class ContentCorrupt(VoiceFlowError):

@@ -3,13 +3,15 @@
 Every status carries ``google.rpc.ErrorInfo`` (domain ``voiceflow``, the reason, and the name of the
 error class as metadata ``error``), ``BadRequest`` where one field is at fault,
 ``PreconditionFailure`` where several things stand in the way, and ``RetryInfo`` where trying again
-later helps. The law: ``from_rpc_error`` of what a client receives equals
-the error that the server raised. An error outside the tree becomes INTERNAL without its text.
+later helps. The law: ``from_rpc_error`` of what a client receives equals the error that the server
+raised; only texts and violations beyond what a client's limit on metadata lets through (8 KiB as
+gRPC has it, everything counted) are cut. An error outside the tree becomes INTERNAL without its
+text.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, cast
 
 import grpc
@@ -97,22 +99,19 @@ def to_status(error: BaseException) -> Status:
         google.rpc.Status; its code is the integer of ``status_code(error)``.
     """
     known = error if isinstance(error, VoiceFlowError) else _internal()
-    status = Status(code=_number(status_code(known)), message=known.message)
+    message = _cut(known.message, _MESSAGE_BYTES)
+    status = Status(code=_number(status_code(known)), message=message)
     info = error_details_pb2.ErrorInfo(domain=DOMAIN, reason=known.reason)
     info.metadata[_CLASS_KEY] = type(known).__name__
     _attach(status, info)
     if known.field is not None:
         bad = error_details_pb2.BadRequest()
-        bad.field_violations.add(field=known.field, description=known.message, reason=known.reason)
+        field = _cut(known.field, _FIELD_BYTES)
+        bad.field_violations.add(field=field, description=message, reason=known.reason)
         _attach(status, bad)
     if isinstance(known, NotAllowedNow) and known.violations:
-        unmet = error_details_pb2.PreconditionFailure()
-        for violation in known.violations:
-            unmet.violations.add(
-                type=violation.kind, subject=violation.subject, description=violation.description
-            )
-        _attach(status, unmet)
-    if isinstance(known, Overloaded):
+        _attach(status, _unmet(known.violations))
+    if isinstance(known, Overloaded | Unavailable) and known.retry_after_seconds is not None:
         retry = error_details_pb2.RetryInfo()
         retry.retry_delay.FromNanoseconds(round(known.retry_after_seconds * 1e9))
         _attach(status, retry)
@@ -124,7 +123,9 @@ def abort_arguments(
 ) -> tuple[grpc.StatusCode, str, tuple[tuple[str, bytes], ...]]:
     """Code, details and trailing metadata for ``ServicerContext.abort``."""
     status = to_status(error)
-    return status_code(error), status.message, ((_DETAILS_KEY, status.SerializeToString()),)
+    # Beside the status this text is only for readers without details; it is sent percent-encoded.
+    details = _cut(status.message, _MESSAGE_BYTES if status.message.isascii() else _FIELD_BYTES)
+    return status_code(error), details, ((_DETAILS_KEY, status.SerializeToString()),)
 
 
 def from_rpc_error(error: grpc.RpcError) -> VoiceFlowError:
@@ -151,13 +152,50 @@ def from_rpc_error(error: grpc.RpcError) -> VoiceFlowError:
     reason = info.reason if info.domain == DOMAIN and info.reason else code.name
     field = bad.field_violations[0].field if bad.field_violations else None
     cls = _CLASSES.get(info.metadata.get(_CLASS_KEY, ""), _FOREIGN.get(code, VoiceFlowError))
-    if cls is Overloaded or (cls is LimitExceeded and retry.HasField("retry_delay")):
-        seconds = retry.retry_delay.ToNanoseconds() / 1e9
+    told = retry.HasField("retry_delay")
+    seconds = retry.retry_delay.ToNanoseconds() / 1e9
+    if cls is Overloaded or (cls is LimitExceeded and told):
         return Overloaded(message, reason=reason, retry_after_seconds=seconds)
+    if cls is Unavailable and told:
+        return Unavailable(message, reason=reason, field=field, retry_after_seconds=seconds)
     if cls is NotAllowedNow:
         violations = [Violation(v.type, v.subject, v.description) for v in unmet.violations]
         return NotAllowedNow(message, reason=reason, field=field, violations=violations)
     return cls(message, reason=reason, field=field)
+
+
+# Together less than 8 KiB: the message goes out up to three times, twice of that as base64.
+_MESSAGE_BYTES: Final = 1000
+_FIELD_BYTES: Final = 300
+_VIOLATIONS_BYTES: Final = 2000
+
+OMITTED_KIND: Final = "VIOLATIONS_OMITTED"
+"""Kind of the last violation, where there are more than a status can hold."""
+
+
+def _unmet(violations: Sequence[Violation]) -> error_details_pb2.PreconditionFailure:
+    """As many violations as a status can hold, and how many there are besides."""
+    unmet = error_details_pb2.PreconditionFailure()
+    for at, violation in enumerate(violations):
+        added = unmet.violations.add(
+            type=_cut(violation.kind, _FIELD_BYTES),
+            subject=_cut(violation.subject, _FIELD_BYTES),
+            description=_cut(violation.description, _MESSAGE_BYTES),
+        )
+        if unmet.ByteSize() > _VIOLATIONS_BYTES:
+            unmet.violations.remove(added)
+            left = len(violations) - at
+            unmet.violations.add(type=OMITTED_KIND, description=f"{left} more")
+            break
+    return unmet
+
+
+def _cut(text: str, maximum_bytes: int) -> str:
+    """The text, or its beginning and an ellipsis."""
+    encoded = text.encode()
+    if len(encoded) <= maximum_bytes:
+        return text
+    return encoded[: maximum_bytes - 3].decode(errors="ignore") + "…"
 
 
 def _internal() -> VoiceFlowError:

@@ -14,7 +14,7 @@ from google.protobuf import wrappers_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from voiceflow.errors import InvalidInput, NotFound, VoiceFlowError
+from voiceflow.errors import InvalidInput, NotAllowedNow, NotFound, Violation, VoiceFlowError
 from voiceflow.rpc.server import RpcServer, Service, check_exposure
 from voiceflow.rpc.status import from_rpc_error
 
@@ -50,6 +50,9 @@ def answer(request: Text) -> Text:
     """The request itself, unless it asks for an error."""
     if request.value == "missing":
         raise NotFound("no such thing", reason="THING_MISSING", field="value")
+    if request.value == "verbose":
+        violations = [Violation("rule.broken", f"node {n}", "ä" * 5000) for n in range(100)]
+        raise NotAllowedNow("ö" * 9000, reason="FULL_OF_FAULTS", field="x", violations=violations)
     if request.value == "crash":
         raise RuntimeError("secret")
     return request
@@ -130,6 +133,17 @@ async def test_crashes_are_internal_without_text(channel: grpc.aio.Channel, kind
     seen = await failure(channel, kind, Text(value="crash").SerializeToString())
     assert seen.reason == "INTERNAL"
     assert "secret" not in seen.message
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_verbose_errors_reach_the_client(channel: grpc.aio.Channel, kind: str) -> None:
+    """More than a client's limit on metadata is cut; the status stays, and says what is missing."""
+    seen = await failure(channel, kind, Text(value="verbose").SerializeToString())
+    assert isinstance(seen, NotAllowedNow)
+    assert (seen.reason, seen.field) == ("FULL_OF_FAULTS", "x")
+    assert seen.message.startswith("öö")
+    assert seen.violations[0].kind == "rule.broken"
+    assert seen.violations[-1] == Violation("VIOLATIONS_OMITTED", "", "99 more")
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import grpc
 import pytest
+from google.rpc import error_details_pb2
 from grpc.aio import AioRpcError, Metadata
 from hypothesis import given
 from hypothesis import strategies as st
 
 from voiceflow import errors
-from voiceflow.rpc.status import abort_arguments, from_rpc_error, status_code
+from voiceflow.rpc.status import abort_arguments, from_rpc_error, status_code, to_status
 
 PLAIN = [
-    errors.InvalidInput,
-    errors.OutOfOrder,
-    errors.NotServed,
-    errors.NotFound,
-    errors.LimitExceeded,
-    errors.Unavailable,
-    errors.PackageInvalid,
+    cls
+    for cls in errors.VoiceFlowError.__subclasses__()
+    if cls not in {errors.NotAllowedNow, errors.Overloaded}
 ]
+SHORT = st.text(max_size=20)
+REASONS = st.from_regex(r"[A-Z][A-Z0-9_]{0,30}", fullmatch=True)
 
 
 def received(error: Exception) -> errors.VoiceFlowError:
@@ -30,9 +29,9 @@ def received(error: Exception) -> errors.VoiceFlowError:
 
 @given(
     st.sampled_from(PLAIN),
-    st.text(min_size=1),
-    st.from_regex(r"[A-Z][A-Z0-9_]{0,30}", fullmatch=True),
-    st.none() | st.text(min_size=1),
+    st.text(min_size=1, max_size=200),
+    REASONS,
+    st.none() | st.text(min_size=1, max_size=60),
 )
 def test_every_error_comes_out_as_it_went_in(
     cls: type[errors.VoiceFlowError], message: str, reason: str, field: str | None
@@ -49,6 +48,42 @@ def test_overload_says_when_to_come_back(seconds: float) -> None:
     seen = received(errors.Overloaded("full", reason="FULL", retry_after_seconds=seconds))
     assert isinstance(seen, errors.Overloaded)
     assert seen.retry_after_seconds == pytest.approx(seconds, abs=1e-9)
+
+
+@given(st.none() | st.floats(min_value=0, max_value=3600))
+def test_unavailable_may_say_when_to_come_back(seconds: float | None) -> None:
+    """RetryInfo is there where a delay is known, and only there."""
+    seen = received(errors.Unavailable("away", reason="AWAY", retry_after_seconds=seconds))
+    assert isinstance(seen, errors.Unavailable)
+    assert seen.retry_after_seconds == (
+        None if seconds is None else pytest.approx(seconds, abs=1e-9)
+    )
+
+
+@given(
+    st.text(min_size=1, max_size=200),
+    REASONS,
+    st.none() | st.text(min_size=1, max_size=60),
+    st.lists(st.builds(errors.Violation, SHORT, SHORT, SHORT), max_size=5),
+)
+def test_everything_in_the_way_is_told(
+    message: str, reason: str, field: str | None, violations: list[errors.Violation]
+) -> None:
+    """PreconditionFailure carries each violation, in order."""
+    error = errors.NotAllowedNow(message, reason=reason, field=field, violations=violations)
+    seen = received(error)
+    assert isinstance(seen, errors.NotAllowedNow)
+    assert (seen.message, seen.reason, seen.field) == (message, reason, field)
+    assert seen.violations == tuple(violations)
+
+
+def test_every_status_says_whose_reason_it_is() -> None:
+    """ErrorInfo of domain voiceflow is on every status, also on those of crashes."""
+    for error in (RuntimeError(), errors.NotFound("x", reason="THING_MISSING")):
+        status = to_status(error)
+        info = error_details_pb2.ErrorInfo()
+        assert status.details[0].Unpack(info)
+        assert (info.domain, bool(info.reason)) == ("voiceflow", True)
 
 
 def test_errors_outside_the_tree_leak_nothing() -> None:
