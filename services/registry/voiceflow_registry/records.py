@@ -7,8 +7,11 @@
     history/<model>/<channel>/<seq:020>.json    create-only: promoting commits here
     policies/<model>/<channel>/<seq:020>.json   create-only: setting a policy commits here
     channels/<model>/<channel>.json             hint: a sequence that the history has reached
+    holds/<model>/<semver>/<channel>/…          versions that promotions under way name
     reports/<manifest hex>/<run>.json           create-only: what the gates saw
     uploads/<manifest hex>/<model>/<semver>/…   parts of versions on their way in
+    condemned/<id>.json                         what a collection is about to remove
+    requests/<principal>/<request>.json         index: which record a request has made
     pods/<pod>.json                             newest report of a pod, replaced under condition
     reverts/<model>/<channel>/<id>.json         create-only: reverts that pods reported
 
@@ -18,6 +21,7 @@ whatever the store does.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import uuid
 from typing import Final, Literal, TypeVar
@@ -27,8 +31,8 @@ from pydantic import Field, ValidationError
 
 from voiceflow.artifact import Digest, Manifest, digest_of
 from voiceflow.catalog.channels import ChannelPolicy, Promotion
-from voiceflow.catalog.gates import ValidationReport
-from voiceflow.catalog.names import ChannelName, VersionName
+from voiceflow.catalog.gates import AccuracyBudget, CostBudget, ValidationReport
+from voiceflow.catalog.names import ChannelName, PodName, VersionName
 from voiceflow.catalog.pods import Pod, Revert, VersionOutcomes
 from voiceflow.catalog.values import Signature, Time, Value
 from voiceflow.catalog.versions import DeclaredFile, VersionFile
@@ -103,7 +107,7 @@ class YankRecord(Value):
 
 
 class DeletionRecord(Value):
-    """A version whose files are gone."""
+    """A version whose files are gone. Its writer alone may take it back, as `Versions.delete` says."""
 
     kind: Literal["deletion"] = "deletion"
     request: Request
@@ -119,6 +123,11 @@ class PromotionRecord(Value):
     request: Request
     nonce: str = Field(default_factory=nonce)
 
+    @property
+    def sequence(self) -> int:
+        """Its place in the channel's history."""
+        return self.promotion.sequence
+
 
 class PolicyRecord(Value):
     """One entry of a channel's policies."""
@@ -127,6 +136,11 @@ class PolicyRecord(Value):
     policy: ChannelPolicy
     request: Request
     nonce: str = Field(default_factory=nonce)
+
+    @property
+    def sequence(self) -> int:
+        """Its place among the channel's policies."""
+        return self.policy.sequence
 
 
 class ChannelHint(Value):
@@ -137,10 +151,12 @@ class ChannelHint(Value):
 
 
 class ReportRecord(Value):
-    """What one run of the gates saw."""
+    """What one run of the gates saw, and the budgets that held."""
 
     kind: Literal["report"] = "report"
     report: ValidationReport
+    cost_budget: CostBudget = CostBudget()
+    accuracy_budget: AccuracyBudget = AccuracyBudget()
     request: Request
     nonce: str = Field(default_factory=nonce)
 
@@ -155,6 +171,24 @@ class UploadRecord(Value):
     declared: tuple[DeclaredFile, ...]
     principal: str
     begin_time: Time
+    nonce: str = Field(default_factory=nonce)
+
+
+class CondemnedObject(Value):
+    """One generation of an object that is to be removed."""
+
+    key: str
+    generation: int
+    size_bytes: int
+    create_time: Time
+
+
+class CondemnedRecord(Value):
+    """What one collection is about to remove; see `voiceflow_registry.condemned`."""
+
+    kind: Literal["condemned"] = "condemned"
+    decided: bool
+    objects: tuple[CondemnedObject, ...]
     nonce: str = Field(default_factory=nonce)
 
 
@@ -176,6 +210,8 @@ class RevertRecord(Value):
 
 
 Record = TypeVar("Record", bound=Value)
+
+CONDEMNED_PREFIX: Final = "condemned/"
 
 _DIGEST: Final = "digest"
 _RECORD: Final = "record"
@@ -236,9 +272,35 @@ def policy_key(name: ChannelName, sequence: int) -> str:
     return f"policies/{name.model}/{name.channel}/{sequence:020}.json"
 
 
+def hold_prefix(name: VersionName) -> str:
+    """Below which the holds of a version are: `<channel>/<sequence>-<nonce>`."""
+    return f"holds/{name.model}/{name.version}/"
+
+
 def channel_key(name: ChannelName) -> str:
     """Where a channel's hint is."""
     return f"channels/{name.model}/{name.channel}.json"
+
+
+def pod_key(name: PodName) -> str:
+    """Where a pod's newest report is."""
+    return f"pods/{name.pod}.json"
+
+
+def revert_prefix(name: ChannelName) -> str:
+    """Below which the reverts of a channel are."""
+    return f"reverts/{name.model}/{name.channel}/"
+
+
+def condemned_key(identifier: str) -> str:
+    """Where a collection says what it is about to remove."""
+    return f"{CONDEMNED_PREFIX}{identifier}.json"
+
+
+def upload_prefix(name: UploadName, principal: str) -> str:
+    """Below which one caller's upload of a version is."""
+    who = hashlib.sha256(principal.encode()).hexdigest()[:16]
+    return f"uploads/{name.manifest_hex}/{name.version.model}/{name.version.version}/{who}/"
 
 
 def report_prefix(manifest_digest: Digest) -> str:

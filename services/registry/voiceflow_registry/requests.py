@@ -105,10 +105,17 @@ class RequestIndex:
             return None
         return entry.key if same_request(request, entry.request) else None
 
-    def note(self, request: Request, key: str) -> None:
-        """Remembers which record a request has made."""
-        if request.request_id:
-            create_once(self._store, _key(request), encode(_Entry(request=request, key=key)))
+    def note(self, request: Request, key: str) -> str:
+        """Remembers which record a request has made.
+
+        Returns:
+            The record that was remembered first; another one if this request was carried out twice.
+        """
+        if not request.request_id:
+            return key
+        index_key = _key(request)
+        content = create_once(self._store, index_key, encode(_Entry(request=request, key=key)))
+        return decode(_Entry, content, index_key).key
 
 
 def _key(request: Request) -> str:
