@@ -32,7 +32,7 @@ from pydantic import Field, ValidationError
 from voiceflow.artifact import Digest, Manifest, digest_of
 from voiceflow.catalog.channels import ChannelPolicy, Promotion
 from voiceflow.catalog.gates import AccuracyBudget, CostBudget, ValidationReport
-from voiceflow.catalog.names import ChannelName, PodName, VersionName
+from voiceflow.catalog.names import ChannelName, PodName, UploadName, VersionName
 from voiceflow.catalog.pods import Pod, Revert, VersionOutcomes
 from voiceflow.catalog.values import Signature, Time, Value
 from voiceflow.catalog.versions import DeclaredFile, VersionFile
@@ -107,7 +107,7 @@ class YankRecord(Value):
 
 
 class DeletionRecord(Value):
-    """A version whose files are gone. Its writer alone may take it back, as `Versions.delete` says."""
+    """A version whose files are gone; its writer alone may take it back (`Versions.delete`)."""
 
     kind: Literal["deletion"] = "deletion"
     request: Request
