@@ -7,7 +7,7 @@ it sees a graph as a list of tensor signatures, whoever read them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -56,9 +56,11 @@ class StateTensors(_Section):
 
 
 class Dimension(_Section):
-    """A symbolic dimension."""
+    """A symbolic dimension; `minimum` and `maximum` bound what a manifest may say of it."""
 
     dynamic: bool
+    minimum: int | None = None
+    maximum: int | None = None
     from_manifest: str | None = None
     of: str | None = None
     divided_by: str | None = None
@@ -108,6 +110,55 @@ def contract_of(manifest: Manifest) -> Contract:
     return known[manifest.contract]
 
 
+@dataclass(frozen=True, slots=True)
+class Mismatch:
+    """One thing about a graph's tensors that breaks the contract.
+
+    Attributes:
+        role: `input` or `output`.
+        tensor: Name of the tensor.
+        seen: The tensor as it is, or what there is instead.
+        allowed: The tensor as it must be.
+    """
+
+    role: str
+    tensor: str
+    seen: str
+    allowed: str
+
+
+def mismatches(
+    manifest: Manifest, inputs: Sequence[TensorSignature], outputs: Sequence[TensorSignature]
+) -> tuple[dict[str, tuple[int, ...]], list[Mismatch]]:
+    """Compares a graph's tensors with the contract that its manifest names.
+
+    Returns:
+        Shape of each state tensor without the batch axis, by name without prefix; and everything
+        that breaks the contract, inputs first.
+
+    Raises:
+        PackageInvalid: If there is no such contract.
+    """
+    contract = contract_of(manifest)
+    expected_inputs = [_expected(tensor, contract, manifest) for tensor in contract.inputs]
+    expected_outputs = [_expected(tensor, contract, manifest) for tensor in contract.outputs]
+    state: dict[str, tuple[int, ...]] = {}
+    found = []
+    if contract.state is not None:
+        for tensor in inputs:
+            if tensor.name.startswith(contract.state.input_prefix):
+                name = tensor.name.removeprefix(contract.state.input_prefix)
+                if (fault := _state_fault(tensor, contract.state)) is not None:
+                    found.append(fault)
+                shape = tuple(dim for dim in tensor.dims[1:] if dim is not None)
+                state[name] = shape
+                expected_inputs.append(tensor)
+                expected_outputs.append(_state_signature(contract.state.output_prefix, name, shape))
+    found += _compare("input", inputs, expected_inputs)
+    found += _compare("output", outputs, expected_outputs)
+    return state, found
+
+
 def check_signature(
     manifest: Manifest, inputs: Sequence[TensorSignature], outputs: Sequence[TensorSignature]
 ) -> dict[str, tuple[int, ...]]:
@@ -124,20 +175,14 @@ def check_signature(
     Raises:
         PackageInvalid: With the first tensor that breaks it: what was seen and what is allowed.
     """
-    contract = contract_of(manifest)
-    expected_inputs = [_expected(tensor, contract, manifest) for tensor in contract.inputs]
-    expected_outputs = [_expected(tensor, contract, manifest) for tensor in contract.outputs]
-    state: dict[str, tuple[int, ...]] = {}
-    if contract.state is not None:
-        for tensor in inputs:
-            if tensor.name.startswith(contract.state.input_prefix):
-                name = tensor.name.removeprefix(contract.state.input_prefix)
-                shape = _state_shape(tensor, contract.state)
-                state[name] = shape
-                expected_inputs.append(_state_signature(contract.state.input_prefix, name, shape))
-                expected_outputs.append(_state_signature(contract.state.output_prefix, name, shape))
-    _compare("input", inputs, expected_inputs)
-    _compare("output", outputs, expected_outputs)
+    state, found = mismatches(manifest, inputs, outputs)
+    if found:
+        first = found[0]
+        raise PackageInvalid(
+            f"graph {first.role}: seen {first.seen}; allowed is {first.allowed}",
+            reason="SIGNATURE_MISMATCH",
+            field=f"{first.role}s",
+        )
     return state
 
 
@@ -163,13 +208,14 @@ def _size(dim: Dimension, contract: Contract, manifest: Manifest) -> int | None:
     return None if whole is None else whole // int(getattr(manifest, dim.divided_by))
 
 
-def _state_shape(tensor: TensorSignature, state: StateTensors) -> tuple[int, ...]:
-    fixed = tuple(dim for dim in tensor.dims[1:] if dim is not None)
+def _state_fault(tensor: TensorSignature, state: StateTensors) -> Mismatch | None:
     if tensor.dtype != state.dtype or not tensor.dims or tensor.dims[0] is not None:
-        raise _mismatch("input", str(tensor), f"{state.dtype} with a dynamic batch dimension first")
-    if len(fixed) != len(tensor.dims) - 1:
-        raise _mismatch("input", str(tensor), "every dimension but the batch fixed")
-    return fixed
+        allowed = f"{state.dtype} with a dynamic batch dimension first"
+    elif None in tensor.dims[1:]:
+        allowed = "every dimension but the batch fixed"
+    else:
+        return None
+    return Mismatch("input", tensor.name, str(tensor), allowed)
 
 
 def _state_signature(prefix: str, name: str, shape: tuple[int, ...]) -> TensorSignature:
@@ -178,30 +224,23 @@ def _state_signature(prefix: str, name: str, shape: tuple[int, ...]) -> TensorSi
 
 def _compare(
     role: str, seen: Sequence[TensorSignature], expected: Sequence[TensorSignature]
-) -> None:
+) -> Iterator[Mismatch]:
     by_name = {tensor.name: tensor for tensor in seen}
     for tensor in expected:
         found = by_name.pop(tensor.name, None)
         if found is None:
             names = ", ".join(sorted(other.name for other in seen))
-            raise _mismatch(role, f"no {tensor.name} (there are: {names})", str(tensor))
-        if found.dtype != tensor.dtype or not _dims_agree(found.dims, tensor.dims):
-            raise _mismatch(role, str(found), str(tensor))
-    if by_name:
-        extra = ", ".join(str(tensor) for tensor in by_name.values())
-        raise _mismatch(role, f"{extra} besides", ", ".join(str(tensor) for tensor in expected))
+            there = f"no {tensor.name} (there are: {names})"
+            yield Mismatch(role, tensor.name, there, str(tensor))
+        elif found.dtype != tensor.dtype or not _dims_agree(found.dims, tensor.dims):
+            yield Mismatch(role, tensor.name, str(found), str(tensor))
+    wanted = ", ".join(str(tensor) for tensor in expected)
+    for extra in by_name.values():
+        yield Mismatch(role, extra.name, f"{extra} besides", wanted)
 
 
 def _dims_agree(seen: tuple[int | None, ...], expected: tuple[int | None, ...]) -> bool:
     """Whether a graph's dimensions fit; what the contract fixes, a graph may leave dynamic."""
     return len(seen) == len(expected) and all(
         found is None or found == wanted for found, wanted in zip(seen, expected, strict=True)
-    )
-
-
-def _mismatch(role: str, seen: str, allowed: str) -> PackageInvalid:
-    return PackageInvalid(
-        f"graph {role}: seen {seen}; allowed is {allowed}",
-        reason="SIGNATURE_MISMATCH",
-        field=f"{role}s",
     )

@@ -25,7 +25,7 @@ _MANIFEST: Final = {
         " says."
     ),
     "manifest.file-name": (
-        "A file's name is no plain name. Use letters, digits, dot, hyphen and underscore, no folder."
+        "A file's name is no plain name. Use letters, digits, dot, hyphen and underscore."
     ),
     "manifest.file-missing": (
         "A file is missing: one that every package has is not named in the manifest, or one that is"

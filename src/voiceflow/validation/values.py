@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from voiceflow.catalog.gates import (
@@ -64,8 +64,8 @@ class Baseline:
 class Budgets:
     """What gates 5 and 6 allow; as it is made, everything."""
 
-    cost: CostBudget = CostBudget()
-    accuracy: AccuracyBudget = AccuracyBudget()
+    cost: CostBudget = field(default_factory=CostBudget)
+    accuracy: AccuracyBudget = field(default_factory=AccuracyBudget)
 
 
 @dataclass(frozen=True, slots=True)
