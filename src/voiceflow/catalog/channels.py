@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Final, Self
+from typing import Annotated, Final
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from voiceflow.catalog.gates import AccuracyBudget, CostBudget, Gate, NonNegative
 from voiceflow.catalog.values import Sequence64, Signature, Time, Value
@@ -129,12 +129,6 @@ class FleetRollback(Value):
     enabled: bool = False
     minimum_pods: Annotated[int, Field(ge=0, lt=2**31)] = 0
     minimum_percent: Annotated[float, Field(ge=0.0, le=100.0)] = 0.0
-
-    @model_validator(mode="after")
-    def _one_sick_pod_moves_nobody(self) -> Self:
-        if self.enabled and self.minimum_pods < 2:  # a quorum of one is no quorum
-            raise ValueError("minimum_pods: at least 2 where fleet_rollback is enabled")
-        return self
 
 
 class ChannelPolicy(Value):
