@@ -24,19 +24,23 @@ def is_part(part: str) -> bool:
     )
 
 
+def is_key(key: str) -> bool:
+    """Whether this may name an object."""
+    return len(key) <= MAXIMUM_KEY_LENGTH and all(map(is_part, key.split("/")))
+
+
 def check_key(key: str) -> list[str]:
     """The parts of a key.
 
     Raises:
         ValueError: It is none.
     """
-    parts = key.split("/")
-    if len(key) > MAXIMUM_KEY_LENGTH or not all(map(is_part, parts)):
+    if not is_key(key):
         raise ValueError(
             f"key: {key[:100]!r} is not made of parts of A-Z a-z 0-9 . _ - joined by slashes, at "
             f"most {MAXIMUM_PART_LENGTH} characters a part and {MAXIMUM_KEY_LENGTH} in all"
         )
-    return parts
+    return key.split("/")
 
 
 def check_prefix(prefix: str) -> list[str]:
