@@ -1,9 +1,12 @@
-"""Typed asyncio client of the Diarization service; nobody who uses it touches a wire message.
+"""Typed asyncio clients of both services; nobody who uses them touches a wire message.
 
 async with DiarizationClient("localhost:50051") as client:
-timeline = Timeline()
-async for event in client.diarize(audio, StreamConfig(AudioFormat(Encoding.PCM16, 16_000))):
-timeline.add(event)
+    timeline = Timeline()
+    async for event in client.diarize(audio, StreamConfig(AudioFormat(Encoding.PCM16, 16_000))):
+        timeline.add(event)
+
+async with RegistryClient("localhost:50061") as registry:
+    await registry.publish(Path("diarizer-1.2.0"))
 """
 
 from voiceflow.artifact import LatencyMode
@@ -36,6 +39,7 @@ from voiceflow.client.events import (
     Update,
     seconds,
 )
+from voiceflow.client.registry import Published, RegistryClient
 from voiceflow.client.retry import NO_RETRY, RetryPolicy
 from voiceflow.client.timeline import Timeline
 from voiceflow.pipeline.turns import UNKNOWN, SpeechEventKind
@@ -57,7 +61,9 @@ __all__ = [
     "LatencyMode",
     "ModelChoice",
     "Prototype",
+    "Published",
     "Region",
+    "RegistryClient",
     "RetryPolicy",
     "ServingState",
     "SpeakerMerged",

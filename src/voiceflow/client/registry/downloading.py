@@ -1,0 +1,282 @@
+"""Fetches a version into a folder: resumed after a cut, verified whole, put in place in one step.
+
+Nothing that came is believed: the manifest must have the digest that the caller pins, each file the
+digest that the manifest states, and no byte is read beyond the size that was stated first. What is
+not complete stands beside the folder under another name, where the next call finds it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Final
+
+import google_crc32c
+import grpc
+
+from voiceflow.artifact import Digest, Manifest, digest_of
+from voiceflow.catalog.versions import Version, VersionFile
+from voiceflow.client.registry.connection import Connection
+from voiceflow.client.registry.local import (
+    digest_of_file,
+    open_package,
+    plain_name,
+    read_manifest,
+)
+from voiceflow.client.registry.progress import OnProgress, Progress, Stage
+from voiceflow.errors import ContentCorrupt, NotAllowedNow, Unavailable, VoiceFlowError
+from voiceflow.package import MANIFEST_FILE, MAXIMUM_FILE_BYTES
+from voiceflow.registry.v1 import registry_pb2 as pb
+from voiceflow.rpc.registry import version_file_from_wire
+
+
+class Downloading:
+    """One version on its way to a folder.
+
+    Args:
+        connection: To the registry.
+        folder: Where it shall be.
+        on_progress: Told how far it is.
+    """
+
+    def __init__(self, connection: Connection, folder: Path, on_progress: OnProgress) -> None:
+        self._connection = connection
+        self._folder = folder
+        self._tell = on_progress
+        self._done_bytes = 0
+        self._total_bytes = 0
+
+    async def run(self, version: Version, manifest_digest: Digest) -> Path:
+        """Fetches it.
+
+        Args:
+            version: In full view.
+            manifest_digest: That the manifest must have.
+
+        Returns:
+            The folder, complete and verified.
+
+        Raises:
+            ContentCorrupt: What the registry sends is not what is pinned.
+            NotAllowedNow: FOLDER_TAKEN, if there is something else in the folder.
+            VoiceFlowError: What the registry says, or the last cut.
+        """
+        content = version.manifest or b""
+        if digest_of(content) != manifest_digest:
+            raise _corrupt(MANIFEST_FILE, f"has digest {digest_of(content)}", manifest_digest)
+        manifest = Manifest.from_json(content)
+        if manifest.resource_name != version.name:
+            raise _corrupt(MANIFEST_FILE, f"is that of {manifest.resource_name}", version.name)
+        files = _files(version, manifest)
+        self._total_bytes = sum(file.size_bytes for file in files)
+        check_replaceable(self._folder)
+        with _writing(self._folder), _partial_folder(self._folder, manifest_digest) as partial:
+            for file in files:
+                await self._fetch(version.name, file, partial / file.file)
+                self._done_bytes += file.size_bytes
+                self._say(Stage.RECEIVING, 0)
+            await asyncio.to_thread(_put_in_place, partial, self._folder, content)
+        return self._folder
+
+    async def _fetch(self, version: str, file: VersionFile, path: Path) -> None:
+        """Fetches one file, from what is there of it on; once anew if its digest does not fit."""
+        for last in (False, True):
+            with path.open("ab") as handle:
+                if last or handle.tell() > file.size_bytes:
+                    handle.truncate(0)
+                    handle.seek(0)
+                await self._receive(version, file, handle)
+            seen, _ = await asyncio.to_thread(digest_of_file, path)
+            if seen == file.digest:
+                return
+        raise _corrupt(file.file, f"has digest {seen}", file.digest)
+
+    async def _receive(self, version: str, file: VersionFile, handle: IO[bytes]) -> None:
+        """Reads until the file has its size; a try that brought something is no failure."""
+        failures = 0
+        while True:
+            begun_at = handle.tell()
+            try:
+                await self._stream(version, file, handle)
+            except VoiceFlowError as error:
+                failures = 1 if handle.tell() > begun_at else failures + 1
+                self._say(Stage.WAITING, handle.tell())
+                await self._connection.pause(error, failures)
+            else:
+                await asyncio.to_thread(_flush, handle)
+                return
+
+    async def _stream(self, version: str, file: VersionFile, handle: IO[bytes]) -> None:
+        """One stream from where the file ends so far.
+
+        Raises:
+            Unavailable: It was cut, or a chunk was damaged on the way.
+            ContentCorrupt: It is not the file that was stated.
+        """
+        request = pb.DownloadVersionRequest(name=version, file=file.file, offset=handle.tell())
+        call = self._connection.stub.DownloadVersion(request)
+        try:
+            first = True
+            async for reply in call:
+                if first and version_file_from_wire(reply.file) != file:
+                    told = f"is told to have {reply.file.size_bytes} bytes, {reply.file.digest}"
+                    raise _corrupt(file.file, told, f"{file.size_bytes} bytes, {file.digest}")
+                first = False
+                _check(reply, file, handle.tell())
+                await asyncio.to_thread(handle.write, reply.data)
+                self._say(Stage.RECEIVING, handle.tell())
+        except grpc.aio.AioRpcError as error:
+            raise self._connection.error_of(error) from None
+        finally:
+            call.cancel()
+        if handle.tell() != file.size_bytes:
+            raise Unavailable(
+                f"{file.file}: the registry ended it at {handle.tell()} of {file.size_bytes} bytes",
+                reason="DOWNLOAD_CUT",
+            )
+
+    def _say(self, stage: Stage, of_file_bytes: int) -> None:
+        self._tell(Progress(stage, self._done_bytes + of_file_bytes, self._total_bytes))
+
+
+def is_complete(folder: Path, manifest_digest: Digest) -> bool:
+    """Whether a folder holds exactly this version, every file with its digest."""
+    try:
+        if digest_of(read_manifest(folder)) != manifest_digest:
+            return False
+        open_package(folder)
+    except VoiceFlowError:
+        return False
+    return True
+
+
+def check_replaceable(folder: Path) -> None:
+    """Refuses a folder that holds anything but a package.
+
+    Raises:
+        NotAllowedNow: FOLDER_TAKEN.
+    """
+    if folder.exists() and not (
+        folder.is_dir() and (not any(folder.iterdir()) or (folder / MANIFEST_FILE).exists())
+    ):
+        raise NotAllowedNow(
+            f"{folder} is there and holds no package; give a folder that is empty or not there yet",
+            reason="FOLDER_TAKEN",
+            field="folder",
+        )
+
+
+def _files(version: Version, manifest: Manifest) -> tuple[VersionFile, ...]:
+    """The files to fetch: as the manifest names them, with the sizes that the registry states."""
+    stated = {file.file: file for file in version.files}
+    files = []
+    for name, digest in manifest.files.items():
+        if not plain_name(name):
+            raise _corrupt(MANIFEST_FILE, f"names {name!r}", "plain names of files")
+        file = stated.get(name)
+        if file is None or file.digest != digest:
+            raise _corrupt(name, f"is told as {file and file.digest}", digest)
+        if not 0 <= file.size_bytes <= MAXIMUM_FILE_BYTES:
+            raise _corrupt(name, f"has {file.size_bytes} bytes", f"at most {MAXIMUM_FILE_BYTES}")
+        files.append(file)
+    return tuple(files)
+
+
+@contextmanager
+def _partial_folder(folder: Path, manifest_digest: Digest) -> Iterator[Path]:
+    """Where an incomplete version stands: the same at every call, unless another call is at it."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    name = f".{folder.name}.{manifest_digest.removeprefix('sha256:')[:16]}.partial"
+    partial = folder.parent / name
+    partial.mkdir(exist_ok=True)
+    descriptor = os.open(partial, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shared = not _is(partial, descriptor)  # it was put in place just now
+    except BlockingIOError:
+        shared = True
+    try:
+        if not shared:
+            yield partial
+            return
+        own = Path(tempfile.mkdtemp(prefix=f"{name}.", dir=folder.parent))
+        try:
+            yield own
+        finally:
+            shutil.rmtree(own, ignore_errors=True)
+    finally:
+        os.close(descriptor)
+
+
+def _is(path: Path, descriptor: int) -> bool:
+    """Whether a path still names an open folder."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise VoiceFlowError(
+            f"{folder}: cannot be written: {error.strerror}", reason="FOLDER_NOT_WRITABLE"
+        ) from error
+
+
+def _put_in_place(partial: Path, folder: Path, manifest: bytes) -> None:
+    """Gives a complete folder its name; a reader sees what was there before, or all of this."""
+    with (partial / MANIFEST_FILE).open("wb") as handle:
+        handle.write(manifest)
+        _flush(handle)
+    _sync(partial)
+    try:
+        if folder.exists() and not is_complete(folder, digest_of(manifest)):
+            with tempfile.TemporaryDirectory(
+                prefix=f".{folder.name}.old.", dir=folder.parent
+            ) as aside:
+                folder.rename(Path(aside) / folder.name)
+        partial.rename(folder)  # over an empty folder, too
+    except OSError:
+        if not is_complete(folder, digest_of(manifest)):
+            raise
+        shutil.rmtree(partial)  # another call was quicker
+    _sync(folder.parent)
+
+
+def _flush(handle: IO[bytes]) -> None:
+    """Until it outlasts a loss of power."""
+    handle.flush()
+    os.fsync(handle.fileno())
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _check(reply: pb.DownloadVersionResponse, file: VersionFile, offset: int) -> None:
+    """Refuses a chunk that does not go on where the last one ended, or goes too far."""
+    if reply.offset != offset or offset + len(reply.data) > file.size_bytes:
+        told = f"has {len(reply.data)} bytes sent at {reply.offset}"
+        raise _corrupt(file.file, told, f"bytes from {offset} up to {file.size_bytes}")
+    if google_crc32c.value(reply.data) != reply.crc32c:
+        raise Unavailable(f"{file.file}: damaged on the way", reason="CHUNK_CORRUPT")
+
+
+def _corrupt(what: str, seen: str, allowed: str) -> ContentCorrupt:
+    return ContentCorrupt(f"{what} {seen}; allowed is {allowed}", reason=_REASON)
+
+
+_REASON: Final = "CONTENT_CORRUPT"

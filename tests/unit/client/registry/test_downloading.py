@@ -1,0 +1,318 @@
+"""A folder that was downloaded is complete and verified, whatever was sent or lay there before."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import google_crc32c
+import pytest
+
+from tests.fakes.models import write_stream_package
+from tests.unit.client.registry.scripted import answering, cut, pieces, scripted, version_of
+from voiceflow.catalog.versions import Version
+from voiceflow.client.registry import LocalPackage, Progress, Stage, open_package
+from voiceflow.errors import ContentCorrupt, NotAllowedNow, Unavailable, VoiceFlowError
+from voiceflow.registry.v1 import registry_pb2 as pb
+from voiceflow.rpc.registry import version_to_wire
+
+NAME = "models/tones/versions/1.0.0"
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> LocalPackage:
+    """What the registry holds."""
+    return open_package(write_stream_package(tmp_path_factory.mktemp("held")))
+
+
+class Sender:
+    """Sends files as a registry does.
+
+    Args:
+        package: That it holds.
+        cut_after: Every stream is cut after so many chunks.
+        damage: What to do to the replies of the n-th stream.
+    """
+
+    def __init__(
+        self, package: LocalPackage, *, cut_after: int | None = None, damage: Any = None
+    ) -> None:
+        self.version = version_of(package)
+        self.package = package
+        self.streams: list[tuple[str, int]] = []
+        self._cut_after = cut_after
+        self._damage = damage
+
+    async def get(self, _request: Any, _context: Any) -> pb.GetVersionResponse:
+        """The version in full."""
+        return pb.GetVersionResponse(version=version_to_wire(self.version))
+
+    async def download(self, request: pb.DownloadVersionRequest, context: Any) -> None:
+        """One stream."""
+        self.streams.append((request.file, request.offset))
+        (file,) = (one for one in self.version.files if one.file == request.file)
+        content = (self.package.folder / request.file).read_bytes()
+        replies = pieces(file, content, request.offset)
+        if self._damage is not None:
+            self._damage(len(self.streams), replies)
+        for reply in replies[: self._cut_after]:
+            await context.write(reply)
+        if self._cut_after is not None and len(replies) > self._cut_after:
+            await cut(request, context)
+
+
+def same(folder: Path, package: LocalPackage) -> bool:
+    """Both hold the same files, and nothing else."""
+    seen, held = (
+        {path.name: path.read_bytes() for path in one.iterdir()} for one in (folder, package.folder)
+    )
+    return seen == held
+
+
+def beside(folder: Path) -> list[str]:
+    """What else is in the folder around it."""
+    return sorted(path.name for path in folder.parent.iterdir() if path != folder)
+
+
+async def test_a_version_is_fetched_with_nothing_left_beside_it(
+    package: LocalPackage, tmp_path: Path
+) -> None:
+    """And the progress ends at the whole."""
+    sender, seen = Sender(package), list[Progress]()
+    folder = tmp_path / "cache" / "1.0.0"
+    async with scripted(GetVersion=sender.get, DownloadVersion=sender.download) as (_, client):
+        assert await client.download(NAME, folder, on_progress=seen.append) == folder
+    assert same(folder, package)
+    assert beside(folder) == []
+    assert seen[-1] == Progress(Stage.RECEIVING, package.size_bytes, package.size_bytes)
+
+
+async def test_every_byte_is_fetched_once_over_many_cuts(
+    package: LocalPackage, tmp_path: Path
+) -> None:
+    """Each stream begins where the one before it ended."""
+    sender, folder = Sender(package, cut_after=3), tmp_path / "1.0.0"
+    async with scripted(GetVersion=sender.get, DownloadVersion=sender.download) as (_, client):
+        await client.download(NAME, folder)
+    assert same(folder, package)
+    offsets = [offset for name, offset in sender.streams if name == "model.onnx"]
+    assert len(offsets) > 3
+    assert offsets == [3000 * number for number in range(len(offsets))]
+
+
+async def test_a_later_call_goes_on_where_one_gave_up(
+    package: LocalPackage, tmp_path: Path
+) -> None:
+    """Nothing stands under the folder's name meanwhile."""
+    folder = tmp_path / "1.0.0"
+    sender = Sender(package)
+
+    async def once(request: Any, context: Any) -> None:
+        for reply in pieces(sender.version.files[0], content, request.offset)[:2]:
+            await context.write(reply)
+        await cut(request, context)
+
+    content = (package.folder / "model.onnx").read_bytes()
+    async with scripted(GetVersion=sender.get, DownloadVersion=[once, cut]) as (_, client):
+        with pytest.raises(Unavailable):
+            await client.download(NAME, folder)
+    assert not folder.exists()
+    async with scripted(GetVersion=sender.get, DownloadVersion=sender.download) as (_, client):
+        await client.download(NAME, folder)
+    assert sender.streams[0] == ("model.onnx", 2000)
+    assert same(folder, package)
+    assert beside(folder) == []
+
+
+async def test_a_complete_folder_is_used_without_asking(
+    package: LocalPackage, tmp_path: Path
+) -> None:
+    """Where the digest is pinned, the registry may be away."""
+    folder = write_stream_package(tmp_path / "1.0.0")
+    async with scripted(GetVersion=cut, DownloadVersion=cut) as (script, client):
+        digest = package.manifest_digest
+        assert await client.download(NAME, folder, manifest_digest=digest) == folder
+        assert script.calls == {"GetVersion": [], "DownloadVersion": []}
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "golden.npz", "README.md", "manifest.json"])
+@pytest.mark.parametrize("harm", ["flipped", "short", "gone"])
+async def test_a_damaged_folder_is_replaced(
+    package: LocalPackage, tmp_path: Path, name: str, harm: str
+) -> None:
+    """Whichever file was damaged, and however."""
+    folder = write_stream_package(tmp_path / "1.0.0")
+    content = bytearray((folder / name).read_bytes())
+    if harm == "gone":
+        (folder / name).unlink()
+    else:
+        content[-1] ^= 1
+        (folder / name).write_bytes(content[:-5] if harm == "short" else content)
+    sender = Sender(package)
+    async with scripted(GetVersion=sender.get, DownloadVersion=sender.download) as (_, client):
+        if harm == "gone" and name == "manifest.json":  # no package any more
+            with pytest.raises(NotAllowedNow):
+                await client.download(NAME, folder, manifest_digest=package.manifest_digest)
+            return
+        await client.download(NAME, folder, manifest_digest=package.manifest_digest)
+    assert same(folder, package)
+    assert beside(folder) == []
+
+
+async def test_a_damaged_rest_of_an_earlier_call_is_fetched_anew(
+    package: LocalPackage, tmp_path: Path
+) -> None:
+    """Its digest does not fit, so the file is sent once more from its beginning."""
+    folder = tmp_path / "1.0.0"
+    partial = tmp_path / f".1.0.0.{package.manifest_digest[7:23]}.partial"
+    partial.mkdir()
+    (partial / "model.onnx").write_bytes(b"x" * 1500)
+    (partial / "golden.npz").write_bytes(b"x" * 10_000_000)
+    sender = Sender(package)
+    async with scripted(GetVersion=sender.get, DownloadVersion=sender.download) as (_, client):
+        await client.download(NAME, folder)
+    assert [offset for name, offset in sender.streams if name == "model.onnx"] == [1500, 0]
+    assert same(folder, package)
+
+
+async def test_a_chunk_damaged_on_the_way_is_fetched_again(
+    package: LocalPackage, tmp_path: Path
+) -> None:
+    """Its checksum does not fit; nothing of it is kept."""
+
+    def flip(stream: int, replies: list[pb.DownloadVersionResponse]) -> None:
+        if stream == 1:
+            replies[1].data = bytes(1000)
+
+    sender, folder = Sender(package, damage=flip), tmp_path / "1.0.0"
+    async with scripted(GetVersion=sender.get, DownloadVersion=sender.download) as (_, client):
+        await client.download(NAME, folder)
+    assert sender.streams[:2] == [("model.onnx", 0), ("model.onnx", 1000)]
+    assert same(folder, package)
+
+
+def sizes(folder: Path, name: str) -> list[int]:
+    """Of all files of that name below a folder."""
+    return [path.stat().st_size for path in folder.rglob(name)]
+
+
+def endless(_stream: int, replies: list[pb.DownloadVersionResponse]) -> None:
+    """Goes on past the size that was stated."""
+    last = replies[-1]
+    replies.append(pb.DownloadVersionResponse(offset=last.offset + len(last.data), data=b"more"))
+
+
+def shifted(_stream: int, replies: list[pb.DownloadVersionResponse]) -> None:
+    """Leaves a chunk out."""
+    del replies[1]
+
+
+def larger(_stream: int, replies: list[pb.DownloadVersionResponse]) -> None:
+    """States another size than the version does."""
+    replies[0].file.size_bytes += 1
+
+
+def other(_stream: int, replies: list[pb.DownloadVersionResponse]) -> None:
+    """Sends other bytes, with a checksum that fits them."""
+    replies[0].data = bytes(len(replies[0].data))
+    replies[0].crc32c = google_crc32c.value(replies[0].data)
+
+
+@pytest.mark.parametrize("damage", [endless, shifted, larger, other])
+async def test_what_is_not_the_stated_file_is_refused(
+    package: LocalPackage, tmp_path: Path, damage: Any
+) -> None:
+    """Nothing comes to stand under the folder's name."""
+    sender, folder = Sender(package, damage=damage), tmp_path / "1.0.0"
+    async with scripted(GetVersion=sender.get, DownloadVersion=sender.download) as (_, client):
+        with pytest.raises(ContentCorrupt):
+            await client.download(NAME, folder)
+    assert not folder.exists()
+    for size in sizes(tmp_path, "model.onnx"):
+        assert size <= package.files[0].size_bytes
+
+
+async def test_a_manifest_other_than_the_pinned_one_is_refused(
+    package: LocalPackage, tmp_path: Path
+) -> None:
+    """Before a file is asked for."""
+    sender = Sender(package)
+    async with scripted(GetVersion=sender.get, DownloadVersion=sender.download) as (_, client):
+        with pytest.raises(ContentCorrupt):
+            await client.download(NAME, tmp_path / "a", manifest_digest="sha256:" + 64 * "0")
+    assert sender.streams == []
+
+
+def renamed(version: Version) -> Version:
+    """Another version's name over this one's manifest."""
+    return version.model_copy(update={"name": "models/tones/versions/2.0.0"})
+
+
+def other_digest(version: Version) -> Version:
+    """A file whose digest is not the manifest's."""
+    files = [file.model_copy(update={"digest": "sha256:" + 64 * "0"}) for file in version.files]
+    return version.model_copy(update={"files": tuple(files)})
+
+
+def no_files(version: Version) -> Version:
+    """Files that the manifest names and the version does not."""
+    return version.model_copy(update={"files": ()})
+
+
+def too_large(version: Version) -> Version:
+    """A size beyond what any file may have."""
+    files = [file.model_copy(update={"size_bytes": 2**40}) for file in version.files]
+    return version.model_copy(update={"files": tuple(files)})
+
+
+@pytest.mark.parametrize("lie", [renamed, other_digest, no_files, too_large])
+async def test_a_version_that_is_not_its_manifest_is_refused(
+    package: LocalPackage, tmp_path: Path, lie: Any
+) -> None:
+    """Mixed from several, without files, or endless."""
+    answer = pb.GetVersionResponse(version=version_to_wire(lie(version_of(package))))
+    async with scripted(GetVersion=answering(answer), DownloadVersion=cut) as (script, client):
+        with pytest.raises(ContentCorrupt):
+            await client.download(NAME, tmp_path / "a")
+        assert script.calls["DownloadVersion"] == []
+
+
+async def test_a_folder_with_something_else_is_left_alone(
+    package: LocalPackage, tmp_path: Path
+) -> None:
+    """Before anything is fetched; an empty one is used."""
+    sender = Sender(package)
+    (tmp_path / "letters").write_text("dear")
+    async with scripted(GetVersion=sender.get, DownloadVersion=sender.download) as (_, client):
+        for folder in (tmp_path, tmp_path / "letters"):
+            with pytest.raises(NotAllowedNow) as caught:
+                await client.download(NAME, folder)
+            assert caught.value.reason == "FOLDER_TAKEN"
+        (tmp_path / "empty").mkdir()
+        assert same(await client.download(NAME, tmp_path / "empty"), package)
+    assert (tmp_path / "letters").read_text() == "dear"
+
+
+async def test_many_calls_for_one_folder_leave_one_complete_version(
+    package: LocalPackage, tmp_path: Path
+) -> None:
+    """All of them find it; none reads what another one has not finished."""
+    sender, folder = Sender(package), tmp_path / "1.0.0"
+    async with scripted(GetVersion=sender.get, DownloadVersion=sender.download) as (_, client):
+        found = await asyncio.gather(*(client.download(NAME, folder) for _ in range(6)))
+    assert found == [folder] * 6
+    assert same(folder, package)
+    assert beside(folder) == []
+
+
+async def test_a_place_that_cannot_be_written_is_one_error(
+    package: LocalPackage, tmp_path: Path
+) -> None:
+    """With the path."""
+    sender = Sender(package)
+    (tmp_path / "file").write_text("")
+    async with scripted(GetVersion=sender.get, DownloadVersion=sender.download) as (_, client):
+        with pytest.raises(VoiceFlowError, match="cannot be written") as caught:
+            await client.download(NAME, tmp_path / "file" / "1.0.0")
+    assert caught.value.reason == "FOLDER_NOT_WRITABLE"
