@@ -41,7 +41,50 @@ _MANIFEST: Final = {
     ),
 }
 
-_GRAPH: Final[Mapping[str, str]] = {}
+_GRAPH: Final = {
+    "graph.file-size": "model.onnx is larger than the gate reads. Quantize or prune the model.",
+    "graph.not-onnx": (
+        "The file is no ONNX model: it is empty, cut short, or something else, such as a PyTorch"
+        " checkpoint. Export the model to ONNX."
+    ),
+    "graph.too-many-nodes": "The graph has more nodes than allowed. Simplify it.",
+    "graph.too-many-parts": (
+        "The file has more parts than allowed. Store constants as raw initializers, and leave out"
+        " what only describes the graph."
+    ),
+    "graph.too-deep": "Subgraphs nest deeper than allowed. Flatten them.",
+    "graph.function": (
+        "The file defines functions. Inline them with onnx.inliner.inline_local_functions."
+    ),
+    "graph.training": "The file holds training steps. Export for inference.",
+    "graph.external-data": (
+        "A tensor's data are in another file. Save one file, with save_as_external_data=False."
+    ),
+    "graph.domain": (
+        "A node's operator is not one of ONNX itself. Export with standard operators, before any"
+        " optimization for one runtime."
+    ),
+    "graph.operator": (
+        "A node's operator is none that is allowed: it is random, unbounded, or not for sound."
+        " Export the model without it."
+    ),
+    "graph.opset": "The operator set's version is not supported. Export for one that is.",
+    "graph.ir-version": "The file's IR version is not supported. Export for one that is.",
+    "graph.name": (
+        "A name is empty, there twice, too long, or cannot be shown. Export with other names."
+    ),
+    "graph.text": "A text in the file is too long. Shorten it.",
+    "graph.initializer": (
+        "A constant is not what it says: its numbers do not fill its shape, it is sparse, or it has"
+        " a type that no model needs. Export again."
+    ),
+    "graph.nan": "A constant holds NaN. The weights were lost in training or export.",
+    "graph.tensor-size": "A tensor is too large whatever the audio. Make it smaller.",
+    "graph.signature": (
+        "The graph has too many inputs or outputs, or one that is no tensor of numbers."
+    ),
+    "graph.checker": "onnx's checker refuses the graph. Its message says why.",
+}
 
 _CONTRACT: Final = {
     "contract.refused": (
@@ -146,7 +189,7 @@ _SANDBOXED: Final = (Gate.GRAPH, Gate.CONTRACT, Gate.BEHAVIOUR, Gate.COST, Gate.
 
 RULES: Final[Mapping[str, str]] = (
     _MANIFEST
-    | dict(_GRAPH)
+    | _GRAPH
     | _CONTRACT
     | _BEHAVIOUR
     | _COST

@@ -10,9 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import BinaryIO, TypeAlias
 
+from voiceflow.validation.probes import graph
 from voiceflow.validation.sandbox.limits import JsonValue
 
 Answer: TypeAlias = Callable[[JsonValue], JsonValue]
 ProbeFactory: TypeAlias = Callable[[Mapping[str, BinaryIO], Mapping[str, JsonValue]], Answer]
 
-PROBES: Mapping[str, ProbeFactory] = {}
+PROBES: Mapping[str, ProbeFactory] = {
+    "graph": graph.probe,
+}
