@@ -36,6 +36,16 @@ def reproduce(package: ModelPackage, *, threads: int = 1) -> None:
         _reproduce(session, name, case, tolerance)
 
 
+def stated_tolerance(content: bytes) -> float:
+    """How far an output may be from what a `golden.npz` states.
+
+    Raises:
+        PackageInvalid: If the file is not what it should be.
+    """
+    tolerance, _ = _read(content)
+    return tolerance
+
+
 def _read(content: bytes) -> tuple[float, dict[str, Case]]:
     try:
         stored = np.load(io.BytesIO(content), allow_pickle=False)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import BinaryIO, TypeAlias
 
-from voiceflow.validation.probes import graph
+from voiceflow.validation.probes import accuracy, behaviour, cost, graph, stretches, tensors
 from voiceflow.validation.sandbox.limits import JsonValue
 
 Answer: TypeAlias = Callable[[JsonValue], JsonValue]
@@ -18,4 +18,9 @@ ProbeFactory: TypeAlias = Callable[[Mapping[str, BinaryIO], Mapping[str, JsonVal
 
 PROBES: Mapping[str, ProbeFactory] = {
     "graph": graph.probe,
+    "tensors": tensors.probe,
+    "stretches": stretches.probe,
+    "behaviour": behaviour.probe,
+    "cost": cost.probe,
+    "accuracy": accuracy.probe,
 }
