@@ -24,7 +24,7 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
-from typing import Final, Literal, TypeVar
+from typing import Final, Literal, Self, TypeVar
 
 import semver
 from pydantic import Field, ValidationError
@@ -65,6 +65,11 @@ class TensorRecord(Value):
     name: str
     dtype: str
     dims: tuple[int | None, ...]
+
+    @classmethod
+    def of(cls, tensor: TensorSignature) -> Self:
+        """The record of a tensor."""
+        return cls(name=tensor.name, dtype=tensor.dtype, dims=tensor.dims)
 
     def signature(self) -> TensorSignature:
         """The same for `voiceflow.contract`."""
@@ -107,7 +112,7 @@ class YankRecord(Value):
 
 
 class DeletionRecord(Value):
-    """A version whose files are gone; its writer alone may take it back (`Versions.delete`)."""
+    """A version whose files are gone."""
 
     kind: Literal["deletion"] = "deletion"
     request: Request
@@ -193,18 +198,20 @@ class CondemnedRecord(Value):
 
 
 class PodRecord(Value):
-    """The newest report of a pod."""
+    """The newest report of a pod, and who sent it."""
 
     kind: Literal["pod"] = "pod"
+    principal: str
     pod: Pod
     report_number: int
     outcomes: tuple[VersionOutcomes, ...] = ()
 
 
 class RevertRecord(Value):
-    """A revert that a pod reported."""
+    """A revert that a pod reported, and who sent it."""
 
     kind: Literal["revert"] = "revert"
+    principal: str
     revert: Revert
     report_time: Time
 
