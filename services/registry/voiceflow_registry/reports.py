@@ -11,12 +11,7 @@ from typing import Final
 from voiceflow.artifact import Digest
 from voiceflow.catalog.gates import Gate, Outcome
 from voiceflow_registry.records import ReportRecord, Request, decode, encode, report_prefix
-from voiceflow_registry.storage.object_store import (
-    ABSENT,
-    ObjectMissing,
-    ObjectStore,
-    PreconditionFailed,
-)
+from voiceflow_registry.storage.object_store import ObjectMissing, ObjectStore, create_once
 
 _LAST_MILLISECOND: Final = 2**48 - 1
 
@@ -30,8 +25,13 @@ def new_run(now: datetime, request: Request) -> str:
     return f"{_LAST_MILLISECOND - milliseconds:012x}-{_asked(request) or secrets.token_hex(8)}"
 
 
+def report_key(record: ReportRecord) -> str:
+    """Where a report with a name is."""
+    return _key(record.report.manifest_digest, record.report.name.rpartition("/")[2])
+
+
 class Reports:
-    """The reports of every manifest that was ever run.
+    """The reports on every manifest that was ever run.
 
     Args:
         store: Holds them.
@@ -40,19 +40,16 @@ class Reports:
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
 
-    def add(self, manifest_digest: Digest, run: str, record: ReportRecord) -> None:
-        """Stores a report under an id of `new_run`; again, if its reply was lost."""
-        key = _key(manifest_digest, run)
-        content = encode(record)
-        try:
-            self._store.put(key, content, if_generation=ABSENT)
-        except PreconditionFailed:
-            if self._store.get(key).content != content:
-                raise
+    def add(self, record: ReportRecord) -> None:
+        """Stores a report under its name; doing it again does no harm."""
+        create_once(self._store, report_key(record), encode(record))
 
     def find(self, manifest_digest: Digest, run: str) -> ReportRecord | None:
         """The report of one run; None if there is none."""
-        key = _key(manifest_digest, run)
+        return self.at(_key(manifest_digest, run))
+
+    def at(self, key: str) -> ReportRecord | None:
+        """The report under a key; None if there is none."""
         try:
             return decode(ReportRecord, self._store.get(key).content, key)
         except ObjectMissing:
@@ -60,23 +57,16 @@ class Reports:
 
     def of(self, manifest_digest: Digest, *, after: str = "") -> Iterator[tuple[str, ReportRecord]]:
         """Every run and its report, newest first, beginning after a run."""
-        for run in self._runs(manifest_digest, after):
-            record = self.find(manifest_digest, run)
+        for run in self._runs(manifest_digest):
+            record = self.find(manifest_digest, run) if run > after else None
             if record is not None:
                 yield run, record
 
-    def made_by(
-        self, manifest_digest: Digest, request: Request
-    ) -> Iterator[tuple[str, ReportRecord]]:
-        """Runs that a caller asked for under this request id, newest first."""
+    def made_by(self, manifest_digest: Digest, request: Request) -> ReportRecord | None:
+        """The oldest report that a caller asked for under this request id; None without one."""
         asked = _asked(request)
-        if not asked:
-            return
-        for run in self._runs(manifest_digest, ""):
-            if run.endswith(f"-{asked}"):
-                record = self.find(manifest_digest, run)
-                if record is not None:
-                    yield run, record
+        runs = [run for run in self._runs(manifest_digest) if asked and run.endswith(f"-{asked}")]
+        return self.find(manifest_digest, runs[-1]) if runs else None
 
     def passed(self, manifest_digest: Digest) -> tuple[Gate, ...]:
         """Gates that have passed in any run, in their order."""
@@ -88,10 +78,9 @@ class Reports:
         }
         return tuple(gate for gate in Gate if gate in passed)
 
-    def _runs(self, manifest_digest: Digest, after: str) -> Iterator[str]:
+    def _runs(self, manifest_digest: Digest) -> Iterator[str]:
         prefix = report_prefix(manifest_digest)
-        start = f"{prefix}{after}.json" if after else ""
-        for info in self._store.list(prefix, start_after=start):
+        for info in self._store.list(prefix):
             yield info.key.removeprefix(prefix).removesuffix(".json")
 
 

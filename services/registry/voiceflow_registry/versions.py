@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -43,10 +43,8 @@ from voiceflow_registry.records import (
 from voiceflow_registry.reports import Reports
 from voiceflow_registry.requests import Caller, RequestIndex, request_of, same_request
 from voiceflow_registry.storage.object_store import (
-    ABSENT,
     ObjectMissing,
     ObjectStore,
-    PreconditionFailed,
     create_once,
 )
 from voiceflow_registry.version_filter import Selection
@@ -306,20 +304,16 @@ class Versions:
     ) -> Version:
         """Takes the files of a yanked version away; collection removes what nothing else uses.
 
-        A promotion that looked at the version before it was yanked may be written while, or after,
-        this looks at the channels. Therefore channels are asked once more after the deletion is
-        written: if one names the version then, the deletion is taken back and refused. A promotion
-        in turn reads the state again after it is written. Each writes before it reads, so at least
-        one of the two sees the other; and as long as a channel names a deleted version, collection
-        spares its files. Sending the request of a deletion again asks again in the same way; other
-        requests for what is deleted already refuse, but take nothing back.
+        No channel ever names a deleted version: this finds the yank before it asks which channels
+        use the version, and a promotion announces itself there before it looks for a yank, so
+        whichever came second sees the other. Deleting again answers the first deletion.
 
         Args:
             caller: Who.
             name: The version.
             request_id: Makes it safe to retry; may be empty.
             validate_only: Check, and change nothing.
-            in_use: Tells the channels whose newest promotion names a version.
+            in_use: Tells the channels that name a version, or may be about to: `Channels.using`.
 
         Raises:
             NotFound: VERSION_NOT_FOUND.
@@ -336,28 +330,17 @@ class Versions:
                 violations=[Violation("VERSION_NOT_YANKED", str(name), "it is not yanked")],
             )
         self._requests.find(request)  # refuses an id that was used for something else
-        _refuse_if_named(name, in_use(name))
+        channels = in_use(name)
+        if channels:
+            raise _in_use(name, channels)
         key = deletion_key(name)
         deletion = DeletionRecord(request=request, delete_time=self._clock())
         if validate_only:
             deletion = self._read(DeletionRecord, key) or deletion
-            return self._version(name, record, full=False, deletion=deletion)
-        with suppress(PreconditionFailed):
-            self._store.put(key, encode(deletion), if_generation=ABSENT)
-        try:
-            stored = self._store.get(key)
-        except ObjectMissing:  # another caller's, taken back just now
-            return self.delete(
-                caller, name, request_id=request_id, validate_only=False, in_use=in_use
-            )
-        first = decode(DeletionRecord, stored.content, key)
-        own = first.nonce == deletion.nonce or same_request(request, first.request)
-        channels = in_use(name)
-        if channels and own:
-            self._store.delete(key, if_generation=stored.generation)
-        _refuse_if_named(name, channels)
-        self._answered(request, first.request, key)
-        return self._version(name, record, full=False, deletion=first)
+        else:
+            deletion = decode(DeletionRecord, create_once(self._store, key, encode(deletion)), key)
+            self._answered(request, deletion.request, key)
+        return self._version(name, record, full=False, deletion=deletion)
 
     def _answered(self, request: Request, first: Request, key: str) -> None:
         """Remembers that a request was answered by a record, whoever made that."""
@@ -505,15 +488,17 @@ def _deleted(name: VersionName) -> NotAllowedNow:
     )
 
 
-def _refuse_if_named(name: VersionName, channels: Sequence[ChannelName]) -> None:
-    if channels:
-        raise NotAllowedNow(
-            f"{name} is named by {', '.join(map(str, channels))}; promote another version there "
-            "first",
-            reason="VERSION_IN_USE",
-            field="name",
-            violations=[
-                Violation("VERSION_IN_USE", str(channel), f"its newest promotion names {name}")
-                for channel in channels
-            ],
-        )
+def _in_use(name: VersionName, channels: Sequence[ChannelName]) -> NotAllowedNow:
+    return NotAllowedNow(
+        f"{name} is used by {', '.join(map(str, channels))}; promote another version there first",
+        reason="VERSION_IN_USE",
+        field="name",
+        violations=[
+            Violation(
+                "VERSION_IN_USE",
+                str(channel),
+                f"its newest promotion names {name}, or one that does is being written",
+            )
+            for channel in channels
+        ],
+    )

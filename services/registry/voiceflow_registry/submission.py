@@ -1,0 +1,188 @@
+"""What a publisher says of a version before its files come, and whether that can be so: pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from voiceflow.artifact import Digest, Manifest, digest_of
+from voiceflow.catalog.gates import PUBLISHING_GATES, Gate
+from voiceflow.catalog.names import UploadName, VersionName
+from voiceflow.catalog.values import Signature
+from voiceflow.catalog.versions import DeclaredFile, VersionFile
+from voiceflow.errors import InvalidInput, PackageInvalid, TooLarge
+from voiceflow.package import MANIFEST_FILE, MAXIMUM_FILE_BYTES, REQUIRED_FILES
+
+MAXIMUM_MANIFEST_BYTES: Final = 1 << 20
+MAXIMUM_SIGNATURE_BYTES: Final = 64 << 10
+MAXIMUM_FILES: Final = 100
+
+_FILE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+
+
+@dataclass(frozen=True, slots=True)
+class PublishLimits:
+    """What a version may be, and how it is taken in.
+
+    Attributes:
+        file_bytes: Of one file.
+        version_bytes: Of all files of a version.
+        part_bytes: An upload holds about so much in memory, and keeps parts of this size.
+        upload_seconds: After so long an upload that nobody goes on with is given up.
+        gates: That every version must pass.
+        validating: Versions in these gates at once in this process; others wait.
+        wait_seconds: For at most so long.
+    """
+
+    file_bytes: int = MAXIMUM_FILE_BYTES
+    version_bytes: int = 2 * MAXIMUM_FILE_BYTES
+    part_bytes: int = 8 << 20
+    upload_seconds: float = 24 * 3600.0
+    gates: tuple[Gate, ...] = PUBLISHING_GATES
+    validating: int = 2
+    wait_seconds: float = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A version as its publisher states it.
+
+    Attributes:
+        name: The version.
+        manifest: The bytes of its `manifest.json`.
+        signature: The publisher's, over these.
+        files: In the manifest's order.
+    """
+
+    name: VersionName
+    manifest: bytes
+    signature: Signature | None
+    files: tuple[VersionFile, ...]
+
+    @property
+    def manifest_digest(self) -> Digest:
+        """Digest of the manifest's bytes."""
+        return digest_of(self.manifest)
+
+    @property
+    def upload(self) -> UploadName:
+        """Name under which what came is kept."""
+        return UploadName(self.name, self.manifest_digest.removeprefix("sha256:"))
+
+
+def read_submission(
+    name: VersionName,
+    manifest: bytes,
+    signature: Signature | None,
+    declared: Sequence[DeclaredFile],
+    limits: PublishLimits,
+) -> Submission:
+    """Checks all that can be checked before the first byte of a file.
+
+    Raises:
+        InvalidInput: MANIFEST_INVALID, FILE_UNKNOWN, FIELD_INVALID, FIELD_REQUIRED.
+        TooLarge: SIZE_LIMIT.
+    """
+    digests = _files_of(name, manifest)
+    if signature is not None and len(signature.content) > MAXIMUM_SIGNATURE_BYTES:
+        raise InvalidInput(
+            f"signature: {len(signature.content)} bytes; at most {MAXIMUM_SIGNATURE_BYTES} are "
+            "allowed",
+            reason="FIELD_INVALID",
+            field="begin.signature.content",
+        )
+    sizes = _sizes_of(digests, declared)
+    for file, size_bytes in sizes.items():
+        if size_bytes > limits.file_bytes:
+            raise _too_large(file, size_bytes, limits.file_bytes)
+    if sum(sizes.values()) > limits.version_bytes:
+        raise _too_large("all files", sum(sizes.values()), limits.version_bytes)
+    return Submission(
+        name=name,
+        manifest=manifest,
+        signature=signature,
+        files=tuple(
+            VersionFile(file=file, size_bytes=sizes[file], digest=digest)
+            for file, digest in digests.items()
+        ),
+    )
+
+
+def _files_of(name: VersionName, manifest: bytes) -> Mapping[str, Digest]:
+    """Digests by file name, from a manifest that is of this version."""
+    if not 1 <= len(manifest) <= MAXIMUM_MANIFEST_BYTES:
+        raise _manifest_invalid(
+            f"{len(manifest)} bytes; 1 to {MAXIMUM_MANIFEST_BYTES} are allowed", ""
+        )
+    try:
+        parsed = Manifest.from_json(manifest)
+    except PackageInvalid as error:
+        raise InvalidInput(
+            error.message, reason="MANIFEST_INVALID", field=f"begin.manifest.{error.field}"
+        ) from error
+    if parsed.resource_name != str(name):
+        raise _manifest_invalid(f"it is of {parsed.resource_name}; begun was {name}", ".version")
+    for required in REQUIRED_FILES:
+        if required not in parsed.files:
+            raise _manifest_invalid(
+                f"files does not name {required}; required are {', '.join(REQUIRED_FILES)}",
+                ".files",
+            )
+    for file in parsed.files:
+        if not _FILE_NAME.fullmatch(file) or file == MANIFEST_FILE:
+            raise _manifest_invalid(
+                f"files: {file[:200]!r}; a file has a plain name of 1 to 128 of A-Z a-z 0-9 . _ - "
+                f"that begins with a letter or digit and is not {MANIFEST_FILE}",
+                ".files",
+            )
+    if len(parsed.files) > MAXIMUM_FILES:
+        raise _manifest_invalid(
+            f"files: {len(parsed.files)}; at most {MAXIMUM_FILES} are allowed", ".files"
+        )
+    return parsed.files
+
+
+def _sizes_of(digests: Mapping[str, Digest], declared: Sequence[DeclaredFile]) -> Mapping[str, int]:
+    sizes: dict[str, int] = {}
+    for number, entry in enumerate(declared):
+        field = f"begin.files[{number}]"
+        if entry.file not in digests:
+            raise InvalidInput(
+                f"{field}.file: {entry.file[:200]!r} is not in the manifest; it names "
+                f"{', '.join(digests)}",
+                reason="FILE_UNKNOWN",
+                field=f"{field}.file",
+            )
+        if entry.file in sizes or entry.size_bytes < 0:
+            raise InvalidInput(
+                f"{field}: {entry.file} with {entry.size_bytes} bytes; each file is stated once, "
+                "with 0 or more bytes",
+                reason="FIELD_INVALID",
+                field=field,
+            )
+        sizes[entry.file] = entry.size_bytes
+    missing = digests.keys() - sizes.keys()
+    if missing:
+        raise InvalidInput(
+            f"begin.files: no size of {', '.join(sorted(missing))}; state that of every file in "
+            "the manifest",
+            reason="FIELD_REQUIRED",
+            field="begin.files",
+        )
+    return sizes
+
+
+def _manifest_invalid(what: str, subfield: str) -> InvalidInput:
+    return InvalidInput(
+        f"manifest.json: {what}", reason="MANIFEST_INVALID", field=f"begin.manifest{subfield}"
+    )
+
+
+def _too_large(what: str, size_bytes: int, allowed_bytes: int) -> TooLarge:
+    return TooLarge(
+        f"{what}: {size_bytes} bytes; at most {allowed_bytes} are allowed",
+        reason="SIZE_LIMIT",
+        field="begin.files",
+    )
