@@ -1,5 +1,6 @@
 """Starts the inference service.
 
+    python -m voiceflow_inference --registry 127.0.0.1:50061 --channel stable
     python -m voiceflow_inference --model-dir models/diarizer/1.0.0 --port 0
 
 When requests are answered, one line goes to standard output:
@@ -16,13 +17,14 @@ from pydantic import ValidationError
 from pydantic_settings import CliApp
 
 from voiceflow.errors import VoiceFlowError
-from voiceflow_inference.app import build, load_model
+from voiceflow_inference.app import build, find_package, load_model
 from voiceflow_inference.settings import Settings
 
 
 async def serve(settings: Settings) -> None:
     """Loads, warms, serves, drains."""
-    model = await asyncio.to_thread(load_model, settings)
+    folder = await find_package(settings)
+    model = await asyncio.to_thread(load_model, settings, folder)
     name = model.manifest.resource_name
 
     def say_ready(address: str) -> None:
@@ -39,7 +41,7 @@ def main() -> int:
     except ValidationError as error:
         for problem in error.errors():
             name = "-".join(str(part) for part in problem["loc"]).replace("_", "-")
-            sys.stderr.write(f"--{name}: {problem['msg']}\n")
+            sys.stderr.write(f"--{name}: {problem['msg']}\n" if name else f"{problem['msg']}\n")
         return 2
     logging.basicConfig(
         stream=sys.stderr,

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
+from pathlib import Path
 
+from voiceflow.catalog.names import ChannelName
 from voiceflow.diarization.v1.diarization_pb2_grpc import add_DiarizationServicer_to_server
 from voiceflow.onnx import bind
 from voiceflow.onnx.golden import reproduce
@@ -19,6 +21,7 @@ from voiceflow_inference.admission import Admission, AdmissionLimits
 from voiceflow_inference.backend import SlotBackend
 from voiceflow_inference.batcher import Batcher
 from voiceflow_inference.servicer import SERVICE_NAME, DiarizationServicer, Generation
+from voiceflow_inference.serving.download import download_promoted
 from voiceflow_inference.settings import Settings
 from voiceflow_inference.warm import stream_costs, streams_within, usable_cores, warm_up
 
@@ -67,13 +70,30 @@ class App:
         await self.batcher.stop()
 
 
-def load_model(settings: Settings) -> BoundModel:
-    """Reads, verifies and loads the model of ``model_dir``.
+async def find_package(settings: Settings) -> Path:
+    """The folder of the model to serve: ``model_dir``, or what the registry's channel serves.
+
+    Raises:
+        VoiceFlowError: The registry has none, stays away, or sends something else.
+    """
+    if settings.model_dir is not None:
+        return settings.model_dir
+    assert settings.registry is not None  # noqa: S101 - the settings see to that
+    return await download_promoted(
+        settings.registry,
+        ChannelName(settings.model, settings.channel),
+        settings.cache_dir,
+        wait_seconds=settings.registry_wait_seconds,
+    )
+
+
+def load_model(settings: Settings, folder: Path) -> BoundModel:
+    """Reads, verifies and loads a model.
 
     Raises:
         PackageInvalid: It is damaged, breaks its contract, or does not do here what it says.
     """
-    package = load_package(settings.model_dir)
+    package = load_package(folder)
     model = bind(package, threads=settings.threads)
     reproduce(package, threads=settings.threads)
     return model

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Positive = Annotated[float, Field(gt=0)]
@@ -27,9 +27,23 @@ class Settings(BaseSettings):
         protected_namespaces=(),
     )
 
-    model_dir: Path = Field(description="folder of the model package, e.g. models/diarizer/1.0.0")
-    channel: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")] = Field(
-        "stable", description="the channel that the model is served as"
+    model_dir: Path | None = Field(
+        None, description="folder of a model package to serve, e.g. models/diarizer/1.0.0"
+    )
+    registry: str | None = Field(
+        None, description="HOST:PORT of a registry, whose promoted version is served instead"
+    )
+    model: Annotated[str, Field(pattern=r"^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$")] = Field(
+        "diarizer", description="the model to ask the registry for"
+    )
+    channel: Annotated[str, Field(pattern=r"^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$")] = Field(
+        "stable", description="the channel that is followed, and that the model is served as"
+    )
+    cache_dir: Path = Field(
+        Path("var/cache/models"), description="where versions from a registry are kept"
+    )
+    registry_wait_seconds: Positive = Field(
+        60.0, description="how long the registry may stay away at the start"
     )
     host: str = Field("127.0.0.1", description="address to listen on")
     port: Annotated[int, Field(ge=0, le=65535)] = Field(
@@ -86,6 +100,12 @@ class Settings(BaseSettings):
         0.9, description="no new stream while live hops keep the engine busier"
     )
     grace_seconds: Positive = Field(30.0, description="from SIGTERM to the end of the process")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.model_dir is None) == (self.registry is None):
+            raise ValueError("give either --model-dir or --registry")
+        return self
 
     def shown(self) -> dict[str, str]:
         """All settings in force, for operators; none of them is secret."""

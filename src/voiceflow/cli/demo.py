@@ -1,4 +1,4 @@
-"""`voiceflow demo`: a service, a conversation at real pace, and its report, in one command."""
+"""`voiceflow demo`: a model through the registry, a conversation at real pace, and its report."""
 
 from __future__ import annotations
 
@@ -7,17 +7,22 @@ from pathlib import Path
 
 import click
 
-from voiceflow.artifact import LatencyMode
+from voiceflow.artifact import LatencyMode, Manifest
+from voiceflow.catalog.names import ChannelName
 from voiceflow.cli.diarize import Wish, diarize_source
 from voiceflow.cli.outputs import Outputs
+from voiceflow.cli.promoted import promoted
 from voiceflow.cli.run import stop_on_interrupt
 from voiceflow.cli.service_process import newest_model, running_service
 from voiceflow.client import DiarizationClient
 from voiceflow.client.audio import AudioSource, open_recording
+from voiceflow.client.registry import RegistryClient
+from voiceflow.package import MANIFEST_FILE
 
 _MODELS = Path("models/diarizer")
 _REAL_MEETING = Path("../shared/speech/real/trn00.flac")
 """A lively excerpt of the recorded meetings, where they are: three speakers, some at once."""
+_CHANNEL = "stable"
 
 
 @click.command()
@@ -39,10 +44,14 @@ _REAL_MEETING = Path("../shared/speech/real/trn00.flac")
     type=click.Path(path_type=Path, file_okay=False),
     default=Path("var/demo"),
     show_default=True,
-    help="Folder for the reports.",
+    help="Folder for the registry's store and the reports.",
 )
 def demo(audio: Path | None, model_dir: Path | None, mode: str, output: Path) -> None:
-    """Start a service on loopback, stream a conversation at real pace and write its report."""
+    """Diarize a conversation at real pace with a model that went the whole way.
+
+    Starts a registry on loopback, publishes the model, runs it through the gates and promotes it;
+    starts a service that fetches what is promoted; streams a conversation and writes its report.
+    """
     model = model_dir or newest_model(_MODELS)
     output.mkdir(parents=True, exist_ok=True)
     if audio is not None:
@@ -58,21 +67,32 @@ def demo(audio: Path | None, model_dir: Path | None, mode: str, output: Path) ->
 
 
 async def _run(model: Path, sources: list[AudioSource], mode: LatencyMode, output: Path) -> None:
-    click.echo(f"starting the service with {model} …", err=True)
+    manifest = Manifest.from_json((model / MANIFEST_FILE).read_bytes())
+    channel = ChannelName(manifest.model, _CHANNEL)
     with stop_on_interrupt() as stop:
-        async with (
-            running_service(model, output / "service.log") as address,
-            DiarizationClient(address) as client,
-        ):
-            await client.wait_until_serving()
-            click.echo(f"serving on {address}", err=True)
-            for source in sources:
-                if stop.is_set():
-                    break
-                stem = output / Path(source.name).stem
-                outputs = Outputs(f"{stem}.rttm", f"{stem}.json", f"{stem}.html")
-                click.echo(f"{source.name}, {source.duration_seconds:.0f} s at real pace", err=True)
-                await diarize_source(
-                    client, source, Wish(realtime=True, mode=mode), outputs, stop=stop
-                )
-    click.echo("the service has stopped; open a report (.html) in a browser", err=True)
+        async with running_service(
+            "voiceflow_registry", output / "registry.log", "--store", output / "registry"
+        ) as registry:
+            click.echo(f"registry on {registry}", err=True)
+            async with RegistryClient(registry) as client:
+                await promoted(client, model, channel)
+            service = running_service(
+                "voiceflow_inference",
+                output / "service.log",
+                *("--registry", registry, "--model", channel.model, "--channel", channel.channel),
+                *("--cache-dir", output / "models"),
+            )
+            async with service as address, DiarizationClient(address) as diarization:
+                await diarization.wait_until_serving()
+                click.echo(f"serving what {channel} names on {address}", err=True)
+                for source in sources:
+                    if stop.is_set():
+                        break
+                    stem = output / Path(source.name).stem
+                    outputs = Outputs(f"{stem}.rttm", f"{stem}.json", f"{stem}.html")
+                    seconds = source.duration_seconds
+                    click.echo(f"{source.name}, {seconds:.0f} s at real pace", err=True)
+                    await diarize_source(
+                        diarization, source, Wish(realtime=True, mode=mode), outputs, stop=stop
+                    )
+    click.echo("both have stopped; open a report (.html) in a browser", err=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from voiceflow.catalog.channels import Rollout, VersionPin
-from voiceflow.catalog.gates import GateResult, ValidationReport
+from voiceflow.catalog.gates import Finding, GateResult, ValidationReport
 from voiceflow.catalog.names import ChannelName
 from voiceflow.catalog.versions import Version
 from voiceflow.client.registry import RegistryClient
@@ -51,7 +51,7 @@ async def _serves(client: RegistryClient, channel: ChannelName, version: Version
 
 
 async def _validate(client: RegistryClient, version: Version, channel: ChannelName) -> None:
-    findings = []
+    findings: list[Finding] = []
     async with aclosing(client.validate(version.name, channel=channel)) as events:
         async for event in events:
             if isinstance(event, GateResult):

@@ -1,4 +1,4 @@
-"""An inference service as a child process on loopback, for as long as a command runs."""
+"""Services as child processes on loopback, for as long as a command runs."""
 
 from __future__ import annotations
 
@@ -40,12 +40,13 @@ def newest_model(folder: Path) -> Path:
 
 
 @asynccontextmanager
-async def running_service(model_dir: Path, log: Path) -> AsyncIterator[str]:
-    """Starts the service on a free port, waits until it is ready, and stops it at the end.
+async def running_service(module: str, log: Path, *arguments: str | Path) -> AsyncIterator[str]:
+    """Starts a service on a free port, waits until it is ready, and stops it at the end.
 
     Args:
-        model_dir: The model package that it serves.
+        module: `voiceflow_inference` or `voiceflow_registry`.
         log: Where its log goes.
+        arguments: Of its command line, besides the port.
 
     Yields:
         Its address, `host:port`.
@@ -57,36 +58,35 @@ async def running_service(model_dir: Path, log: Path) -> AsyncIterator[str]:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "voiceflow_inference",
-            "--model-dir",
-            str(model_dir),
+            module,
             "--port",
             "0",
+            *map(str, arguments),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=log_file,
             start_new_session=True,  # Ctrl-C is for us; we stop it when the results are written
         )
         try:
-            yield await _address(process, log)
+            yield await _address(process, module, log)
         finally:
             await _stop(process)
 
 
-async def _address(process: asyncio.subprocess.Process, log: Path) -> str:
+async def _address(process: asyncio.subprocess.Process, module: str, log: Path) -> str:
     assert process.stdout is not None  # noqa: S101 - asked for above
     try:
         async with asyncio.timeout(_START_SECONDS):
             line = await process.stdout.readline()
     except TimeoutError:
         raise Unavailable(
-            f"the service is not ready after {_START_SECONDS:.0f} s; its log is {log}",
+            f"{module} is not ready after {_START_SECONDS:.0f} s; its log is {log}",
             reason="SERVICE_NOT_READY",
         ) from None
     facts = dict(word.partition("=")[::2] for word in line.decode().split())
     if "address" not in facts:
         raise Unavailable(
-            f"the service ended before it was ready; its log is {log}", reason="SERVICE_FAILED"
+            f"{module} ended before it was ready; its log is {log}", reason="SERVICE_FAILED"
         )
     return facts["address"]
 
