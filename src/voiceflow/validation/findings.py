@@ -7,6 +7,7 @@ from typing import Final
 from voiceflow.catalog.gates import Finding, Gate
 from voiceflow.package import MODEL_FILE
 from voiceflow.validation.sandbox import SandboxFailure
+from voiceflow.validation.sandbox.process import plain
 
 MAXIMUM_FINDINGS: Final = 100
 """Of one gate; what comes after them is left out."""
@@ -15,13 +16,13 @@ _MAXIMUM_CHARACTERS: Final = 1000
 
 
 def finding(rule_id: str, subject: str, *, seen: str, allowed: str, message: str) -> Finding:
-    """A broken rule, with texts cut to a length that a report can hold."""
+    """A broken rule; its texts may come from a model: they are made fit to be shown, and cut."""
     return Finding(
         rule_id=rule_id,
-        subject=_cut(subject),
-        seen=_cut(seen),
-        allowed=_cut(allowed),
-        message=_cut(message),
+        subject=plain(subject, _MAXIMUM_CHARACTERS),
+        seen=plain(seen, _MAXIMUM_CHARACTERS),
+        allowed=plain(allowed, _MAXIMUM_CHARACTERS),
+        message=plain(message, _MAXIMUM_CHARACTERS),
     )
 
 
@@ -34,7 +35,3 @@ def of_failure(gate: Gate, failure: SandboxFailure, subject: str = MODEL_FILE) -
         allowed=failure.allowed,
         message=failure.message,
     )
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _MAXIMUM_CHARACTERS else text[: _MAXIMUM_CHARACTERS - 1] + "…"

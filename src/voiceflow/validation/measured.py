@@ -1,4 +1,4 @@
-"""What probes answer: measurements, which the registry judges.
+"""What probes are asked and what they answer: measurements, which the registry judges.
 
 A model may have taken over the process that answers, so each answer is read as strictly as any
 other input: bounded lists and texts, finite numbers, no field that is not known.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import math
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -202,6 +202,35 @@ class Stretch(Answer):
     activity: Array
     embedding: Array
     state: dict[Name, Array]
+
+
+class Asked(Answer):
+    """A question: run this stretch of the recording.
+
+    Attributes:
+        start_frame: Where it begins.
+        end_frame: Where it ends.
+        state: Memory before it; None: that of a stream at its start.
+    """
+
+    start_frame: Annotated[int, Field(ge=0)]
+    end_frame: Annotated[int, Field(gt=0)]
+    state: dict[Name, Array] | None = None
+
+
+class Calls(Answer):
+    """A question: time so many calls with so many rows, one after another."""
+
+    do: Literal["calls"] = "calls"
+    rows: Annotated[int, Field(gt=0)]
+    calls: Annotated[int, Field(gt=0)]
+
+
+class Reload(Answer):
+    """A question: unload the model and load it again, so many times; run it each time."""
+
+    do: Literal["reload"] = "reload"
+    times: Annotated[int, Field(gt=0)]
 
 
 class Failed(Answer):

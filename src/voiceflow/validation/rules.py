@@ -164,6 +164,11 @@ _COST: Final = {
     "cost.slower": "A call takes longer than the promoted version's by more than is allowed.",
     "cost.model-size": "model.onnx is larger than allowed. Quantize or prune it.",
     "cost.resident": "A process with the model loaded needs more memory than allowed.",
+    "cost.run-failed": "ONNX Runtime could not compute a call. Its message says why.",
+    "cost.baseline-failed": (
+        "The promoted version could not be run, so there is nothing to compare with. Promote"
+        " another one, or take the comparison out of the channel's policy."
+    ),
     "cost.leak": "Memory grows each time that the model is loaded, run and unloaded.",
 }
 
@@ -171,6 +176,10 @@ _ACCURACY: Final = {
     "accuracy.der": "The diarization error rate on the evaluation set is higher than allowed.",
     "accuracy.der-worse": (
         "The diarization error rate is above the promoted version's by more than is allowed."
+    ),
+    "accuracy.baseline-failed": (
+        "The promoted version could not be run, so there is nothing to compare with. Promote"
+        " another one, or take the comparison out of the channel's policy."
     ),
     "accuracy.run-failed": (
         "A recording of the evaluation set could not be diarized. The message says why."

@@ -1,4 +1,4 @@
-"""Gate 1: what the manifest says, and whether the files are those that it states. No model is run."""
+"""Gate 1: the manifest, and whether the files are those that it states. No model is run."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from voiceflow.pipeline.model import FloatArray
 from voiceflow.validation import measured
 from voiceflow.validation.findings import finding
 from voiceflow.validation.gates import limits
-from voiceflow.validation.measured import Array, Failed, Stretch
+from voiceflow.validation.measured import Array, Asked, Failed, Stretch
 from voiceflow.validation.sandbox import JsonValue, Probe, Sandbox
 from voiceflow.validation.values import Candidate, Earlier, GateOutcome
 
@@ -242,9 +242,8 @@ def _hear(
 ) -> tuple[Said, dict[str, Array]]:
     """Runs a stretch, from the start of a stream or from a memory; its frames, and its memory."""
     first, last = start_samples // manifest.frame_samples, end_samples // manifest.frame_samples
-    memory = state and {name: array.model_dump(mode="json") for name, array in state.items()}
-    question = {"start_frame": first, "end_frame": last, "state": memory}
-    stretch = measured.read(Stretch, probe.ask(cast("JsonValue", question)))
+    asked = Asked(start_frame=first, end_frame=last, state=state)
+    stretch = measured.read(Stretch, probe.ask(cast("JsonValue", asked.model_dump(mode="json"))))
     if isinstance(stretch, Failed):
         raise _CannotRunError(stretch.failed)
     frames, tracks, dim = last - first, manifest.tracks, manifest.embedding_dim

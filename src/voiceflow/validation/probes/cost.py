@@ -5,32 +5,16 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Callable, Mapping
-from typing import Annotated, BinaryIO, Final, Literal
+from typing import Annotated, BinaryIO, Final
 
 from pydantic import Field, TypeAdapter
 
 from voiceflow.onnx import bind
 from voiceflow.package import ModelPackage
 from voiceflow.pipeline.model import BoundModel, empty_state
-from voiceflow.validation.measured import Answer, Done, Timed
+from voiceflow.validation.measured import Calls, Done, Reload, Timed
 from voiceflow.validation.probes.model import load, told, voices
 from voiceflow.validation.sandbox.limits import JsonValue
-
-
-class Calls(Answer):
-    """Time so many calls with so many rows, one after another."""
-
-    do: Literal["calls"] = "calls"
-    rows: Annotated[int, Field(gt=0)]
-    calls: Annotated[int, Field(gt=0)]
-
-
-class Reload(Answer):
-    """Unload the model and load it again, so many times; run it each time."""
-
-    do: Literal["reload"] = "reload"
-    times: Annotated[int, Field(gt=0)]
-
 
 _ASKED: Final[TypeAdapter[Calls | Reload]] = TypeAdapter(
     Annotated[Calls | Reload, Field(discriminator="do")]

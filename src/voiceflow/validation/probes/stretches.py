@@ -3,34 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Annotated, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
-from pydantic import Field
 
 from voiceflow.onnx import bind
 from voiceflow.package import MODEL_FILE
 from voiceflow.pipeline.model import BoundModel, FloatArray, Frames, empty_state
-from voiceflow.validation.measured import Answer, Array, Name, Stretch
+from voiceflow.validation.measured import Array, Asked, Stretch
 from voiceflow.validation.probes.model import load, told
 from voiceflow.validation.sandbox.limits import JsonValue
 
 AUDIO = "audio"
 """Name of the file with the recording: float32, 16 kHz, without header."""
-
-
-class Asked(Answer):
-    """A stretch.
-
-    Attributes:
-        start_frame: Where it begins.
-        end_frame: Where it ends.
-        state: Memory before it; None: that of a stream at its start.
-    """
-
-    start_frame: Annotated[int, Field(ge=0)]
-    end_frame: Annotated[int, Field(gt=0)]
-    state: dict[Name, Array] | None = None
 
 
 def probe(
