@@ -1,17 +1,23 @@
-"""Starts the registry: `python -m voiceflow_registry --help`."""
+"""Starts the registry: `python -m voiceflow_registry --help`.
+
+When requests are answered, one line goes to standard output:
+``ready address=HOST:PORT store=PLACE``. Logs go to standard error.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import sys
+from urllib.parse import quote
 
 from pydantic import ValidationError
 from pydantic_settings import CliApp
 
-from voiceflow.errors import VoiceFlowError
+from voiceflow.errors import InvalidInput, VoiceFlowError
 from voiceflow_registry.app import build
 from voiceflow_registry.settings import Settings
+from voiceflow_registry.storage.object_store import StoreError
 
 
 def main() -> int:
@@ -20,26 +26,33 @@ def main() -> int:
     Returns:
         0 after a graceful end, 2 where a setting is not allowed, 1 where the server cannot start.
     """
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     try:
         settings = CliApp.run(Settings)
     except ValidationError as error:
-        for fault in error.errors():
-            name = ".".join(str(part) for part in fault["loc"])
-            sys.stderr.write(f"{name}: {fault['msg']}, not {fault['input']!r}\n")
+        for problem in error.errors():
+            name = "-".join(str(part) for part in problem["loc"]).replace("_", "-")
+            message = problem["msg"].removeprefix("Value error, ")
+            sys.stderr.write(f"--{name}: {message}\n" if name else f"{message}\n")
         return 2
-    server = build(settings, on_ready=_announce)
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=settings.log_level.upper(),
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+
+    def say_ready(address: str) -> None:
+        sys.stdout.write(f"ready address={address} store={quote(settings.store, safe='/:')}\n")
+        sys.stdout.flush()
+
     try:
-        asyncio.run(server.run())
-    except (VoiceFlowError, OSError) as error:
+        asyncio.run(build(settings, on_ready=say_ready).run())
+    except InvalidInput as error:
         sys.stderr.write(f"{error}\n")
-        return 2 if isinstance(error, VoiceFlowError) else 1
+        return 2
+    except (VoiceFlowError, StoreError, OSError) as error:
+        sys.stderr.write(f"cannot serve: {error}\n")
+        return 1
     return 0
-
-
-def _announce(address: str) -> None:
-    sys.stdout.write(f"registry listening on {address}\n")
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":

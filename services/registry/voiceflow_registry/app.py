@@ -1,28 +1,217 @@
-"""Puts the registry together from its settings."""
+"""Builds the registry out of its parts: the only place that names concretes."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from importlib.metadata import version
+from typing import Final
 
-from voiceflow.rpc.server import RpcServer, Service
-from voiceflow_registry import servicer
-from voiceflow_registry.settings import Settings
+from voiceflow.catalog.channels import ChannelPolicy
+from voiceflow.errors import InvalidInput
+from voiceflow.evaluation import EvaluationSet
+from voiceflow.rpc.server import RpcServer, Service, check_exposure, is_loopback
+from voiceflow.validation.sandbox import Sandbox
+from voiceflow.validation.validator import Validator
+from voiceflow_registry.channels import Channels
+from voiceflow_registry.collect import Collector
+from voiceflow_registry.pods import Pods
+from voiceflow_registry.publish import Publishing
+from voiceflow_registry.servicer import SERVICE_NAME, Acts, Presence, RegistryServicer, Threads
+from voiceflow_registry.servicer import register as add_to_server
+from voiceflow_registry.settings import Bucket, Settings
+from voiceflow_registry.storage.filesystem import FilesystemStore
+from voiceflow_registry.storage.object_store import ObjectStore
+from voiceflow_registry.submission import PublishLimits
+from voiceflow_registry.validations import Validations
+from voiceflow_registry.versions import Versions
+from voiceflow_registry.watch import WatchHub
+
+_LOG = logging.getLogger(__name__)
+
+_RESTART_SECONDS: Final = 1.0
+"""When callers of a replica that stops are told to come back: to another one, or its successor."""
 
 
-def build(
-    settings: Settings, *, on_ready: Callable[[str], None] = lambda _address: None
-) -> RpcServer:
-    """Builds the server; nothing is bound before it is started.
+@dataclass(frozen=True)
+class App:
+    """A registry that is built and not started.
+
+    ``run`` is the whole life of the process. Tests that live in one event loop call ``start`` and
+    ``stop`` instead.
+
+    Attributes:
+        server: The transport.
+        servicer: The API.
+        acts: What it does.
+        threads: Where that is done.
+        sandbox: Where models are run.
+        store: Where everything is kept.
+    """
+
+    server: RpcServer
+    servicer: RegistryServicer
+    acts: Acts
+    threads: Threads
+    sandbox: Sandbox
+    store: ObjectStore
+
+    async def run(self) -> None:
+        """Serves until SIGTERM or SIGINT, then drains."""
+        try:
+            await self.server.run()
+        finally:
+            await self.close()
+
+    async def start(self) -> str:
+        """Serves from now on; returns the bound ``host:port``."""
+        await self.server.start()
+        return self.server.address
+
+    async def stop(self) -> None:
+        """Drains and stops."""
+        await self.server.drain()
+        await self.server.stop()
+        await self.close()
+
+    async def close(self) -> None:
+        """Ends what still runs, once nobody calls any more."""
+        self.sandbox.close()  # a gate that is under way fails, so that its thread ends
+        await self.threads.close()
+        close = getattr(self.store, "close", None)
+        if close is not None:
+            close()
+
+
+def build(settings: Settings, *, on_ready: Callable[[str], None] = lambda _address: None) -> App:
+    """Puts the parts together; nothing is bound before the app is started.
 
     Args:
         settings: What the operator set.
         on_ready: Called with the bound ``host:port`` when requests are answered.
+
+    Raises:
+        InvalidInput: INSECURE_ADDRESS, or a setting that names what cannot be used.
+        NotAllowedNow: SANDBOX_TOO_WEAK.
+        StoreUnavailable: There are no credentials for the bucket.
+        OSError: The folder cannot be used.
     """
-    return RpcServer(
-        services=(Service(servicer.SERVICE_NAME, servicer.register),),
+    _check_exposure(settings)
+    evaluation_set = (
+        EvaluationSet.open(settings.evaluation_set) if settings.evaluation_set else None
+    )
+    store = open_store(settings)
+    # Before the server: its helper is to be older than the threads of gRPC.
+    sandbox = Sandbox(floor=settings.floor)
+    try:
+        held = sandbox.layers()
+        _LOG.info("models are run behind %s", ", ".join(held.active))
+        return _assembled(settings, on_ready, store, sandbox, evaluation_set)
+    except BaseException:
+        sandbox.close()
+        raise
+
+
+def open_store(settings: Settings) -> ObjectStore:
+    """Opens the store of `--store`.
+
+    Raises:
+        StoreUnavailable: There are no credentials for the bucket.
+        OSError: The folder cannot be used.
+    """
+    place = settings.place
+    if not isinstance(place, Bucket):
+        return FilesystemStore(place)
+    # The library takes long to import, and not everybody has it.
+    from voiceflow_registry.storage.gcs import GcsStore  # noqa: PLC0415
+
+    return GcsStore(
+        place.bucket,
+        prefix=place.prefix,
+        endpoint=settings.gcs_endpoint,
+        timeout_seconds=settings.gcs_timeout_seconds,
+        retry_seconds=settings.gcs_retry_seconds,
+    )
+
+
+def default_policy(settings: Settings) -> ChannelPolicy:
+    """What holds for channels without a policy of their own."""
+    return ChannelPolicy(
+        name="",
+        allow_publisher_to_promote=settings.allow_publisher_to_promote,
+        allow_prereleases=settings.allow_prereleases,
+        allow_downgrades=settings.allow_downgrades,
+        demanded_gates=settings.gates_to_promote,
+        validation_valid_for_seconds=settings.validation_valid_for_seconds,
+    )
+
+
+def _assembled(
+    settings: Settings,
+    on_ready: Callable[[str], None],
+    store: ObjectStore,
+    sandbox: Sandbox,
+    evaluation_set: EvaluationSet | None,
+) -> App:
+    clock = partial(datetime.now, UTC)
+    policy = default_policy(settings)
+    versions = Versions(store, clock)
+    validations = Validations(
+        store,
+        versions,
+        Validator(sandbox, evaluation_set=evaluation_set),
+        clock,
+        software_version=version("voiceflow"),
+        has_evaluation_set=evaluation_set is not None,
+        maximum_running=settings.validations,
+    )
+    limits = PublishLimits(
+        file_bytes=settings.file_bytes,
+        version_bytes=settings.version_bytes,
+        upload_seconds=settings.upload_expire_seconds,
+        gates=settings.gates_to_publish,
+    )
+    channels = Channels(store, versions, validations, clock, policy)
+    threads = Threads(
+        threads=settings.threads,
+        waiting=settings.calls_waiting,
+        retry_after_seconds=settings.store_retry_after_seconds,
+    )
+    acts = Acts(
+        versions=versions,
+        publishing=Publishing(store, versions, validations, clock, limits),
+        validations=validations,
+        channels=channels,
+        hub=WatchHub(
+            channels, clock=clock, poll_seconds=settings.poll_seconds, executor=threads.executor
+        ),
+        pods=Pods(store, channels, clock, settings.report_again_seconds),
+        collector=Collector(store, versions, clock, settings.collection_grace_seconds),
+        default_policy=policy,
+    )
+    presence = Presence(retry_after_seconds=_RESTART_SECONDS)
+    servicer = RegistryServicer(acts, threads, presence)
+    server = RpcServer(
+        services=(Service(SERVICE_NAME, partial(add_to_server, servicer)),),
         host=settings.host,
         port=settings.port,
         insecure=settings.insecure,
         grace_seconds=settings.grace_seconds,
         on_ready=on_ready,
+        on_drain=servicer.drain,
     )
+    return App(server, servicer, acts, threads, sandbox, store)
+
+
+def _check_exposure(settings: Settings) -> None:
+    check_exposure(settings.host, settings.insecure)
+    if isinstance(settings.place, Bucket) and not is_loopback(settings.host):
+        raise InvalidInput(
+            f"{settings.host} can be reached from other machines, there is no TLS, and the store is"
+            f" a bucket: whoever comes could change what others serve. Listen on 127.0.0.1",
+            reason="INSECURE_ADDRESS",
+            field="host",
+        )

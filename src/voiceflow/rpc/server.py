@@ -153,17 +153,21 @@ def check_exposure(host: str, insecure: bool) -> None:
     Raises:
         InvalidInput: Host is not loopback and ``insecure`` was not said.
     """
-    try:
-        loopback = ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        loopback = host == "localhost"
-    if not loopback and not insecure:
+    if not is_loopback(host) and not insecure:
         raise InvalidInput(
-            f"{host} can be reached from other machines and there is no TLS: audio and replies"
-            " would travel in plain text. Listen on 127.0.0.1, or say --insecure",
+            f"{host} can be reached from other machines and there is no TLS: all"
+            " that is said would travel in plain text. Listen on 127.0.0.1, or say --insecure",
             reason="INSECURE_ADDRESS",
             field="host",
         )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address can be reached from this machine alone."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 # What ended just now still has to be written out.

@@ -1,0 +1,105 @@
+"""Publishing: a stream of chunks in, a published version out."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from functools import partial
+
+from voiceflow.catalog.names import UploadName, VersionName
+from voiceflow.errors import InvalidInput, VoiceFlowError
+from voiceflow.registry.v1 import registry_pb2 as pb
+from voiceflow.rpc.registry import (
+    declared_file_from_wire,
+    report_to_wire,
+    upload_to_wire,
+    version_to_wire,
+)
+from voiceflow_registry.publish import UploadSession
+from voiceflow_registry.servicer.presence import Presence
+from voiceflow_registry.servicer.threads import Threads
+from voiceflow_registry.servicer.values import (
+    Acts,
+    Context,
+    caller_of,
+    checked_request_id,
+    checked_signature,
+)
+
+
+class PublishingMethods:
+    """The part of the service that takes versions in."""
+
+    _acts: Acts
+    _threads: Threads
+    _presence: Presence
+
+    async def PublishVersion(  # noqa: N802
+        self, requests: AsyncIterator[pb.PublishVersionRequest], context: Context
+    ) -> pb.PublishVersionResponse:
+        """See the service. Of each stream one chunk is on its way at a time."""
+        with self._presence.entered():
+            first = await anext(requests, None)
+            if first is None or first.WhichOneof("request") != "begin":
+                raise _out_of_order("a stream starts with `begin`")
+            session = await self._begin(first.begin, context)
+            turn = self._threads.turn()
+            try:
+                async for request in requests:
+                    await turn.go_on(partial(_write, session, request))
+            except BaseException:
+                # Also where the caller has left: what came is kept, for a stream that goes on.
+                with suppress(VoiceFlowError):
+                    await turn.go_on(session.leave)
+                raise
+            published = await turn.call_long(session.finish)
+        return pb.PublishVersionResponse(
+            version=version_to_wire(published.version),
+            report=report_to_wire(published.report),
+            already_published=published.already_published,
+        )
+
+    async def GetUpload(  # noqa: N802
+        self, request: pb.GetUploadRequest, context: Context
+    ) -> pb.GetUploadResponse:
+        """See the service."""
+        name = UploadName.parse(request.name)
+        caller = caller_of(context)
+        upload = await self._threads.call(lambda: self._acts.publishing.upload(caller, name))
+        return pb.GetUploadResponse(upload=upload_to_wire(upload))
+
+    async def _begin(self, begin: pb.PublishBegin, context: Context) -> UploadSession:
+        name = VersionName.parse(begin.version, field="begin.version")
+        signature = checked_signature(begin, path="begin.signature")
+        request_id = checked_request_id(begin.request_id, field="begin.request_id")
+        declared = [
+            declared_file_from_wire(file, f"begin.files[{at}]")
+            for at, file in enumerate(begin.files)
+        ]
+        caller = caller_of(context)
+        return await self._threads.opened(
+            lambda: self._acts.publishing.begin(
+                caller,
+                name,
+                manifest=begin.manifest,
+                signature=signature,
+                declared=declared,
+                request_id=request_id,
+                validate_only=begin.validate_only,
+            ),
+            UploadSession.leave,
+        )
+
+
+def _write(session: UploadSession, request: pb.PublishVersionRequest) -> None:
+    if request.WhichOneof("request") != "chunk":
+        raise _out_of_order("after `begin`, chunks alone may follow")
+    chunk = request.chunk
+    crc32c = chunk.crc32c if chunk.HasField("crc32c") else None
+    session.write(chunk.file, chunk.offset, chunk.data, crc32c)
+
+
+def _out_of_order(allowed: str) -> InvalidInput:
+    return InvalidInput(
+        f"request: this one is not allowed here; {allowed}", reason="OUT_OF_ORDER", field="request"
+    )

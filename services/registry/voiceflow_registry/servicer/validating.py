@@ -1,0 +1,104 @@
+"""Running versions through the gates, and reading what they saw."""
+
+from __future__ import annotations
+
+from voiceflow.catalog.channels import ChannelPolicy
+from voiceflow.catalog.gates import Gate, GateResult, ValidationReport
+from voiceflow.catalog.names import ChannelName, ValidationName, VersionName
+from voiceflow.errors import InvalidInput
+from voiceflow.registry.v1 import registry_pb2 as pb
+from voiceflow.rpc.registry import GATES, gate_result_to_wire, report_to_wire
+from voiceflow_registry.servicer.presence import Presence
+from voiceflow_registry.servicer.threads import Threads
+from voiceflow_registry.servicer.values import Acts, Context, caller_of, listed
+
+
+class ValidatingMethods:
+    """The part of the service that is about gates."""
+
+    _acts: Acts
+    _threads: Threads
+    _presence: Presence
+
+    async def ValidateVersion(  # noqa: N802
+        self, request: pb.ValidateVersionRequest, context: Context
+    ) -> None:
+        """See the service. A caller that leaves ends the run after the gate that is under way."""
+        name = VersionName.parse(request.name)
+        gates = GATES.all_from_wire(request.gates, "gates")
+        channel = _channel_of(name, request.channel)
+        caller = caller_of(context)
+        with self._presence.entered():
+            policy, baseline = await self._threads.call(lambda: self._terms(channel))
+            running = self._acts.validations.run(
+                caller,
+                name,
+                gates=gates,
+                policy=policy,
+                channel=channel,
+                baseline=baseline,
+                request_id=request.request_id,
+            )
+            async with self._threads.iterating(running, long=True) as events:
+                async for event in events:
+                    await context.write(_progress(event))
+
+    async def GetValidation(  # noqa: N802
+        self, request: pb.GetValidationRequest, _context: Context
+    ) -> pb.GetValidationResponse:
+        """See the service."""
+        name = ValidationName.parse(request.name)
+        report = await self._threads.call(lambda: self._acts.validations.get(name))
+        return pb.GetValidationResponse(report=report_to_wire(report))
+
+    async def ListValidations(  # noqa: N802
+        self, request: pb.ListValidationsRequest, _context: Context
+    ) -> pb.ListValidationsResponse:
+        """See the service."""
+        parent = VersionName.parse(request.parent, field="parent")
+        channel = _channel_of(parent, request.channel)
+        reports, token = await self._threads.call(
+            lambda: listed(
+                lambda page_size: self._acts.validations.list(
+                    parent,
+                    channel=channel,
+                    page_size=page_size,
+                    page_token=request.page_token,
+                ),
+                request.page_size,
+                report_to_wire,
+            )
+        )
+        return pb.ListValidationsResponse(reports=reports, next_page_token=token)
+
+    def _terms(self, channel: ChannelName | None) -> tuple[ChannelPolicy, VersionName | None]:
+        """What is allowed, and what to compare with."""
+        if channel is None:
+            return self._acts.default_policy, None
+        newest = self._acts.channels.newest(channel)
+        primary = VersionName.parse(newest.rollout.primary.version) if newest else None
+        return self._acts.channels.policy(channel), primary
+
+
+def _channel_of(version: VersionName, text: str) -> ChannelName | None:
+    """The channel, if one is named; it must be of the version's model."""
+    if not text:
+        return None
+    channel = ChannelName.parse(text, field="channel")
+    if channel.model != version.model:
+        raise InvalidInput(
+            f"channel: {channel} is not of the model of {version}",
+            reason="FIELD_INVALID",
+            field="channel",
+        )
+    return channel
+
+
+def _progress(event: Gate | GateResult | ValidationReport) -> pb.ValidateVersionResponse:
+    match event:
+        case Gate():
+            return pb.ValidateVersionResponse(gate_started=GATES.to_wire(event))
+        case GateResult():
+            return pb.ValidateVersionResponse(gate_result=gate_result_to_wire(event))
+        case ValidationReport():
+            return pb.ValidateVersionResponse(report=report_to_wire(event))

@@ -1,0 +1,132 @@
+"""What all methods share: the acts that they call, who calls them, and checks of fields."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any, Final, TypeAlias, TypeVar
+from urllib.parse import unquote
+
+import grpc
+from google.protobuf.message import Message
+
+from voiceflow.catalog.channels import ChannelPolicy
+from voiceflow.catalog.names import ANY_MODEL, ModelName
+from voiceflow.catalog.values import Page, Signature
+from voiceflow.errors import InvalidInput
+from voiceflow.rpc.registry import signature_from_wire
+from voiceflow_registry.channels import Channels
+from voiceflow_registry.collect import Collector
+from voiceflow_registry.pods import Pods
+from voiceflow_registry.publish import Publishing
+from voiceflow_registry.requests import Caller
+from voiceflow_registry.validations import Validations
+from voiceflow_registry.versions import Versions
+from voiceflow_registry.watch import WatchHub
+
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+
+Item = TypeVar("Item")
+Sent = TypeVar("Sent", bound=Message)
+
+_SIGNATURE_BYTES: Final = 64 << 10
+_PAGE_BYTES: Final = 3 << 20
+"""Callers take replies of 4 MiB, unless they say otherwise."""
+
+
+@dataclass(frozen=True)
+class Acts:
+    """Everything that the registry can do.
+
+    Attributes:
+        versions: Reads, compares, hands out, yanks and deletes versions.
+        publishing: Takes versions in.
+        validations: Runs them through the gates.
+        channels: Promotes them.
+        hub: Tells watchers of promotions.
+        pods: Hears what servers serve.
+        collector: Removes what nothing refers to.
+        default_policy: Holds for channels without one of their own.
+    """
+
+    versions: Versions
+    publishing: Publishing
+    validations: Validations
+    channels: Channels
+    hub: WatchHub
+    pods: Pods
+    collector: Collector
+    default_policy: ChannelPolicy
+
+
+def caller_of(context: Context) -> Caller:
+    """Who calls: the host, as long as callers have no identity."""
+    _, _, address = unquote(context.peer()).partition(":")  # ipv4:127.0.0.1:50000
+    return Caller(principal=f"host:{address.rpartition(':')[0]}")
+
+
+def parent_model(text: str, *, field: str = "parent") -> ModelName | None:
+    """The model of a list; None for `models/-`, which means all.
+
+    Raises:
+        InvalidInput: NAME_INVALID.
+    """
+    return None if text == f"models/{ANY_MODEL}" else ModelName.parse(text, field=field)
+
+
+def checked_request_id(text: str, *, field: str = "request_id") -> str:
+    """A request id.
+
+    Raises:
+        InvalidInput: FIELD_INVALID, if it is neither empty nor a UUID.
+    """
+    if text:
+        try:
+            uuid.UUID(text)
+        except ValueError:
+            raise InvalidInput(
+                f"{field}: {text[:100]!r} is no UUID", reason="FIELD_INVALID", field=field
+            ) from None
+    return text
+
+
+def checked_signature(message: Message, *, path: str = "signature") -> Signature | None:
+    """The field `signature` of a message.
+
+    Raises:
+        InvalidInput: FIELD_INVALID, if its content is too long.
+    """
+    signature = signature_from_wire(message, "signature")
+    if signature is not None and len(signature.content) > _SIGNATURE_BYTES:
+        field = f"{path}.content"
+        raise InvalidInput(
+            f"{field}: {len(signature.content)} bytes; allowed are {_SIGNATURE_BYTES}",
+            reason="FIELD_INVALID",
+            field=field,
+        )
+    return signature
+
+
+def listed(
+    read: Callable[[int], Page[Item]], page_size: int, to_wire: Callable[[Item], Sent]
+) -> tuple[list[Sent], str]:
+    """One page as messages, shorter than asked for if it would not fit into a reply.
+
+    Args:
+        read: Gives a page of some size.
+        page_size: As asked for.
+        to_wire: Maps an item.
+
+    Returns:
+        The messages, and the token of the next page.
+    """
+    page = read(page_size)
+    messages = [to_wire(item) for item in page.items]
+    sizes = accumulate(message.ByteSize() for message in messages)
+    fitting = max(1, sum(size <= _PAGE_BYTES for size in sizes))
+    if fitting < len(messages):
+        page = read(fitting)
+        messages = [to_wire(item) for item in page.items]
+    return messages, page.next_page_token

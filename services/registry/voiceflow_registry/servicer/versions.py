@@ -1,0 +1,171 @@
+"""Models and versions: reading, comparing, handing out, yanking and deleting."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import google_crc32c
+
+from voiceflow.catalog.names import ModelName, VersionName
+from voiceflow.errors import InvalidInput
+from voiceflow.registry.v1 import registry_pb2 as pb
+from voiceflow.rpc.registry import (
+    difference_to_wire,
+    model_to_wire,
+    version_file_to_wire,
+    version_filter_from_wire,
+    version_to_wire,
+)
+from voiceflow_registry.servicer.threads import Threads
+from voiceflow_registry.servicer.values import Acts, Context, caller_of, listed, parent_model
+
+_FULL: Final = {pb.VERSION_VIEW_FULL: True, pb.VERSION_VIEW_BASIC: False}
+
+
+class VersionMethods:
+    """The part of the service that is about models and versions."""
+
+    _acts: Acts
+    _threads: Threads
+
+    async def GetModel(  # noqa: N802
+        self, request: pb.GetModelRequest, _context: Context
+    ) -> pb.GetModelResponse:
+        """See the service."""
+        name = ModelName.parse(request.name)
+        model = await self._threads.call(lambda: self._acts.versions.get_model(name))
+        return pb.GetModelResponse(model=model_to_wire(model))
+
+    async def ListModels(  # noqa: N802
+        self, request: pb.ListModelsRequest, _context: Context
+    ) -> pb.ListModelsResponse:
+        """See the service."""
+        models, token = await self._threads.call(
+            lambda: listed(
+                lambda page_size: self._acts.versions.list_models(
+                    name_prefix=request.name_prefix,
+                    page_size=page_size,
+                    page_token=request.page_token,
+                ),
+                request.page_size,
+                model_to_wire,
+            )
+        )
+        return pb.ListModelsResponse(models=models, next_page_token=token)
+
+    async def GetVersion(  # noqa: N802
+        self, request: pb.GetVersionRequest, _context: Context
+    ) -> pb.GetVersionResponse:
+        """See the service."""
+        name = VersionName.parse(request.name)
+        full = _full(request.view, unspecified=True)
+        version = await self._threads.call(lambda: self._acts.versions.get(name, full=full))
+        return pb.GetVersionResponse(version=version_to_wire(version))
+
+    async def ListVersions(  # noqa: N802
+        self, request: pb.ListVersionsRequest, _context: Context
+    ) -> pb.ListVersionsResponse:
+        """See the service."""
+        parent = parent_model(request.parent)
+        where = version_filter_from_wire(request.filter)
+        full = _full(request.view, unspecified=False)
+        versions, token = await self._threads.call(
+            lambda: listed(
+                lambda page_size: self._acts.versions.list(
+                    parent,
+                    where=where,
+                    page_size=page_size,
+                    page_token=request.page_token,
+                    full=full,
+                ),
+                request.page_size,
+                version_to_wire,
+            )
+        )
+        return pb.ListVersionsResponse(versions=versions, next_page_token=token)
+
+    async def DownloadVersion(  # noqa: N802
+        self, request: pb.DownloadVersionRequest, context: Context
+    ) -> None:
+        """See the service. A reader that is slow holds one chunk, and no thread."""
+        name = VersionName.parse(request.name)
+        download = await self._threads.call(
+            lambda: self._acts.versions.download(name, request.file, request.offset)
+        )
+        first = pb.DownloadVersionResponse(
+            file=version_file_to_wire(download.file), offset=request.offset
+        )
+        sent = False
+        async with self._threads.iterating(download.chunks) as chunks:
+            async for offset, data in chunks:
+                reply = pb.DownloadVersionResponse() if sent else first
+                reply.MergeFrom(
+                    pb.DownloadVersionResponse(
+                        offset=offset, data=data, crc32c=google_crc32c.value(data)
+                    )
+                )
+                await context.write(reply)
+                sent = True
+        if not sent:
+            await context.write(first)
+
+    async def DiffVersions(  # noqa: N802
+        self, request: pb.DiffVersionsRequest, _context: Context
+    ) -> pb.DiffVersionsResponse:
+        """See the service."""
+        target = VersionName.parse(request.target, field="target")
+        base = VersionName.parse(request.base, field="base") if request.base else None
+        difference = await self._threads.call(lambda: self._acts.versions.diff(target, base))
+        return difference_to_wire(difference)
+
+    async def YankVersion(  # noqa: N802
+        self, request: pb.YankVersionRequest, context: Context
+    ) -> pb.YankVersionResponse:
+        """See the service."""
+        name = VersionName.parse(request.name)
+        caller = caller_of(context)
+
+        def yank() -> pb.YankVersionResponse:
+            version = self._acts.versions.yank(
+                caller,
+                name,
+                reason=request.reason,
+                request_id=request.request_id,
+                validate_only=request.validate_only,
+            )
+            channels = self._acts.channels.naming(name)
+            return pb.YankVersionResponse(
+                version=version_to_wire(version), channels=map(str, channels)
+            )
+
+        return await self._threads.call(yank)
+
+    async def DeleteVersion(  # noqa: N802
+        self, request: pb.DeleteVersionRequest, context: Context
+    ) -> pb.DeleteVersionResponse:
+        """See the service."""
+        name = VersionName.parse(request.name)
+        caller = caller_of(context)
+        version = await self._threads.call(
+            lambda: self._acts.versions.delete(
+                caller,
+                name,
+                request_id=request.request_id,
+                validate_only=request.validate_only,
+                in_use=self._acts.channels.naming,
+            )
+        )
+        return pb.DeleteVersionResponse(version=version_to_wire(version))
+
+
+def _full(view: pb.VersionView, *, unspecified: bool) -> bool:
+    if view == pb.VERSION_VIEW_UNSPECIFIED:
+        return unspecified
+    try:
+        return _FULL[view]
+    except KeyError:
+        raise InvalidInput(
+            f"view: {view} is not allowed; allowed is VERSION_VIEW_BASIC or VERSION_VIEW_FULL",
+            reason="FIELD_INVALID",
+            field="view",
+        ) from None
