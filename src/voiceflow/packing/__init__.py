@@ -5,7 +5,7 @@ any sandbox: pack only what you have made. What only its maker knows has to be s
 """
 
 from voiceflow.packing.card import UNFINISHED, is_unfinished
-from voiceflow.packing.draft import read_draft
+from voiceflow.packing.draft import read_draft, read_values
 from voiceflow.packing.golden import golden_vectors
 from voiceflow.packing.pack import Assumption, Packed, pack
 
@@ -17,4 +17,5 @@ __all__ = [
     "is_unfinished",
     "pack",
     "read_draft",
+    "read_values",
 ]

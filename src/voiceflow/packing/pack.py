@@ -122,7 +122,9 @@ def _fields(
     def assume(field: str, value: Any, why: str) -> None:
         if field not in fields:
             fields[field] = value
-            assumed.append(Assumption(field, str(value), why))
+            parts = value.items() if isinstance(value, dict) else ()
+            text = ", ".join(f"{name} {part}" for name, part in parts) or str(value)
+            assumed.append(Assumption(field, text, why))
 
     if fields.pop("files", {}).get(MODEL_FILE, model_digest) != model_digest:
         for field in ("measured", "source_commit"):

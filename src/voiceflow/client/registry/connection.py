@@ -143,7 +143,8 @@ class Connection:
             )
         if code in _CUT or (code is grpc.StatusCode.INTERNAL and details.startswith(_OF_LIBRARY)):
             return Unavailable(
-                f"the registry at {self.target} cannot be reached: {details}", reason="UNAVAILABLE"
+                f"the registry at {self.target} cannot be reached: {_why(details)}",
+                reason="UNAVAILABLE",
             )
         return known
 
@@ -151,3 +152,11 @@ class Connection:
 _CUT: Final = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
 _OF_LIBRARY: Final = ("Received RST_STREAM", "RST_STREAM", "Internal error from Core")
 """How gRPC itself words that a stream was cut."""
+
+
+def _why(details: str) -> str:
+    """What gRPC says in short: its list of addresses and layers ends with the cause."""
+    return details.rpartition(": ")[2] if details.startswith(_NO_CONNECTION) else details
+
+
+_NO_CONNECTION: Final = "failed to connect to all addresses"

@@ -148,8 +148,11 @@ class Publishing:
     async def _kept(self, call: _Call) -> dict[str, int]:
         """Bytes of each file that the registry has.
 
-        The upload is there once `begin` has been taken; nothing but asking tells when.
+        The upload is there once `begin` has been taken; nothing but asking tells when. Nothing is
+        kept of what is only checked.
         """
+        if self._begin.validate_only:
+            return {}
         pause_seconds, waited_seconds = 0.01, 0.0
         while not call.done() and waited_seconds < _BEGIN_SECONDS:
             try:

@@ -1,0 +1,39 @@
+"""The group, and the order in which its commands are listed: that of a model's life."""
+
+from __future__ import annotations
+
+import click
+
+from voiceflow.cli.models.channels import history, promote, rollback, watch
+from voiceflow.cli.models.listing import diff, list_, show
+from voiceflow.cli.models.operating import collect_garbage, pods, policy
+from voiceflow.cli.models.packing import pack
+from voiceflow.cli.models.publishing import delete, download, publish, yank
+from voiceflow.cli.models.validation import validate
+
+
+class _InOrder(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """As they were added."""
+        del ctx
+        return list(self.commands)
+
+
+@click.group(cls=_InOrder)
+def models() -> None:
+    """Publish versions of models, run them through the gates, promote them to channels.
+
+    Names may be short: diarizer for models/diarizer, diarizer@1.2.0 for
+    models/diarizer/versions/1.2.0, diarizer/stable for models/diarizer/channels/stable.
+
+    Exit codes: 0 done; 1 failed, or a gate did not pass; 2 wrong usage; 3 a name, file or package
+    is not usable; 4 no registry, or it is too busy; 5 not served, or not installed here; 6 not
+    allowed as things are, or changed meanwhile; 7 not allowed for this caller; 130 interrupted.
+    """
+
+
+for _command in (
+    *(pack, validate, publish, list_, show, diff, promote, rollback, yank, delete, history, watch),
+    *(download, policy, pods, collect_garbage),
+):
+    models.add_command(_command)

@@ -1,0 +1,218 @@
+"""`voiceflow models publish`, `yank`, `delete`, `download`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from voiceflow.catalog.channels import Promotion
+from voiceflow.catalog.gates import ValidationReport
+from voiceflow.catalog.names import VersionName
+from voiceflow.catalog.versions import Version
+from voiceflow.cli.models.bars import TransferBar
+from voiceflow.cli.models.gates import GatesView
+from voiceflow.cli.models.listing import version_data
+from voiceflow.cli.models.names import VERSION, channel_name, short
+from voiceflow.cli.models.session import (
+    FOLDER,
+    as_data,
+    call,
+    err,
+    json_option,
+    out,
+    print_json,
+    registry_option,
+    request_id_option,
+    validate_only_option,
+)
+from voiceflow.cli.models.validation import validate_version
+from voiceflow.client.registry import Published, RegistryClient
+from voiceflow.errors import NotAllowedNow, PackageInvalid, Violation
+from voiceflow.package import CARD_FILE
+
+
+@click.command()
+@click.argument("folder", type=FOLDER)
+@click.option(
+    "--promote",
+    "channel",
+    help="Then run it through the gates that this channel demands, and promote it there: stable.",
+)
+@click.option("--reason", default="", help="Of the promotion, for people.")
+@validate_only_option
+@request_id_option
+@registry_option
+@json_option
+def publish(
+    folder: Path,
+    channel: str | None,
+    reason: str,
+    validate_only: bool,
+    request_id: str | None,
+    registry: str,
+    as_json: bool,
+) -> None:
+    """Publish the package in FOLDER.
+
+    The registry checks it (manifest, graph, contract) before anyone can see it. What was cut off
+    goes on where it was; what the registry holds already is not sent again; the same bytes
+    published again are answered with the version that stands there.
+    """
+    if channel and validate_only:
+        raise click.UsageError("--promote needs a version that is published: not --validate-only")
+    refuse_unfinished_card(folder)
+
+    async def act(
+        client: RegistryClient,
+    ) -> tuple[Published, ValidationReport | None, Promotion | None]:
+        with TransferBar(err(), folder.name) as bar:
+            published = await client.publish(
+                folder, request_id=request_id, validate_only=validate_only, on_progress=bar.show
+            )
+        if channel is None:
+            return published, None, None
+        name = VersionName.parse(published.version.name)
+        to = channel_name(channel, name.model)
+        with GatesView(err(), err(), as_json=False) as view:
+            report = await validate_version(client, view, name, channel=to)
+        view.summary()
+        if not report.passed:
+            raise not_passed(report, f"{short(published.version.name)} is published, not promoted")
+        _, promotion = await client.promote(to, name, reason=reason)
+        return published, report, promotion
+
+    published, report, promotion = call(registry, act)
+    if as_json:
+        print_json(
+            {
+                "version": version_data(published.version),
+                "report": as_data(report or published.report),
+                "already_published": published.already_published,
+                "promotion": promotion and as_data(promotion),
+            }
+        )
+        return
+    out().print(_published_line(published, validate_only=validate_only), highlight=False)
+    if promotion is not None:
+        out().print(f"promoted to {short(promotion.name)}, {promotion.sequence}", highlight=False)
+
+
+def refuse_unfinished_card(folder: Path) -> None:
+    """Refuses a package whose card still has places to fill in: nobody else can fill them."""
+    from voiceflow.packing import UNFINISHED, is_unfinished  # noqa: PLC0415 - loads ONNX Runtime
+
+    path = folder / CARD_FILE
+    if path.is_file() and is_unfinished(path.read_text(encoding="utf-8", errors="replace")):
+        raise PackageInvalid(
+            f"{path} has places marked {UNFINISHED}: fill them in and pack again",
+            reason="CARD_UNFINISHED",
+            field=f"files.{CARD_FILE}",
+        )
+
+
+def not_passed(report: ValidationReport, what: str) -> NotAllowedNow:
+    """The error of a run whose gates did not all pass."""
+    gates = [result.gate.value for result in report.gates if result.outcome.value != "passed"]
+    return NotAllowedNow(
+        f"{what}: gates not passed are {', '.join(gates)}",
+        reason="GATES_NOT_PASSED",
+        violations=[
+            Violation(
+                finding.rule_id,
+                finding.subject,
+                f"{finding.message} (seen: {finding.seen}; allowed: {finding.allowed})",
+            )
+            for result in report.gates
+            for finding in result.findings
+        ],
+    )
+
+
+@click.command()
+@click.argument("version", type=VERSION)
+@click.option("--reason", required=True, help="Why, for people.")
+@validate_only_option
+@request_id_option
+@registry_option
+@json_option
+def yank(
+    version: VersionName,
+    reason: str,
+    validate_only: bool,
+    request_id: str | None,
+    registry: str,
+    as_json: bool,
+) -> None:
+    """Mark VERSION as not to be promoted again; it cannot be undone.
+
+    It stays readable, and a channel that serves it goes on: `rollback` moves that.
+    """
+
+    async def act(client: RegistryClient) -> tuple[Version, tuple[str, ...]]:
+        return await client.yank(
+            version, reason, request_id=request_id, validate_only=validate_only
+        )
+
+    yanked, channels = call(registry, act)
+    if as_json:
+        print_json({"version": version_data(yanked), "channels": list(channels)})
+        return
+    out().print(f"{short(yanked.name)} yanked", highlight=False)
+    for channel in channels:
+        err().print(
+            f"{short(channel)} still serves it: voiceflow models rollback {short(channel)}",
+            highlight=False,
+        )
+
+
+@click.command()
+@click.argument("version", type=VERSION)
+@validate_only_option
+@request_id_option
+@registry_option
+@json_option
+def delete(
+    version: VersionName,
+    validate_only: bool,
+    request_id: str | None,
+    registry: str,
+    as_json: bool,
+) -> None:
+    """Take the files of a yanked VERSION away; refused while a channel names it."""
+
+    async def act(client: RegistryClient) -> Version:
+        return await client.delete(version, request_id=request_id, validate_only=validate_only)
+
+    deleted = call(registry, act)
+    if as_json:
+        print_json({"version": version_data(deleted)})
+    else:
+        out().print(f"{short(deleted.name)} deleted", highlight=False)
+
+
+@click.command()
+@click.argument("version", type=VERSION)
+@click.option("--out", "folder", type=FOLDER, help="Where to. [MODEL-VERSION]")
+@registry_option
+@json_option
+def download(version: VersionName, folder: Path | None, registry: str, as_json: bool) -> None:
+    """Fetch VERSION into a folder: verified, and complete as soon as it is there."""
+    target = folder or Path(f"{version.model}-{version.version}")
+
+    async def act(client: RegistryClient) -> Path:
+        with TransferBar(err(), short(str(version))) as bar:
+            return await client.download(version, target, on_progress=bar.show)
+
+    path = call(registry, act)
+    if as_json:
+        print_json({"folder": str(path)})
+    else:
+        out().print(str(path), highlight=False, soft_wrap=True)
+
+
+def _published_line(published: Published, *, validate_only: bool) -> str:
+    name = short(published.version.name)
+    if published.already_published:
+        return f"{name} was published before, with the same bytes"
+    return f"{name} can be published" if validate_only else f"{name} published"

@@ -1,0 +1,198 @@
+"""How versions, channels, gates and pods are shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from rich.table import Table
+from rich.text import Text
+
+from voiceflow.catalog.channels import Channel, Promotion, Rollout
+from voiceflow.catalog.gates import Finding, GateResult, Outcome
+from voiceflow.catalog.pods import Pod
+from voiceflow.catalog.versions import Bump, Difference, Model, Version, VersionState
+from voiceflow.cli.models.names import short, version_of
+
+_COLOURS = {
+    Outcome.PASSED: "green",
+    Outcome.FAILED: "red",
+    Outcome.SKIPPED: "yellow",
+    VersionState.PUBLISHED: "green",
+    VersionState.YANKED: "yellow",
+    VersionState.DELETED: "red",
+}
+
+
+def table(*headings: str) -> Table:
+    """An empty table; headings that end with `>` are of numbers."""
+    made = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in headings:
+        right = heading.endswith(">")
+        made.add_column(
+            heading.removesuffix(">"), justify="right" if right else "left", overflow="fold"
+        )
+    return made
+
+
+def moment(time: datetime | None) -> str:
+    """A time in this machine's zone."""
+    return "" if time is None else time.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def megabytes(size_bytes: int) -> str:
+    """A size as people read it."""
+    return f"{size_bytes / 1e6:.1f} MB"
+
+
+def rollout_text(rollout: Rollout) -> str:
+    """`1.2.0, canary 1.3.0 at 5 %`."""
+    parts = [version_of(rollout.primary.version)]
+    if rollout.canary is not None:
+        part = rollout.canary
+        parts.append(f"canary {version_of(part.pin.version)} at {part.percentage:g} %")
+    if rollout.shadow is not None:
+        shadow = rollout.shadow
+        parts.append(f"shadow {version_of(shadow.pin.version)} of {shadow.percentage:g} %")
+    return ", ".join(parts)
+
+
+def models_table(models: Iterable[Model]) -> Table:
+    """Models, a row each."""
+    made = table("Model", "Newest", "Newest pre-release", "Versions>", "Since")
+    for model in models:
+        made.add_row(
+            short(model.name),
+            version_of(model.newest_version),
+            version_of(model.newest_prerelease),
+            str(model.version_count),
+            moment(model.create_time),
+        )
+    return made
+
+
+def versions_table(versions: Iterable[Version]) -> Table:
+    """Versions, a row each."""
+    made = table("Version", "State", "Size>", "Contract", "Passed", "Publisher", "Published")
+    for version in versions:
+        made.add_row(
+            short(version.name),
+            state_text(version.state),
+            megabytes(sum(file.size_bytes for file in version.files)),
+            version.contract,
+            " ".join(version.passed_gates),
+            version.publisher,
+            moment(version.publish_time),
+        )
+    return made
+
+
+def state_text(state: VersionState) -> Text:
+    """A state in its colour."""
+    return Text(state.value, _COLOURS[state])
+
+
+def channels_table(channels: Iterable[Channel]) -> Table:
+    """Channels, a row each."""
+    made = table("Channel", "Serves", "Sequence>", "Since")
+    for channel in channels:
+        made.add_row(
+            short(channel.name),
+            rollout_text(channel.rollout),
+            str(channel.sequence),
+            moment(channel.update_time),
+        )
+    return made
+
+
+def promotions_table(promotions: Iterable[Promotion]) -> Table:
+    """A history, newest first."""
+    made = table("Sequence>", "When", "Serves", "How", "Who", "Why")
+    for one in promotions:
+        how = one.kind.value.replace("_", " ")
+        if one.rollback_to_sequence:
+            how += f" to {one.rollback_to_sequence}"
+        made.add_row(
+            str(one.sequence),
+            moment(one.commit_time),
+            rollout_text(one.rollout),
+            how,
+            one.principal,
+            one.reason,
+        )
+    return made
+
+
+def pods_table(pods: Iterable[Pod]) -> Table:
+    """Pods, a row each."""
+    made = table("Pod", "Channel", "Serves>", "Should>", "Generations", "Reported", "")
+    for pod in pods:
+        generations = ", ".join(
+            f"{version_of(one.version.version)} {one.role.value} {one.state.value}"
+            for one in pod.generations
+        )
+        remarks = [
+            word for word, holds in (("lost", pod.lost), ("draining", pod.draining)) if holds
+        ]
+        made.add_row(
+            short(pod.name),
+            short(pod.channel),
+            str(pod.serving_sequence),
+            str(pod.desired_sequence),
+            generations,
+            moment(pod.report_time),
+            " ".join(remarks),
+        )
+    return made
+
+
+def difference_table(difference: Difference) -> Table:
+    """What differs, greatest demand first."""
+    made = table("Demands", "What", "Subject", "Before", "After")
+    for change in difference.changes:
+        made.add_row(
+            bump_text(change.bump),
+            change.kind.value.replace("_", " "),
+            change.subject,
+            change.before,
+            change.after,
+        )
+    return made
+
+
+def bump_text(bump: Bump) -> str:
+    """`major`."""
+    return bump.name.lower()
+
+
+def gate_line(result: GateResult) -> Text:
+    """One gate's result in one line."""
+    line = Text()
+    line.append(f"{result.outcome.value:<8}", _COLOURS[result.outcome])
+    line.append(f" {result.gate.value:<10} {result.elapsed_seconds:7.2f} s")
+    return line
+
+
+def figures_table(results: Sequence[GateResult]) -> Table:
+    """What was measured."""
+    made = table("Gate", "Figure", "Seen>", "Compared with>", "Allowed>")
+    for result in results:
+        for figure in result.figures:
+            made.add_row(
+                result.gate.value,
+                figure.name,
+                f"{figure.value:.6g}",
+                "" if figure.baseline is None else f"{figure.baseline:.6g}",
+                "" if figure.allowed is None else f"{figure.allowed:.6g}",
+            )
+    return made
+
+
+def finding_lines(finding: Finding) -> list[str]:
+    """One broken rule, with what to change."""
+    return [
+        f"{finding.rule_id}: {finding.subject}",
+        f"  seen:    {finding.seen}",
+        f"  allowed: {finding.allowed}",
+        f"  {finding.message}",
+    ]
