@@ -28,8 +28,8 @@ from voiceflow.validation.measured import Array, Asked, Failed, Stretch
 from voiceflow.validation.sandbox import JsonValue, Probe, Sandbox
 from voiceflow.validation.values import Candidate, Earlier, GateOutcome
 
-MAXIMUM_PROBABILITY_DIFFERENCE: Final = 0.02
-MINIMUM_STATE_COSINE: Final = 0.98
+MAXIMUM_PROBABILITY_DIFFERENCE: Final = 0.005
+MINIMUM_STATE_COSINE: Final = 0.995
 MINIMUM_EMBEDDING_COSINE: Final = 0.9
 """Between two versions' vectors of the same voice; two voices are hardly ever above 0.7."""
 
@@ -77,11 +77,15 @@ def verify(
     same_state = [e for e in earlier if e.described.manifest.state_space == state_space]
     space = manifest.embedding_space
     same_vectors = [e for e in earlier if e.described.manifest.embedding_space == space]
+    verify_state, verify_vectors = bool(same_state and state_space is not None), bool(same_vectors)
+    if not (verify_state or verify_vectors):
+        return GateOutcome()
     outcomes = []
-    if same_state and state_space is not None:
-        outcomes.append(_verify_state(sandbox, candidate, manifest, same_state[0]))
-    if same_vectors:
-        outcomes.append(_verify_vectors(sandbox, candidate, manifest, same_vectors[0]))
+    with _conversation() as audio:
+        if verify_state:
+            outcomes.append(_verify_state(sandbox, candidate, manifest, same_state[0], audio))
+        if verify_vectors:
+            outcomes.append(_verify_vectors(sandbox, candidate, manifest, same_vectors[0], audio))
     return GateOutcome(
         tuple(found for outcome in outcomes for found in outcome.findings),
         tuple(figure for outcome in outcomes for figure in outcome.figures),
@@ -157,38 +161,36 @@ def mean_cosine(one: Said, other: Said) -> float:
 
 
 def _verify_state(
-    sandbox: Sandbox, candidate: Candidate, manifest: Manifest, earlier: Earlier
+    sandbox: Sandbox, candidate: Candidate, manifest: Manifest, earlier: Earlier, audio: Path
 ) -> GateOutcome:
     name, other = str(earlier.described.name), earlier.described.manifest
     unit = math.lcm(other.frame_samples, manifest.frame_samples)  # whole frames of both
     switch = round(_SWITCH_SECONDS * SAMPLE_RATE_HERTZ) // unit * unit
     end = switch + round(_AFTER_SECONDS * SAMPLE_RATE_HERTZ) // unit * unit
-    with _conversation() as audio:
-        try:
-            with _opened(sandbox, _fetched(earlier), other, audio) as probe:
-                _, old = _hear(probe, other, 0, switch)
-            with _opened(sandbox, candidate, manifest, audio) as probe:
-                _, own = _hear(probe, manifest, 0, switch)
-                alone, _ = _hear(probe, manifest, switch, end, own)
-                carried, _ = _hear(probe, manifest, switch, end, old)
-        except _CannotRunError as error:
-            return GateOutcome((_other_state(manifest, name, str(error)),))
+    try:
+        with _opened(sandbox, _fetched(earlier), other, audio) as probe:
+            _, old = _hear(probe, other, 0, switch)
+        with _opened(sandbox, candidate, manifest, audio) as probe:
+            _, own = _hear(probe, manifest, 0, switch)
+            alone, _ = _hear(probe, manifest, switch, end, own)
+            carried, _ = _hear(probe, manifest, switch, end, old)
+    except _CannotRunError as error:
+        return GateOutcome((_other_state(manifest, name, str(error)),))
     return judge_state(name, carried, alone)
 
 
 def _verify_vectors(
-    sandbox: Sandbox, candidate: Candidate, manifest: Manifest, earlier: Earlier
+    sandbox: Sandbox, candidate: Candidate, manifest: Manifest, earlier: Earlier, audio: Path
 ) -> GateOutcome:
     name, other = str(earlier.described.name), earlier.described.manifest
     end = round(_AUDIO_SECONDS * SAMPLE_RATE_HERTZ)
-    with _conversation() as audio:
-        try:
-            with _opened(sandbox, _fetched(earlier), other, audio) as probe:
-                before, _ = _hear(probe, other, 0, end)
-            with _opened(sandbox, candidate, manifest, audio) as probe:
-                after, _ = _hear(probe, manifest, 0, end)
-        except _CannotRunError as error:
-            return GateOutcome((_other_vectors(manifest, name, str(error)),))
+    try:
+        with _opened(sandbox, _fetched(earlier), other, audio) as probe:
+            before, _ = _hear(probe, other, 0, end)
+        with _opened(sandbox, candidate, manifest, audio) as probe:
+            after, _ = _hear(probe, manifest, 0, end)
+    except _CannotRunError as error:
+        return GateOutcome((_other_vectors(manifest, name, str(error)),))
     return judge_vectors(name, manifest, mean_cosine(after, before))
 
 
