@@ -8,6 +8,7 @@ gives them plenty of voices, which is as good for comparing two runs.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,15 +50,28 @@ def tones(*conversation: Spoken, amplitude: float = 0.3) -> FloatArray:
     return np.concatenate(pieces).astype(np.float32)
 
 
-def write_stream_package(folder: Path, version: str = "1.0.0") -> Path:
-    """Writes a `diarization-stream/1.0` package with one real state tensor; returns the folder."""
-    return _write(folder, version, STREAM_CONTRACT, _stream_graph(), _stream_feeds())
+def write_stream_package(
+    folder: Path, version: str = "1.0.0", *, graph: bytes = b"", **changes: object
+) -> Path:
+    """Writes a `diarization-stream/1.0` package with one real state tensor; returns the folder.
+
+    Args:
+        folder: Is made if it is not there.
+        version: Of the manifest.
+        graph: Another graph than the one that hears tones.
+        changes: Other fields of the manifest.
+    """
+    graph = graph or stream_graph()
+    return _write(folder, version, STREAM_CONTRACT, graph, _stream_feeds(), changes)
 
 
-def write_window_package(folder: Path, version: str = "1.0.0") -> Path:
-    """Writes a `diarization-window/1.0` package; returns the folder."""
+def write_window_package(
+    folder: Path, version: str = "1.0.0", *, graph: bytes = b"", **changes: object
+) -> Path:
+    """Writes a `diarization-window/1.0` package; see `write_stream_package`."""
     audio = _noise((2, WINDOW_SAMPLES))
-    return _write(folder, version, WINDOW_CONTRACT, _window_graph(), {"audio": audio})
+    graph = graph or window_graph()
+    return _write(folder, version, WINDOW_CONTRACT, graph, {"audio": audio}, changes)
 
 
 _HISTORY_FRAMES = LOOK_AHEAD_FRAMES + 1
@@ -142,7 +156,8 @@ def _value(name: str, *dims: str | int) -> Any:
     return helper.make_tensor_value_info(name, TensorProto.FLOAT, list(dims))
 
 
-def _stream_graph() -> bytes:
+def stream_graph() -> bytes:
+    """The graph of the package of contract diarization-stream/1.0."""
     graph = _Graph()
     power = graph.power("audio")
     quiet = graph.constant(_QUIET)
@@ -172,7 +187,8 @@ def _stream_graph() -> bytes:
     )
 
 
-def _window_graph() -> bytes:
+def window_graph() -> bytes:
+    """The graph of the package of contract diarization-window/1.0."""
     graph = _Graph()
     power = graph.power("audio")
     whole = graph.add("ReduceSum", power, graph.constant([1], np.int64), keepdims=0)
@@ -203,7 +219,12 @@ def _stream_feeds() -> dict[str, FloatArray]:
 
 
 def _write(
-    folder: Path, version: str, contract: str, graph: bytes, feeds: dict[str, FloatArray]
+    folder: Path,
+    version: str,
+    contract: str,
+    graph: bytes,
+    feeds: dict[str, FloatArray],
+    changes: Mapping[str, object],
 ) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     session = open_session(graph, threads=1)
@@ -245,5 +266,6 @@ def _write(
             for name in ("model.onnx", "golden.npz", "README.md")
         },
     )
+    manifest = Manifest.model_validate(manifest.model_dump() | dict(changes))
     (folder / "manifest.json").write_text(manifest.to_json())
     return folder
