@@ -1,4 +1,4 @@
-"""The inference service as a child process, as its users start it: for benchmarks and tests."""
+"""The services as child processes, as their users start them: for benchmarks and tests."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -46,7 +46,7 @@ class Service:
 
 @contextlib.contextmanager
 def running_service(model: Path, **settings: float | str) -> Iterator[Service]:
-    """Starts the service at a free port and ends it with the block.
+    """Starts the inference service at a free port and ends it with the block.
 
     Args:
         model: Folder of the model package.
@@ -55,9 +55,31 @@ def running_service(model: Path, **settings: float | str) -> Iterator[Service]:
     Raises:
         RuntimeError: It does not start; its log is in the message.
     """
-    command = [sys.executable, "-m", "voiceflow_inference"]
-    for name, value in {"model_dir": model, "port": 0, **settings}.items():
-        command += [f"--{name.replace('_', '-')}", str(value)]
+    with _running("voiceflow_inference", {"model_dir": model, **settings}) as service:
+        yield service
+
+
+@contextlib.contextmanager
+def running_registry(store: Path | str, **settings: float | str) -> Iterator[Service]:
+    """Starts a registry at a free port and ends it with the block.
+
+    Args:
+        store: Folder, or `gs://…`.
+        settings: Of the registry, by name; see `python -m voiceflow_registry --help`.
+
+    Raises:
+        RuntimeError: It does not start; its log is in the message.
+    """
+    with _running("voiceflow_registry", {"store": store, **settings}) as service:
+        yield service
+
+
+@contextlib.contextmanager
+def _running(module: str, settings: Mapping[str, object]) -> Iterator[Service]:
+    command = [sys.executable, "-m", module, "--port", "0"]
+    for name, value in settings.items():
+        option = f"--{name.replace('_', '-')}"
+        command += [option] if value is True else [option, str(value)]
     inherited = {n: value for n, value in os.environ.items() if not n.startswith("VOICEFLOW")}
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "service.log"
