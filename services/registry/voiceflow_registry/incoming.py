@@ -197,8 +197,7 @@ class LocalFile:
         self.finish_if_whole()
 
     def flush(self) -> None:
-        """See `Incoming`."""
-        self._target.flush()
+        """See `Incoming`; nothing is kept."""
 
     def finish_if_whole(self) -> None:
         """Compares the digest once all of it has come; raises as `take`."""

@@ -169,6 +169,7 @@ class Publishing:
         """Everything after the last byte; `UploadSession.finish` calls it."""
         submission, request = session.submission, session.request
         standing = self._committing.standing(submission)
+        made = False
         if standing is None:
             with tempfile.TemporaryDirectory(prefix="voiceflow-publish-") as spool:
                 folder = session.folder or Path(spool)
@@ -184,6 +185,7 @@ class Publishing:
                     report = examined.record.report.model_copy(update={"name": ""})
                     return Published(version, report, already_published=False)
                 standing = self._committing.commit(submission, record, examined, folder)
+                made = standing.nonce == record.nonce
         elif session.folder is None and not self._is_deleted(submission.name):
             self._committing.secure(standing)
         if session.folder is None:
@@ -191,7 +193,7 @@ class Publishing:
         return Published(
             version=self._versions.get(submission.name, full=True),
             report=self._committing.report(standing),
-            already_published=not same_request(request, standing.request),
+            already_published=not (made or same_request(request, standing.request)),
         )
 
     def _incoming(
