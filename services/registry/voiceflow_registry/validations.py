@@ -15,7 +15,7 @@ from voiceflow.catalog.channels import ChannelPolicy
 from voiceflow.catalog.gates import Gate, GateResult, Outcome, ValidationReport
 from voiceflow.catalog.names import ChannelName, ValidationName, VersionName
 from voiceflow.catalog.values import Page
-from voiceflow.errors import NotAllowedNow, NotFound, Overloaded, Violation
+from voiceflow.errors import NotFound, Overloaded
 from voiceflow.validation.values import (
     Baseline,
     Budgets,
@@ -147,15 +147,12 @@ class Validations:
         if answered is not None:
             yield answered.report
             return
-        asked = gates or self._demanded(policy, channel)
-        if Gate.ACCURACY in asked and not self._has_evaluation_set:
-            raise _evaluation_set_missing()
         with self._place(), self._versions.folder(name) as folder:
             examining = self.examine(
                 request,
                 name,
                 Candidate(version.manifest, folder),
-                gates=asked,
+                gates=gates or self._demanded(policy, channel),
                 policy=policy,
                 channel=channel,
                 baseline=baseline,
@@ -371,13 +368,3 @@ def _closing(running: Iterator[Event]) -> Iterator[None]:
     finally:
         if isinstance(running, Generator):
             running.close()
-
-
-def _evaluation_set_missing() -> NotAllowedNow:
-    allowed = "the registry has no evaluation set; ask its operator for one, or leave accuracy out"
-    return NotAllowedNow(
-        f"accuracy cannot be run: {allowed}",
-        reason="EVALUATION_SET_MISSING",
-        field="gates",
-        violations=[Violation("EVALUATION_SET_MISSING", Gate.ACCURACY, allowed)],
-    )
