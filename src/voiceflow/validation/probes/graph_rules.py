@@ -62,7 +62,8 @@ def broken_rules(model: onnx.ModelProto) -> Iterator[Broken]:
                 "an initializer is sparse; store it dense",
             )
         for node in graph.node:
-            first, count = operators.get((node.domain, node.op_type), (node.name, 0))
+            place = node.name or (node.output[0] if node.output else node.op_type)
+            first, count = operators.get((node.domain, node.op_type), (place, 0))
             operators[node.domain, node.op_type] = (first, count + 1)
     for (domain, kind), (first, count) in operators.items():
         yield from _operator(domain, kind, first, count)

@@ -15,7 +15,7 @@ from voiceflow.validation.sandbox.verdict import (
     wall_clock,
 )
 
-_LEAVING_SECONDS: Final = 5.0
+_LEAVING_SECONDS: Final = 3.0
 """A process that has closed its socket may take so long to end (a large memory to give back)."""
 
 

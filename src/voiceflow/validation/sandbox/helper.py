@@ -80,6 +80,10 @@ class Helper:
         order, descriptors, _, _ = socket.recv_fds(self._control, 1, 3)
         if not order:
             return False
+        if len(descriptors) != 3:  # no room for more descriptors here
+            for descriptor in descriptors:
+                os.close(descriptor)
+            return True
         talk, errors, life_descriptor = descriptors
         life = socket.socket(fileno=life_descriptor)
         try:

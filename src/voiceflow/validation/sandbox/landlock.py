@@ -16,23 +16,25 @@ _VERSION: Final = 1 << 0
 
 _FILE_RIGHTS: Final = ((5, 16), (3, 15), (2, 14), (1, 13))
 """From which ABI on how many of the rights to files are known; each newer one adds a bit."""
-_NET_RIGHTS: Final = 0b11
-"""Bind and connect TCP, from ABI 4 on."""
-_SCOPES: Final = 0b11
-"""Abstract Unix sockets and signals stay inside, from ABI 6 on."""
-
-
-class _Ruleset(ctypes.Structure):
-    _fields_ = (
-        ("handled_access_fs", ctypes.c_uint64),
-        ("handled_access_net", ctypes.c_uint64),
-        ("scoped", ctypes.c_uint64),
-    )
+_NET_RIGHTS: Final = (4, 0b11)
+"""From which ABI on binding and connecting TCP is known."""
+_SCOPES: Final = (6, 0b11)
+"""From which ABI on abstract Unix sockets and signals can be kept inside."""
 
 
 def abi() -> int:
     """Version of the kernel's interface; 0 where there is none."""
     return max(0, _call(_CREATE_RULESET, None, 0, _VERSION))
+
+
+def everything(version: int) -> tuple[int, ...]:
+    """All that a version can refuse, as the fields of `struct landlock_ruleset_attr`.
+
+    Only those fields that the version has: an older kernel refuses a structure that goes on.
+    """
+    files = next(bits for since, bits in _FILE_RIGHTS if version >= since)
+    newer = (rights for since, rights in (_NET_RIGHTS, _SCOPES) if version >= since)
+    return (1 << files) - 1, *newer
 
 
 def restrict() -> None:
@@ -44,18 +46,13 @@ def restrict() -> None:
     version = abi()
     if not version:
         raise OSError(ctypes.get_errno(), "the kernel has no Landlock, or it is turned off")
-    rules = _Ruleset(
-        (1 << next(bits for since, bits in _FILE_RIGHTS if version >= since)) - 1,
-        _NET_RIGHTS if version >= 4 else 0,
-        _SCOPES if version >= 6 else 0,
-    )
-    # An older kernel refuses a structure that ends in fields that it does not know.
-    size = 8 * (1 + (version >= 4) + (version >= 6))
-    ruleset = _call(_CREATE_RULESET, ctypes.byref(rules), size, 0)
+    refused = everything(version)
+    rules = (ctypes.c_uint64 * len(refused))(*refused)
+    ruleset = _call(_CREATE_RULESET, ctypes.byref(rules), ctypes.sizeof(rules), 0)
     if ruleset < 0:
         raise _error("a ruleset could not be made")
     try:
-        if _call(_RESTRICT_SELF, ctypes.c_long(ruleset), 0) < 0:
+        if _call(_RESTRICT_SELF, ruleset, 0) < 0:
             raise _error("the ruleset was refused")
     finally:
         os.close(ruleset)

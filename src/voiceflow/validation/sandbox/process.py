@@ -59,6 +59,7 @@ class Process:
         self._received = b""
         self._reports = b""
         self._end: End | None = None
+        self._closed = False
         try:
             socket.send_fds(control, [b"+"], [talk.fileno(), errors, life.fileno()])
         except OSError as error:
@@ -135,6 +136,8 @@ class Process:
             Unavailable: If the helper does not report the end.
         """
         if self._end is None:
+            if self._closed:
+                raise _unavailable("how a process ended was not reported")
             try:
                 status, cpu_seconds = self._wait(patience_seconds)
                 self._end = End(status, cpu_seconds, self._read_errors())
@@ -145,7 +148,10 @@ class Process:
     def _started(self) -> tuple[str, str]:
         try:
             word, _, value = self._report().partition(" ")
-        except BaseException:
+        except TimeoutError as error:
+            self._close()
+            raise _unavailable("a process was not started in time") from error
+        except Unavailable:
             self._close()
             raise
         return word, value
@@ -158,7 +164,10 @@ class Process:
         if not report:
             with contextlib.suppress(OSError):
                 self._life.sendall(b"-")
-            report = self._report()
+            try:
+                report = self._report()
+            except TimeoutError as error:
+                raise _unavailable("a process does not end") from error
         _, status, cpu_seconds = report.split(" ")
         return int(status), float(cpu_seconds)
 
@@ -166,7 +175,10 @@ class Process:
         deadline = time.monotonic() + timeout_seconds
         while b"\n" not in self._reports:
             self._life.settimeout(_remaining(deadline))
-            piece = self._life.recv(4096)
+            try:
+                piece = self._life.recv(4096)
+            except ConnectionResetError:
+                piece = b""
             if not piece:
                 raise _unavailable("the process that starts others has ended")
             self._reports += piece
@@ -181,6 +193,7 @@ class Process:
         return plain(seen.decode("utf-8", "replace")[-_SHOWN:])
 
     def _close(self) -> None:
+        self._closed = True
         self._talk.close()
         self._life.close()
         with contextlib.suppress(OSError):

@@ -97,6 +97,11 @@ class Sandbox:
             self._closed = True
             _end_helper(self._control, self._helper)
 
+    @property
+    def helper_pid(self) -> int:
+        """Of the process that starts the others."""
+        return self._helper.pid
+
     def layers(self) -> SandboxLayers:
         """What holds a model on this machine, as a trial process found it.
 
