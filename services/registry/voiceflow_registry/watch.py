@@ -70,8 +70,8 @@ class WatchHub:
         clock: Tells when heartbeats were sent, for people.
         poll_seconds: A channel is looked at this often, or a little oftener.
         heartbeat_seconds: One comes when so long nothing else did.
-        waiting_limit: Promotions that may wait for one watcher, besides those that it asked for
-            when it came.
+        waiting_limit: Promotions that may come while a watcher still takes others, besides those
+            that it asked for when it came.
         executor: Where reading blocks; None: the loop's own.
     """
 
@@ -124,7 +124,7 @@ class WatchHub:
                     watcher.sent[feed] = max(0, feed.head - 1)
                 else:
                     watcher.sent[feed] = cursor.after_sequence
-                watcher.joined_at[feed] = feed.head
+                watcher.excused[feed] = feed.head
                 if watcher.sent[feed] > feed.head:
                     raise NotAllowedNow(
                         f"{feed.name} is at sequence {feed.head}, and the watcher has seen "
@@ -194,6 +194,8 @@ class WatchHub:
                 yield self._heartbeat(watcher)
                 quiet_since = clock()
             await self._wait(watcher, quiet_since, clock())
+            for feed in watcher.sent:  # what one look brings, or a fault kept back
+                watcher.excused[feed] = feed.head
 
     async def _following(self, feed: _Feed, watcher: _Watcher) -> Promotion | None:
         """The promotion to be sent next; None if there is none, or the store does not answer.
@@ -257,13 +259,13 @@ class _Watcher:
     def __init__(self) -> None:
         self.wake = asyncio.Event()
         self.sent: dict[_Feed, int] = {}
-        self.joined_at: dict[_Feed, int] = {}
+        self.excused: dict[_Feed, int] = {}
         self.ahead: dict[tuple[_Feed, int], Promotion] = {}
 
     def waiting(self) -> int:
-        """Promotions that came since it did and were not sent."""
+        """Promotions that came while it took others, and were not sent."""
         return sum(
-            max(0, feed.head - max(sent, self.joined_at[feed])) for feed, sent in self.sent.items()
+            max(0, feed.head - max(sent, self.excused[feed])) for feed, sent in self.sent.items()
         )
 
 
