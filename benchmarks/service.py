@@ -45,17 +45,18 @@ class Service:
 
 
 @contextlib.contextmanager
-def running_service(model: Path, **settings: float | str) -> Iterator[Service]:
+def running_service(package: Path | None, /, **settings: float | str) -> Iterator[Service]:
     """Starts the inference service at a free port and ends it with the block.
 
     Args:
-        model: Folder of the model package.
+        package: Folder of the model package; None: the settings name a registry.
         settings: Of the service, by name; see `python -m voiceflow_inference --help`.
 
     Raises:
         RuntimeError: It does not start; its log is in the message.
     """
-    with _running("voiceflow_inference", {"model_dir": model, **settings}) as service:
+    source = {} if package is None else {"model_dir": package}
+    with _running("voiceflow_inference", {**source, **settings}) as service:
         yield service
 
 

@@ -255,30 +255,33 @@ async def test_the_serving_state_is_a_table_or_json(server: str) -> None:
     assert "tones" in out
 
 
-async def test_the_demo_starts_a_service_and_leaves_a_report(
+async def test_the_demo_promotes_a_model_serves_it_and_leaves_a_report(
     package: Path, recording: Path, tmp_path: Path
 ) -> None:
-    """Without a terminal too; the service has stopped when the command ends."""
+    """Without a terminal too; both services have stopped when the command ends."""
     output = tmp_path / "demo"
     code, out, err = await finish(
         "demo", "--audio", recording, "--model-dir", package, "--output", output
     )
     assert code == 0, err
     assert [line.split("\t")[2] for line in out.splitlines()] == ["S1", "S2"]
-    assert {path.suffix for path in output.iterdir()} == {".rttm", ".json", ".html", ".log"}
-    assert "stopped" in (output / "service.log").read_text()
+    files = {path.suffix for path in output.iterdir() if path.is_file()}
+    assert files == {".rttm", ".json", ".html", ".log"}
+    assert "promoted to models/tones/channels/stable, sequence 1" in err
+    for service in ("registry", "service"):
+        assert "stopped" in (output / f"{service}.log").read_text()
 
 
-async def test_a_demo_whose_service_cannot_start_says_where_to_look(
+async def test_a_demo_without_a_model_says_which_file_is_missing(
     recording: Path, tmp_path: Path
 ) -> None:
-    """The log has the reason."""
+    """Before anything is started."""
     empty = tmp_path / "empty"
     empty.mkdir()
     output = tmp_path / "demo"
     code, _, err = await finish(
         "demo", "--audio", recording, "--model-dir", empty, "--output", output
     )
-    assert code == 4
-    assert "service.log" in err
-    assert "manifest.json" in (output / "service.log").read_text()
+    assert code == 3
+    assert "manifest.json" in err
+    assert not (output / "registry.log").exists()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from voiceflow.artifact import LatencyMode, Manifest
+from voiceflow.artifact import LatencyMode
 from voiceflow.catalog.names import ChannelName
 from voiceflow.cli.diarize import Wish, diarize_source
 from voiceflow.cli.outputs import Outputs
@@ -16,8 +16,7 @@ from voiceflow.cli.run import stop_on_interrupt
 from voiceflow.cli.service_process import newest_model, running_service
 from voiceflow.client import DiarizationClient
 from voiceflow.client.audio import AudioSource, open_recording
-from voiceflow.client.registry import RegistryClient
-from voiceflow.package import MANIFEST_FILE
+from voiceflow.client.registry import RegistryClient, open_package
 
 _MODELS = Path("models/diarizer")
 _REAL_MEETING = Path("../shared/speech/real/trn00.flac")
@@ -67,8 +66,8 @@ def demo(audio: Path | None, model_dir: Path | None, mode: str, output: Path) ->
 
 
 async def _run(model: Path, sources: list[AudioSource], mode: LatencyMode, output: Path) -> None:
-    manifest = Manifest.from_json((model / MANIFEST_FILE).read_bytes())
-    channel = ChannelName(manifest.model, _CHANNEL)
+    package = await asyncio.to_thread(open_package, model)
+    channel = ChannelName(package.manifest.model, _CHANNEL)
     with stop_on_interrupt() as stop:
         async with running_service(
             "voiceflow_registry", output / "registry.log", "--store", output / "registry"
