@@ -61,12 +61,14 @@ class Fault:
         trouble: What.
         on: The operation: list, get, media, insert, begin, chunk, cancel, delete; empty for any.
         times: How often still; None: for ever.
+        skip: How many that it would befall are spared first.
         status: Of REFUSE.
     """
 
     trouble: Trouble
     on: str = ""
     times: int | None = 1
+    skip: int = 0
     status: int = 503
 
 
@@ -119,6 +121,9 @@ class FakeGcs:
             self.seen.append(seen)
             for fault in self._faults:
                 if fault.on in {"", seen.operation} and fault.times != 0:
+                    if fault.skip:
+                        fault.skip -= 1
+                        continue
                     if fault.times is not None:
                         fault.times -= 1
                     return fault

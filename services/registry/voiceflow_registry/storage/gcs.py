@@ -101,6 +101,7 @@ class GcsStore:
                 raise StoreUnavailable(f"no credentials for Google Cloud: {error}") from error
         self._session = AuthorizedSession(credentials)
         self._session.trust_env = endpoint is None
+        self._session.hooks["response"].append(_release)
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, requests.adapters.HTTPAdapter(pool_maxsize=_CONNECTIONS))
         self._client = storage.Client(
@@ -150,7 +151,7 @@ class GcsStore:
     def get_stream(self, key: str, *, offset: int = 0) -> Iterator[bytes]:
         """See the port."""
         described = self._described(key)
-        size_bytes = int(described.size)
+        size_bytes = _size_bytes(described)
         if not 0 <= offset <= size_bytes:
             raise ValueError(f"offset: {offset} is not within the {size_bytes} bytes of {key}")
         checksum = 0
@@ -241,7 +242,7 @@ class GcsStore:
 
     def _info(self, blob: Any) -> ObjectInfo:
         key = str(blob.name).removeprefix(self._prefix)
-        return ObjectInfo(key, int(blob.size), int(blob.generation), blob.time_created)
+        return ObjectInfo(key, _size_bytes(blob), int(blob.generation), blob.time_created)
 
     def _download(self, blob: Any, **span: int) -> bytes:
         # The library checks no sum once a read had to be resumed; we do.
@@ -305,11 +306,12 @@ class GcsStore:
 
     @contextlib.contextmanager
     def _writing(self, key: str) -> Iterator[None]:
-        try:
-            with self._reading(key):
+        with self._reading(key):
+            try:
                 yield
-        except ObjectMissing as error:
-            raise StoreUnavailable(f"{key} cannot be written: {error}") from error
+            except exceptions.NotFound as error:
+                # It is the bucket, or an upload that was given up as too old.
+                raise self._unavailable(error) from error
 
     @contextlib.contextmanager
     def _reading(self, key: str) -> Iterator[None]:
@@ -337,6 +339,18 @@ class GcsStore:
 
     def _unavailable(self, error: Exception) -> StoreUnavailable:
         return StoreUnavailable(f"bucket {self._bucket.name}: {error}")
+
+
+def _release(reply: requests.Response, **options: object) -> None:
+    """Reads what an error says, for the library leaves that, and with it the connection, open."""
+    del options
+    if not reply.ok:
+        _ = reply.content
+
+
+def _size_bytes(blob: Any) -> int:
+    # Servers that think in protocol buffers leave out a zero.
+    return int(blob.size or 0)
 
 
 def _compare(key: str, seen: str, stored: str) -> None:

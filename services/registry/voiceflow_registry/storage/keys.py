@@ -50,8 +50,8 @@ def check_prefix(prefix: str) -> list[str]:
         ValueError: No key begins so.
     """
     *parts, rest = prefix.split("/")
-    # A last part may be any beginning of one, of `.` and `..` too.
-    if len(prefix) > MAXIMUM_KEY_LENGTH or not all(map(is_part, parts)) or not is_part(rest + "x"):
+    begins = rest in {"", ".", ".."} or is_part(rest)
+    if len(prefix) > MAXIMUM_KEY_LENGTH or not begins or not all(map(is_part, parts)):
         raise ValueError(f"prefix: no key begins with {prefix[:100]!r}")
     return parts
 
