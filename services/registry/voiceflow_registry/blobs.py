@@ -30,6 +30,10 @@ class DigestDiffers(Exception):
         self.seen = seen
 
 
+class BlobMissing(ContentCorrupt):
+    """The content of a file is not there."""
+
+
 class Blobs:
     """The content of every file of every version, each once.
 
@@ -63,6 +67,7 @@ class Blobs:
         Read from 0 on, the end comes only if the whole has its digest.
 
         Raises:
+            BlobMissing: CONTENT_CORRUPT.
             ContentCorrupt: CONTENT_CORRUPT, at the end at the latest.
         """
         hashing = hashlib.sha256()
@@ -74,7 +79,11 @@ class Blobs:
                     raise _corrupt(file, f"it has more than its {file.size_bytes} bytes")
                 yield at, chunk
                 at += len(chunk)
-        except (ObjectMissing, ValueError) as error:
+        except ObjectMissing as error:
+            raise BlobMissing(
+                f"{file.file}, stored as {blob_key(file.digest)}, is gone", reason="CONTENT_CORRUPT"
+            ) from error
+        except ValueError as error:
             raise _corrupt(file, str(error)) from error
         if at != file.size_bytes:
             raise _corrupt(file, f"it ends after {at} of its {file.size_bytes} bytes")
@@ -85,7 +94,7 @@ class Blobs:
         """Writes files under their names into a folder, verified.
 
         Raises:
-            ContentCorrupt: CONTENT_CORRUPT.
+            ContentCorrupt: As `read`.
         """
         for file in files:
             with (folder / file.file).open("xb") as target:

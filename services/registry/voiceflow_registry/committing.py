@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
@@ -28,7 +28,7 @@ from voiceflow.errors import (
     Violation,
 )
 from voiceflow.validation.values import Candidate
-from voiceflow_registry.blobs import Blobs
+from voiceflow_registry.blobs import BlobMissing, Blobs
 from voiceflow_registry.condemned import Condemned
 from voiceflow_registry.records import (
     ReportRecord,
@@ -97,6 +97,18 @@ class Committing:
                 field="begin.version",
             )
         return record
+
+    def fetch(self, files: Sequence[VersionFile], folder: Path) -> None:
+        """Writes stored files into a folder, verified.
+
+        Raises:
+            Conflict: UPLOAD_SUPERSEDED, if one was collected before anything referred to it.
+        """
+        for file in files:
+            try:
+                self._blobs.write_files([file], folder)
+            except BlobMissing:
+                raise _collected(file.file) from None
 
     def examine(self, submission: Submission, request: Request, folder: Path) -> Examined:
         """Runs the gates of publishing over the files in a folder.
@@ -191,7 +203,7 @@ class Committing:
         for file in files.values():
             if self._blobs.info(file.digest) is None:
                 if folder is None:
-                    raise _collected(file)
+                    raise _collected(file.file)
                 self._blobs.add(file, _read(folder / file.file))
         self._reports.add(report)
 
@@ -214,16 +226,16 @@ class Committing:
         if file is None or folder is not None:
             yield None if file is None or folder is None else folder / file.file
             return
-        if self._blobs.info(file.digest) is None:
-            raise _collected(file)
         with tempfile.TemporaryDirectory(prefix="voiceflow-copy-") as temporary:
-            self._blobs.write_files([file], Path(temporary))
+            self.fetch([file], Path(temporary))
             yield Path(temporary) / file.file
 
 
-def _collected(file: VersionFile) -> Conflict:
+def _collected(file: str) -> Conflict:
     return Conflict(
-        f"{file.file} was collected meanwhile; begin again and send it", reason="UPLOAD_SUPERSEDED"
+        f"{file} was held when this stream began, and was collected since; begin again, ask how "
+        "far the upload came, and send it",
+        reason="UPLOAD_SUPERSEDED",
     )
 
 

@@ -175,7 +175,7 @@ class Publishing:
                 folder = session.folder or Path(spool)
                 here = {entry.name for entry in folder.iterdir()}
                 there = [file for file in submission.files if file.file not in here]
-                self._blobs.write_files(there, folder)
+                self._committing.fetch(there, folder)
                 examined = self._committing.examine(submission, request, folder)
                 record = self._committing.record(submission, request, examined)
                 if session.folder is not None:

@@ -433,11 +433,12 @@ def test_a_request_id_stands_for_one_yank_or_one_deletion() -> None:
     for _ in range(2):
         yank(replica, "1.0.0", "bad", one)
         delete(replica, "1.0.0", request_id=two)
-    for act in (
+    acts: list[Callable[[], object]] = [
         lambda: yank(replica, "1.0.0", "worse", one),
         lambda: yank(replica, "1.1.0", "bad", one),
         lambda: delete(replica, "1.1.0", request_id=two),
-    ):
+    ]
+    for act in acts:
         with pytest.raises(InvalidInput) as caught:
             act()
         assert caught.value.reason == "REQUEST_ID_REUSED"
