@@ -243,7 +243,7 @@ def decode(kind: type[Record], content: bytes, key: str) -> Record:
         if digest_of(_canonical(body)) != envelope[_DIGEST]:
             raise ValueError("its digest does not fit")  # noqa: TRY301 - one way out for all faults
         return kind.model_validate_json(json.dumps(body))
-    except (KeyError, TypeError, ValueError, ValidationError) as error:
+    except (KeyError, RecursionError, TypeError, ValueError, ValidationError) as error:
         raise ContentCorrupt(
             f"{key} is not as it was stored: {error}", reason="CONTENT_CORRUPT"
         ) from error

@@ -38,7 +38,7 @@ def request_of(
     Args:
         caller: Who.
         method: `PromoteVersion`.
-        request_id: As the caller chose it; may be empty.
+        request_id: A UUID, written in any way; may be empty.
         payload: Everything else that was asked for, as what JSON can hold.
 
     Raises:
@@ -46,7 +46,7 @@ def request_of(
     """
     if request_id:
         try:
-            uuid.UUID(request_id)
+            request_id = str(uuid.UUID(request_id))
         except ValueError:
             raise InvalidInput(
                 f"request_id: {request_id[:100]!r} is no UUID",
