@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from pathlib import Path
 
 import click
 
 from voiceflow.catalog.channels import Promotion
 from voiceflow.catalog.gates import ValidationReport
-from voiceflow.catalog.names import VersionName
+from voiceflow.catalog.names import ChannelName, VersionName
 from voiceflow.catalog.versions import Version
 from voiceflow.cli.models.bars import TransferBar
 from voiceflow.cli.models.gates import GatesView
@@ -26,6 +27,7 @@ from voiceflow.cli.models.session import (
     request_id_option,
     validate_only_option,
 )
+from voiceflow.cli.models.tables import rollout_text
 from voiceflow.cli.models.validation import validate_version
 from voiceflow.client.registry import Published, RegistryClient
 from voiceflow.errors import NotAllowedNow, PackageInvalid, Violation
@@ -79,8 +81,7 @@ def publish(
         view.summary()
         if not report.passed:
             raise not_passed(report, f"{short(published.version.name)} is published, not promoted")
-        _, promotion = await client.promote(to, name, reason=reason)
-        return published, report, promotion
+        return published, report, await _promoted(client, to, name, reason)
 
     published, report, promotion = call(registry, act)
     if as_json:
@@ -95,7 +96,25 @@ def publish(
         return
     out().print(_published_line(published, validate_only=validate_only), highlight=False)
     if promotion is not None:
-        out().print(f"promoted to {short(promotion.name)}, {promotion.sequence}", highlight=False)
+        out().print(
+            f"{short(promotion.name)} serves {rollout_text(promotion.rollout)}"
+            f" (sequence {promotion.sequence})",
+            highlight=False,
+        )
+
+
+async def _promoted(
+    client: RegistryClient, channel: ChannelName, version: VersionName, reason: str
+) -> Promotion:
+    """The promotion that makes a channel serve a version; the newest one, if it does already."""
+    try:
+        _, promotion = await client.promote(channel, version, reason=reason)
+    except NotAllowedNow as error:
+        if error.reason != "NOTHING_CHANGES":
+            raise
+        async with aclosing(client.history(channel)) as promotions:
+            return await anext(promotions)
+    return promotion
 
 
 def refuse_unfinished_card(folder: Path) -> None:
@@ -161,8 +180,10 @@ def yank(
     out().print(f"{short(yanked.name)} yanked", highlight=False)
     for channel in channels:
         err().print(
-            f"{short(channel)} still serves it: voiceflow models rollback {short(channel)}",
+            f"{short(channel)} still names it: go back with voiceflow models rollback"
+            f" {short(channel)}, or promote another version there",
             highlight=False,
+            soft_wrap=True,
         )
 
 

@@ -181,9 +181,7 @@ def figures_table(results: Sequence[GateResult]) -> Table:
             made.add_row(
                 result.gate.value,
                 figure.name,
-                f"{figure.value:.6g}",
-                "" if figure.baseline is None else f"{figure.baseline:.6g}",
-                "" if figure.allowed is None else f"{figure.allowed:.6g}",
+                *(_number(one) for one in (figure.value, figure.baseline, figure.allowed)),
             )
     return made
 
@@ -196,3 +194,9 @@ def finding_lines(finding: Finding) -> list[str]:
         f"  allowed: {finding.allowed}",
         f"  {finding.message}",
     ]
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:,.0f}" if value.is_integer() else f"{value:.4g}"
