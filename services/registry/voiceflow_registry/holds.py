@@ -22,7 +22,7 @@ from typing import Final
 from voiceflow.catalog.names import ChannelName, VersionName
 from voiceflow.errors import VoiceFlowError
 from voiceflow_registry.records import hold_prefix, nonce
-from voiceflow_registry.storage.object_store import ABSENT, ObjectStore, StoreError
+from voiceflow_registry.storage.object_store import ObjectStore, StoreError, create_once
 
 _CONTENT: Final = b"{}\n"
 
@@ -48,16 +48,18 @@ class Holds:
         Where the end is not known (the store did not answer, the process died), holds stay: the
         promotion may yet be written.
         """
-        generations = {}
-        for version in versions:
-            key = f"{hold_prefix(version)}{channel.channel}/{sequence:020}-{nonce()}"
-            generations[key] = self._store.put(key, _CONTENT, if_generation=ABSENT)
+        keys = [
+            f"{hold_prefix(version)}{channel.channel}/{sequence:020}-{nonce()}"
+            for version in versions
+        ]
+        for key in keys:
+            create_once(self._store, key, _CONTENT)
         try:
             yield
         except VoiceFlowError:
-            self._release(generations)
+            self._release(keys)
             raise
-        self._release(generations)
+        self._release(keys)
 
     def channels(self, version: VersionName) -> list[ChannelName]:
         """Channels to which a promotion that names the version may be under way."""
@@ -69,8 +71,10 @@ class Holds:
             {channel for channel, sequence in found if not self._taken(channel, sequence)}
         )
 
-    def _release(self, generations: dict[str, int]) -> None:
+    def _release(self, keys: Iterable[str]) -> None:
         # Those of a promotion that stands mean nothing; another's only delay a deletion.
         with suppress(StoreError):
-            for key, generation in generations.items():
-                self._store.delete(key, if_generation=generation)
+            for key in keys:
+                held = self._store.info(key)
+                if held is not None:
+                    self._store.delete(key, if_generation=held.generation)
