@@ -73,7 +73,9 @@ _GRAPH: Final = {
     "graph.name": (
         "A name is empty, there twice, too long, or cannot be shown. Export with other names."
     ),
-    "graph.text": "A text in the file is too long. Shorten it.",
+    "graph.text": (
+        "A name or description in the file is no text, or too long. Shorten or leave it out."
+    ),
     "graph.initializer": (
         "A constant is not what it says: its numbers do not fill its shape, it is sparse, or it has"
         " a type that no model needs. Export again."

@@ -30,6 +30,7 @@ from voiceflow.validation.probes.graph_parts import (
 )
 from voiceflow.validation.probes.graph_rules import broken_rules
 from voiceflow.validation.sandbox.limits import JsonValue
+from voiceflow.validation.sandbox.verdict import MEMORY_WORDS
 
 MAXIMUM_FILE_BYTES: Final = 512 * 1024**2
 MAXIMUM_TENSOR_BYTES: Final = 1024**3
@@ -71,11 +72,8 @@ def probe(
         del request
         try:
             return look(files[MODEL_FILE])
-        except UnicodeDecodeError as error:
-            refused = Refused(_no_graph(b"?", f"a text that is not UTF-8: {error.reason}"))
-        except Refused as found:
-            refused = found
-        return {"findings": [asdict(found) for found in refused.findings[:MAXIMUM_FINDINGS]]}
+        except Refused as refused:
+            return {"findings": [asdict(found) for found in refused.findings[:MAXIMUM_FINDINGS]]}
 
     return answer
 
@@ -128,6 +126,16 @@ def _scan(content: bytes) -> int:
         raise Refused(_no_graph(content, str(error))) from error
     except graph_scan.TooMany as error:
         raise Refused(_too_many(error)) from error
+    except graph_scan.NoText as error:
+        raise Refused(
+            Broken(
+                "graph.text",
+                MODEL_FILE,
+                str(error),
+                f"UTF-8, {graph_scan.MAXIMUM_TEXT_BYTES} bytes",
+                f"a name or description in the file is {error}; shorten or leave it out",
+            )
+        ) from error
     if counts["function"]:
         raise Refused(
             Broken(
@@ -157,6 +165,8 @@ def _parse(content: bytes) -> onnx.ModelProto:
     try:
         return onnx.ModelProto.FromString(content)
     except DecodeError as error:
+        if any(word in str(error) for word in MEMORY_WORDS):
+            raise
         raise Refused(_no_graph(content, str(error))) from error
 
 

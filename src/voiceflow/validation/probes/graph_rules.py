@@ -27,7 +27,6 @@ MAXIMUM_TENSORS: Final = 256
 """Inputs, and outputs, of the graph."""
 MAXIMUM_RANK: Final = 8
 MAXIMUM_NAME_CHARACTERS: Final = 512
-MAXIMUM_TEXT_CHARACTERS: Final = 65_536
 OPSETS: Final = range(11, 27)
 """Of the operators; ONNX Runtime 1.31 runs none newer."""
 IR_VERSIONS: Final = range(4, 14)
@@ -47,7 +46,6 @@ def broken_rules(model: onnx.ModelProto) -> Iterator[Broken]:
         model: Parsed after the scan has bounded its nodes, parts and depth.
     """
     yield from _versions(model)
-    yield from _texts(model)
     yield from _ends("input", model.graph.input)
     yield from _ends("output", model.graph.output)
     operators: dict[tuple[str, str], tuple[str, int]] = {}
@@ -228,30 +226,8 @@ def _odd(role: str, name: str) -> Iterator[Broken]:
 def _name(role: str, name: str, seen: str) -> Broken:
     return Broken(
         "graph.name",
-        shown(name),
+        shown(name) or role,
         f"{role}: {seen}",
         f"names that differ, of 1 to {MAXIMUM_NAME_CHARACTERS} characters that can be shown",
         f"the name of a {role} is {seen}; export again with other names",
     )
-
-
-def _texts(model: onnx.ModelProto) -> Iterator[Broken]:
-    texts = [
-        ("producer_name", model.producer_name),
-        ("producer_version", model.producer_version),
-        ("domain", model.domain),
-        ("doc_string", model.doc_string),
-        *((f"metadata {shown(entry.key)}", entry.value) for entry in model.metadata_props),
-        *((f"metadata {shown(entry.key)}", entry.key) for entry in model.metadata_props),
-        ("graph.doc_string", model.graph.doc_string),
-        ("graph.name", model.graph.name),
-    ]
-    for subject, text in texts:
-        if len(text) > MAXIMUM_TEXT_CHARACTERS:
-            yield Broken(
-                "graph.text",
-                subject,
-                f"{len(text)} characters",
-                f"{MAXIMUM_TEXT_CHARACTERS} characters",
-                "a text in the file is too long; shorten it",
-            )

@@ -18,8 +18,16 @@ MAXIMUM_DEPTH: Final = 24
 """Messages in messages: a subgraph adds three, so seven levels of them."""
 
 
+MAXIMUM_TEXT_BYTES: Final = 65_536
+"""Of one name or description."""
+
+
 class Malformed(Exception):
     """The bytes are no protobuf message of this form."""
+
+
+class NoText(Exception):
+    """A name or description is no text, or too long; says what was seen."""
 
 
 class TooMany(Exception):
@@ -38,19 +46,20 @@ class TooMany(Exception):
 
 @dataclass(eq=False, slots=True)
 class _Message:
-    """A kind of message: which of its fields hold messages again."""
+    """A kind of message: which of its fields hold messages again, and which hold text."""
 
     name: str
     fields: dict[int, _Message] = field(default_factory=dict)
+    texts: frozenset[int] = frozenset()
 
 
 # Field numbers of onnx/onnx.proto. What is not listed holds no message that repeats or nests.
-_property = _Message("property")
-_device = _Message("device")
-_tensor = _Message("tensor", {13: _property, 16: _property})
+_property = _Message("property", texts=frozenset({1, 2}))
+_device = _Message("device", texts=frozenset({1}))
+_tensor = _Message("tensor", {13: _property, 16: _property}, frozenset({8, 12}))
 _sparse = _Message("sparse", {1: _tensor, 2: _tensor})
-_shape = _Message("shape", {1: _Message("dimension")})
-_type = _Message("type")
+_shape = _Message("shape", {1: _Message("dimension", texts=frozenset({2, 3}))})
+_type = _Message("type", texts=frozenset({6}))
 _type.fields |= {
     1: _Message("tensor type", {2: _shape}),
     4: _Message("sequence type", {1: _type}),
@@ -58,8 +67,8 @@ _type.fields |= {
     8: _Message("sparse type", {2: _shape}),
     9: _Message("optional type", {1: _type}),
 }
-_value = _Message("value", {2: _type, 4: _property})
-_graph = _Message("graph")
+_value = _Message("value", {2: _type, 4: _property}, frozenset({1, 3}))
+_graph = _Message("graph", texts=frozenset({2, 10}))
 _attribute = _Message(
     "attribute",
     {
@@ -72,15 +81,18 @@ _attribute = _Message(
         22: _sparse,
         23: _sparse,
     },
+    frozenset({1, 13, 21}),
 )
-_node = _Message("node", {5: _attribute, 9: _property, 10: _device})
+_node = _Message(
+    "node", {5: _attribute, 9: _property, 10: _device}, frozenset({1, 2, 3, 4, 6, 7, 8})
+)
 _graph.fields |= {
     1: _node,
     5: _tensor,
     11: _value,
     12: _value,
     13: _value,
-    14: _Message("quantization", {2: _property}),
+    14: _Message("quantization", {2: _property}, frozenset({1})),
     15: _sparse,
     16: _property,
 }
@@ -88,11 +100,12 @@ _model = _Message(
     "model",
     {
         7: _graph,
-        8: _Message("opset"),
+        8: _Message("opset", texts=frozenset({1})),
         14: _property,
         20: _Message("training"),
         25: _Message("function"),
     },
+    frozenset({2, 3, 4, 6}),
 )
 # Their presence is enough to refuse the file, so nobody looks inside.
 _REFUSED_WHOLE: Final = frozenset({"training", "function"})
@@ -111,13 +124,14 @@ def scan(content: bytes) -> Counter[str]:
     Raises:
         Malformed: If it is no protobuf message.
         TooMany: If there are more parts, or they nest deeper, than allowed.
+        NoText: If a name or description is not UTF-8, or too long.
     """
     counts: Counter[str] = Counter()
     parts = 0
     position = 0
-    open_messages: list[tuple[int, dict[int, _Message]]] = [(len(content), _model.fields)]
+    open_messages: list[tuple[int, _Message]] = [(len(content), _model)]
     while open_messages:
-        end, fields = open_messages[-1]
+        end, message = open_messages[-1]
         if position == end:
             open_messages.pop()
             continue
@@ -127,14 +141,16 @@ def scan(content: bytes) -> Counter[str]:
         key, position = _number(content, position, end)
         begin, after = _content(content, key & 7, position, end)
         position = after
-        child = fields.get(key >> 3) if key & 7 == _SIZED else None
+        child = message.fields.get(key >> 3) if key & 7 == _SIZED else None
         if child is None:
+            if key & 7 == _SIZED and key >> 3 in message.texts:
+                _be_text(content[begin : min(after, begin + MAXIMUM_TEXT_BYTES + 1)])
             continue
         counts[child.name] += 1
         if counts["node"] > MAXIMUM_NODES:
             raise TooMany("nodes", MAXIMUM_NODES)
         if child.name not in _REFUSED_WHOLE:
-            open_messages.append((after, child.fields))
+            open_messages.append((after, child))
             position = begin
             if len(open_messages) > MAXIMUM_DEPTH:
                 raise TooMany("depth", MAXIMUM_DEPTH)
@@ -143,6 +159,15 @@ def scan(content: bytes) -> Counter[str]:
 
 _SIZED: Final = 2
 _FIXED_BYTES: Final = {1: 8, 5: 4}
+
+
+def _be_text(content: bytes) -> None:
+    if len(content) > MAXIMUM_TEXT_BYTES:
+        raise NoText(f"more than {MAXIMUM_TEXT_BYTES} bytes")
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise NoText(f"not UTF-8: {error.reason}") from error
 
 
 def _content(content: bytes, kind: int, position: int, end: int) -> tuple[int, int]:

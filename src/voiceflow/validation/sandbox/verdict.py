@@ -11,8 +11,14 @@ from voiceflow.validation.sandbox.process import End
 CRASH: Final = "crash"
 MEMORY_LIMIT: Final = "memory-limit"
 
-MEMORY_WORDS: Final = ("bad_alloc", "MemoryError", "Memory allocation", "Failed to allocate memory")
-"""How C++, Python, OpenBLAS and ONNX Runtime say that memory was refused."""
+MEMORY_WORDS: Final = (
+    "bad_alloc",
+    "MemoryError",
+    "Memory allocation",
+    "Failed to allocate memory",
+    "Arena alloc failed",
+)
+"""How C++, Python, OpenBLAS, ONNX Runtime and protobuf say that memory was refused."""
 
 _CRASH_ALLOWED: Final = "to run until told to end"
 
