@@ -49,6 +49,8 @@ class Trouble(Enum):
     """Half of the reply's body is sent as if it were all."""
     FLIP = auto()
     """One bit of the reply's body is wrong."""
+    SAY_LITTLE = auto()
+    """It is done, and the reply has no more to say than that."""
     KEEP_LESS = auto()
     """Only the first 256 KiB of an upload's chunk are kept."""
 
@@ -276,6 +278,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _send(self, reply: Reply, trouble: Trouble | None) -> None:
         body = reply.body
         middle = len(body) // 2
+        if trouble is Trouble.SAY_LITTLE:
+            body = b"{}"
         if trouble is Trouble.SHORTEN:
             body = body[:middle]
         if trouble is Trouble.FLIP:

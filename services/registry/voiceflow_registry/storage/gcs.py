@@ -23,7 +23,6 @@ from google.auth.credentials import AnonymousCredentials
 from google.auth.exceptions import GoogleAuthError
 from google.auth.transport.requests import AuthorizedSession
 from google.cloud import storage
-from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
 from google.cloud.storage.retry import DEFAULT_RETRY
 
 from voiceflow_registry.storage.keys import check_folder, check_key, check_prefix, is_key
@@ -47,7 +46,6 @@ _PAGE: Final = 1000
 _FAILURES: Final = (
     exceptions.GoogleAPIError,
     GoogleAuthError,
-    InvalidResponse,
     urllib3.exceptions.HTTPError,
     # With those of requests.
     OSError,
@@ -131,7 +129,8 @@ class GcsStore:
                 timeout=self._timeout_seconds,
                 retry=self._retry,
             )
-        return int(blob.generation)
+        metadata = {"generation": blob.generation, "crc32c": blob.crc32c}
+        return self._made(key, metadata, _base64(google_crc32c.value(content)))
 
     def put_stream(self, key: str, chunks: Iterable[bytes], *, size_bytes: int) -> int:
         """See the port."""
@@ -290,19 +289,20 @@ class GcsStore:
             return self._made(key, upload.send(chunks), upload.checksum)
 
     def _made(self, key: str, metadata: Metadata, checksum: str) -> int:
-        """The generation of what was uploaded, once its checksum has been compared."""
-        try:
-            generation, made = int(metadata["generation"]), metadata["crc32c"]
-        except KeyError:
-            # A reply was lost, and the server no longer knows what it was.
-            described = self._described(key)
-            if described.crc32c != checksum:
-                raise PreconditionFailed(f"{key} exists") from None
-            return int(described.generation)
+        """The generation of what was written, once its checksum has been compared."""
+        generation, made = metadata.get("generation"), metadata.get("crc32c")
+        if generation is None or made is None:
+            # A reply was lost, and the server no longer knows what it said.
+            blob = self._blob(key)
+            with self._writing(key):
+                blob.reload(timeout=self._timeout_seconds, retry=self._retry)
+            if blob.crc32c != checksum:
+                raise PreconditionFailed(f"{key} exists")
+            return int(blob.generation)
         if made != checksum:
-            self.delete(key, if_generation=generation)
+            self.delete(key, if_generation=int(generation))
             raise ObjectCorrupt(f"{key}: CRC32C {checksum} was sent, {made} was stored")
-        return generation
+        return int(generation)
 
     @contextlib.contextmanager
     def _writing(self, key: str) -> Iterator[None]:
@@ -322,8 +322,6 @@ class GcsStore:
         except exceptions.NotFound as error:
             self._check_bucket(error)
             raise ObjectMissing(f"there is no object {key}") from error
-        except DataCorruption as error:
-            raise ObjectCorrupt(f"{key}: {error}") from error
         except _FAILURES as error:
             raise self._unavailable(error) from error
 

@@ -91,6 +91,7 @@ class ObjectStore(Protocol):
 
         Raises:
             PreconditionFailed: The object has another generation.
+            ObjectCorrupt: The store took something else for it, which was removed again.
         """
 
     def put_stream(self, key: str, chunks: Iterable[bytes], *, size_bytes: int) -> int:
@@ -107,6 +108,7 @@ class ObjectStore(Protocol):
 
         Raises:
             PreconditionFailed: It exists.
+            ObjectCorrupt: The store took something else for it, which was removed again.
         """
 
     def get(self, key: str) -> StoredObject:

@@ -72,7 +72,8 @@ class ResumableUpload:
 
     def __exit__(self, *_: object) -> None:
         if self._url and not self._finished:
-            with contextlib.suppress(exceptions.GoogleAPIError, requests.RequestException):
+            # If this fails as well, the server drops it by itself after a week.
+            with contextlib.suppress(Exception):
                 self._ask("DELETE", self._url)
 
     @property
@@ -85,11 +86,7 @@ class ResumableUpload:
         Args:
             url: Where uploads begin, with the object's name and condition.
         """
-        headers = {"X-Upload-Content-Length": str(self._size_bytes)}
-        reply: requests.Response = self._retrying(
-            lambda: self._checked(self._ask("POST", url, headers), _DONE)
-        )()
-        self._url = reply.headers["Location"]
+        self._url = self._retrying(lambda: self._begun(url))()
 
     def send(self, chunks: Iterable[bytes]) -> Metadata:
         """Sends everything.
@@ -119,6 +116,13 @@ class ResumableUpload:
                 f"{self._what}: {came_bytes} bytes came of {self._size_bytes} announced"
             )
         return self._send(bytes(held)) or {}
+
+    def _begun(self, url: str) -> str:
+        headers = {"X-Upload-Content-Length": str(self._size_bytes)}
+        reply = self._checked(self._ask("POST", url, headers), _DONE)
+        if "Location" not in reply.headers:
+            raise exceptions.BadGateway(f"{self._what}: the upload was begun at no address")
+        return str(reply.headers["Location"])
 
     def _send(self, piece: bytes) -> Metadata | None:
         """Sends the next piece; the object if it was the last one."""

@@ -6,11 +6,12 @@ import contextlib
 import itertools
 import socket
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
 from tests.fakes.gcs import FakeGcs, Fault, Trouble
+from tests.fakes.gcs_bucket import Bucket, Held
 from tests.integration.registry.storage.places import GcsPlace
 from tests.integration.registry.storage.test_objects import content_of
 from voiceflow_registry.storage.gcs import GcsStore
@@ -333,6 +334,38 @@ def test_a_replaced_object_ends_its_stream(store: GcsStore) -> None:
     store.put("new", _LARGE, if_generation=generation)
     with pytest.raises(ObjectMissing):
         list(stream)
+
+
+def test_an_upload_that_the_server_says_little_of_is_read_back(
+    fake: FakeGcs, store: GcsStore
+) -> None:
+    """What stands is told apart from what another made of the key meanwhile."""
+    fake.plan(Fault(Trouble.SAY_LITTLE, on="chunk", skip=2))
+    generation = store.put_stream("new", _pieces(), size_bytes=len(_LARGE))
+    info = store.info("new")
+    assert info
+    assert info.generation == generation
+    fake.plan(Fault(Trouble.SAY_LITTLE, on="insert"))
+    assert store.put("new", b"newer", if_generation=generation) == store.get("new").generation
+
+
+class _Spoiling(Bucket):
+    """Stores one bit wrong, and what it says of it fits that."""
+
+    def insert(self, name: str, content: bytes, *rest: Any) -> Held:
+        condition, _, *kind = rest
+        wrong = bytes([content[0] ^ 1]) + content[1:]
+        return super().insert(name, wrong, condition, {}, *kind)
+
+
+def test_what_was_stored_wrong_is_noticed_and_removed(fake: FakeGcs, store: GcsStore) -> None:
+    """A server that does not check what it is sent is found out by what it answers."""
+    fake.buckets["models"] = _Spoiling("models")
+    with pytest.raises(ObjectCorrupt, match="CRC32C"):
+        store.put("new", b"content", if_generation=ABSENT)
+    with pytest.raises(ObjectCorrupt, match="CRC32C"):
+        store.put_stream("newer", _pieces(), size_bytes=len(_LARGE))
+    assert list(store.list("")) == []
 
 
 def test_no_content_is_sent_unchecked(fake: FakeGcs, store: GcsStore) -> None:
