@@ -37,6 +37,8 @@ MAXIMUM_TENSOR_BYTES: Final = 1024**3
 """Of a tensor whose shape the graph itself fixes; dynamic dimensions count as 1."""
 MAXIMUM_FINDINGS: Final = 50
 
+_SHAPE_BYTES: Final = 4096
+
 _BEGINNINGS: Final = {
     b"PK\x03\x04": "a zip archive, such as a PyTorch checkpoint or an .npz",
     b"\x80": "a Python pickle",
@@ -92,8 +94,9 @@ def look(file: BinaryIO) -> JsonValue:
     nodes = _scan(content)
     model = _parse(content)
     _refuse_if(broken_rules(model))
-    _check(content)
-    _refuse_if(_sizes(content))
+    bare = _without_weights(model)
+    _check(content, bare)
+    _refuse_if(_sizes(bare))
     return {
         "findings": [],
         "inputs": [_signature(value) for value in _own_inputs(model.graph)],
@@ -170,9 +173,19 @@ def _parse(content: bytes) -> onnx.ModelProto:
         raise Refused(_no_graph(content, str(error))) from error
 
 
-def _check(content: bytes) -> None:
+def _without_weights(model: onnx.ModelProto) -> bytes:
+    """Takes the weights out of a model; constants that could be a shape, which are small, stay."""
+    for _, tensor in tensors(model.graph):
+        if len(tensor.raw_data) > _SHAPE_BYTES:
+            tensor.ClearField("raw_data")
+    return bytes(model.SerializeToString())
+
+
+def _check(content: bytes, bare: bytes) -> None:
+    """As `check_model(full_check=True)`, which would copy the weights once more for the shapes."""
     try:
-        checker.check_model(content, full_check=True)
+        checker.check_model(content)
+        shape_inference.infer_shapes(bare, check_type=True, strict_mode=True)
     except (checker.ValidationError, shape_inference.InferenceError, ValueError) as error:
         raise Refused(
             Broken(
@@ -185,9 +198,9 @@ def _check(content: bytes) -> None:
         ) from error
 
 
-def _sizes(content: bytes) -> Iterator[Broken]:
+def _sizes(bare: bytes) -> Iterator[Broken]:
     """Tensors that are too large whatever comes in; ONNX Runtime makes some of them at loading."""
-    inferred = shape_inference.infer_shapes(content, data_prop=True)
+    inferred = shape_inference.infer_shapes(bare, data_prop=True)
     for graph in graphs(inferred.graph):
         for value in (*graph.value_info, *graph.output, *graph.input):
             kind = value.type.tensor_type
