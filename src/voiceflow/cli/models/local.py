@@ -5,8 +5,8 @@ Needs what validates models, `voiceflow[registry]`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -68,11 +68,12 @@ def run_locally(
         NotAllowedNow: SANDBOX_TOO_WEAK, EVALUATION_SET_MISSING.
         PackageInvalid: There is no manifest, or an earlier package is not whole.
     """
+    _check_extra()
     rules = _policy(policy)
     conversations = EvaluationSet.open(evaluation_set) if evaluation_set else None
     asked = tuple(gates) or rules.demanded_gates or _runnable(conversations)
     candidate = Candidate(_manifest(folder), folder)
-    with _extra(), Sandbox(floor=_floor(floor)) as sandbox:
+    with Sandbox(floor=_floor(floor)) as sandbox:
         validator = Validator(sandbox, evaluation_set=conversations)
         events = validator.run(
             candidate,
@@ -96,17 +97,13 @@ def run_locally(
     return validation.passed
 
 
-@contextmanager
-def _extra() -> Iterator[None]:
-    """A library that is not there is one clear error."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
+def _check_extra() -> None:
+    """A library that only the sandbox's processes import is missed before they are started."""
+    if find_spec("onnx") is None:
         raise NotServed(
-            f"{error.name} is not installed; running gates here needs:"
-            " pip install 'voiceflow[registry]'",
+            "onnx is not installed; running gates here needs: pip install 'voiceflow[registry]'",
             reason="EXTRA_MISSING",
-        ) from error
+        )
 
 
 def _runnable(conversations: EvaluationSet | None) -> tuple[Gate, ...]:
