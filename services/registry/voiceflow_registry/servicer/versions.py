@@ -152,7 +152,7 @@ class VersionMethods:
                 name,
                 request_id=request.request_id,
                 validate_only=request.validate_only,
-                in_use=self._acts.channels.naming,
+                in_use=self._acts.channels.using,
             )
         )
         return pb.DeleteVersionResponse(version=version_to_wire(version))
