@@ -133,11 +133,31 @@ def shortened() -> bytes:
 
 
 def lonely() -> bytes:
-    """Works with one row alone: its batch is written into a shape."""
+    """Works with one row alone: it cuts audio as if there were no other, and does not tell."""
+    return _cut_as(rows=1, frames=-1)
+
+
+def frail() -> bytes:
+    """Works with hops of twelve frames alone, and does not tell."""
+    return _cut_as(rows=-1, frames=12)
+
+
+def _cut_as(rows: int, frames: int) -> bytes:
+    """The shape comes from a computation, so that nobody sees it who does not run it."""
     edit = _Edit()
-    reshape = next(node for node in edit.graph.node if node.op_type == "Reshape")
-    reshape.input[1] = edit.constant("one row", np.array([1, -1, FRAME_SAMPLES], np.int64))
-    return bytes(edit.model.SerializeToString())
+    edit.constant("wanted", np.array([rows, frames, FRAME_SAMPLES], np.int64))
+    for name, value in (("from", 0), ("to", 1)):
+        edit.constant(name, np.array([value], np.int64))
+    nodes = [
+        helper.make_node("Shape", ["audio"], ["shape"]),
+        helper.make_node("Slice", ["shape", "from", "to"], ["batch"]),
+        helper.make_node("Sub", ["batch", "batch"], ["nothing"]),
+        helper.make_node("Add", ["wanted", "nothing"], ["cut"]),
+    ]
+    for node in reversed(nodes):
+        edit.graph.node.insert(0, node)
+    next(node for node in edit.graph.node if node.op_type == "Reshape").input[1] = "cut"
+    return edit.bytes()
 
 
 def moody() -> bytes:

@@ -136,9 +136,9 @@ def judge_context(context: Compared | Failed, manifest: Manifest) -> Iterator[Fi
             "context_seconds",
             seen=_apart(deviation.furthest),
             allowed=f"{TOLERANCE:g}",
-            message=f"context_seconds is {manifest.context_seconds:g}, but {deviation.tensor} still"
-            f" moves by {_apart(deviation.furthest)} with the audio before that: state at least the"
-            " receptive field",
+            message=f"context_seconds is {manifest.context_seconds:g}, but after that"
+            f" {deviation.tensor} still moves by {_apart(deviation.furthest)} with"
+            f" {deviation.what}: state at least the receptive field",
         )
 
 

@@ -158,10 +158,14 @@ def judge_cost(
 
 def judge_times(runs: Sequence[Run], budget: CostBudget) -> Iterator[Finding]:
     """Bounds on time that are passed in every run."""
-    for kind, allowed in (("call", budget.call_p99_seconds), ("batch", budget.batch_p99_seconds)):
+    bounds = (
+        ("cost.call", "call", budget.call_p99_seconds),
+        ("cost.batch", "batch", budget.batch_p99_seconds),
+    )
+    for rule_id, kind, allowed in bounds:
         best = min(p99(getattr(run.version, kind)) for run in runs)
         if allowed is not None and best > allowed:
-            yield _too_much(f"cost.{kind}", f"{kind}_p99_seconds", best, allowed)
+            yield _too_much(rule_id, f"{kind}_p99_seconds", best, allowed)
         compared = any(run.baseline is not None for run in runs)
         if compared and budget.slower_percent is not None:
             slower = slower_percent(runs, kind)

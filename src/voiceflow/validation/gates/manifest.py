@@ -11,7 +11,7 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from voiceflow.artifact import Digest, Manifest
+from voiceflow.artifact import SAMPLE_RATE_HERTZ, Digest, Manifest
 from voiceflow.catalog.gates import Figure, Finding
 from voiceflow.catalog.names import VersionName
 from voiceflow.contract import Contract, contracts
@@ -102,6 +102,10 @@ def judge_fields(manifest: Manifest) -> Iterator[Finding]:
         yield _field("window_samples", str(manifest.window_samples), "nothing", contract)
     if not contract.stateful and manifest.window_samples is None:
         yield _field("window_samples", "nothing", "samples of a window", contract)
+    window = manifest.window_samples or 0
+    if not contract.stateful and manifest.context_seconds * SAMPLE_RATE_HERTZ < window:
+        least = f"at least its window, {window / SAMPLE_RATE_HERTZ:g} s"
+        yield _field("context_seconds", f"{manifest.context_seconds:g} s", least, contract)
     if not contract.stateful and manifest.state_space is not None:
         yield _field("state_space", manifest.state_space, "nothing: it keeps no state", contract)
 

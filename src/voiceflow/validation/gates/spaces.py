@@ -1,7 +1,7 @@
-"""Whether a claim holds that two versions' state, or speaker vectors, mean the same.
+"""Runs a version beside earlier ones whose state, or speaker vectors, it claims to share.
 
-Both versions run, each in a process of its own, over the same synthetic conversation; state passes
-from one to the other through the registry.
+Each runs in a process of its own, over the same synthetic conversation; state passes from one to
+the other through the registry.
 """
 
 from __future__ import annotations
@@ -10,53 +10,40 @@ import math
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Final, cast
 
-import numpy as np
-from numpy.typing import NDArray
-
 from voiceflow.artifact import SAMPLE_RATE_HERTZ, Manifest
-from voiceflow.catalog.gates import Figure, Finding
 from voiceflow.package import MODEL_FILE
-from voiceflow.pipeline.model import FloatArray
 from voiceflow.validation import measured
-from voiceflow.validation.findings import finding
 from voiceflow.validation.gates import limits
+from voiceflow.validation.gates.agreement import (
+    Said,
+    judge_state,
+    judge_vectors,
+    mean_cosine,
+    state_not_shared,
+    vectors_not_shared,
+)
 from voiceflow.validation.measured import Array, Asked, Failed, Stretch
-from voiceflow.validation.sandbox import JsonValue, Probe, Sandbox
+from voiceflow.validation.sandbox import JsonValue, Probe, Sandbox, SandboxFailure
 from voiceflow.validation.values import Candidate, Earlier, GateOutcome
 
-MAXIMUM_PROBABILITY_DIFFERENCE: Final = 0.005
-MINIMUM_STATE_COSINE: Final = 0.995
-MINIMUM_EMBEDDING_COSINE: Final = 0.9
-"""Between two versions' vectors of the same voice; two voices are hardly ever above 0.7."""
-
 _AUDIO_SECONDS: Final = 12.0
-_SWITCH_SECONDS: Final = 6.0
+_SWITCHES_SECONDS: Final = (2.4, 4.8, 7.2, 9.6)
 _AFTER_SECONDS: Final = 1.0
-"""How long after the switch answers are compared: an old memory is soon forgotten."""
+"""How long after a switch answers are compared: an old memory is forgotten after a while."""
+
 _REPLY_BYTES: Final = 64 * 1024**2
 _AUDIO: Final = "audio"
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
-    """What a version said to a stretch of audio, as arrays.
+class _Space(StrEnum):
+    """Fields of a manifest that claim something of other versions."""
 
-    Attributes:
-        first_frame: Of the stretch, in the audio.
-        speech: (frames,).
-        activity: (frames, tracks).
-        embedding: (frames, tracks, dim).
-    """
-
-    manifest: Manifest
-    first_frame: int
-    speech: FloatArray
-    activity: FloatArray
-    embedding: FloatArray
+    STATE = "state_space"
+    EMBEDDING = "embedding_space"
 
 
 def verify(
@@ -73,125 +60,94 @@ def verify(
     Raises:
         SandboxFailure: If the sandbox ended one of them.
     """
-    state_space = manifest.state_space
-    same_state = [e for e in earlier if e.described.manifest.state_space == state_space]
-    space = manifest.embedding_space
-    same_vectors = [e for e in earlier if e.described.manifest.embedding_space == space]
-    verify_state, verify_vectors = bool(same_state and state_space is not None), bool(same_vectors)
-    if not (verify_state or verify_vectors):
+    claims: dict[int, set[_Space]] = {}  # by position in `earlier`
+    for space in _Space:
+        claimed = getattr(manifest, space)
+        same = [n for n, e in enumerate(earlier) if getattr(e.described.manifest, space) == claimed]
+        if same and claimed is not None:
+            claims.setdefault(same[0], set()).add(space)
+    if not claims:
         return GateOutcome()
-    outcomes = []
     with _conversation() as audio:
-        if verify_state:
-            outcomes.append(_verify_state(sandbox, candidate, manifest, same_state[0], audio))
-        if verify_vectors:
-            outcomes.append(_verify_vectors(sandbox, candidate, manifest, same_vectors[0], audio))
+        outcomes = [
+            _compare(sandbox, candidate, manifest, earlier[position], spaces, audio)
+            for position, spaces in claims.items()
+        ]
+    return _joined(outcomes)
+
+
+def _compare(
+    sandbox: Sandbox,
+    candidate: Candidate,
+    manifest: Manifest,
+    earlier: Earlier,
+    spaces: set[_Space],
+    audio: Path,
+) -> GateOutcome:
+    """Runs both versions once, for all that the one claims of the other."""
+    name, other = str(earlier.described.name), earlier.described.manifest
+    unit = math.lcm(other.frame_samples, manifest.frame_samples)  # whole frames of both
+    switches = [_whole(seconds, unit) for seconds in _SWITCHES_SECONDS]
+    switches = switches if _Space.STATE in spaces else []
+    end = _whole(_AUDIO_SECONDS, unit) if _Space.EMBEDDING in spaces else 0
+    try:
+        memories, before = _earlier(sandbox, earlier, switches, end, audio)
+        with _opened(sandbox, candidate, manifest, audio) as probe:
+            own = _memories(probe, manifest, switches)
+            pairs = [
+                (
+                    _hear(probe, manifest, at, at + _whole(_AFTER_SECONDS, unit), theirs)[0],
+                    _hear(probe, manifest, at, at + _whole(_AFTER_SECONDS, unit), ours)[0],
+                )
+                for at, theirs, ours in zip(switches, memories, own, strict=True)
+            ]
+            after = _hear(probe, manifest, 0, end)[0] if end else None
+    except _CannotRunError as error:
+        refuse = {_Space.STATE: state_not_shared, _Space.EMBEDDING: vectors_not_shared}
+        return GateOutcome(
+            tuple(refuse[space](manifest, name, str(error)) for space in sorted(spaces))
+        )
+    outcomes = [judge_state(name, manifest, pairs)] if pairs else []
+    if after is not None and before is not None:
+        outcomes.append(judge_vectors(name, manifest, mean_cosine(after, before)))
+    return _joined(outcomes)
+
+
+def _earlier(
+    sandbox: Sandbox, earlier: Earlier, switches: Sequence[int], end: int, audio: Path
+) -> tuple[list[dict[str, Array]], Said | None]:
+    """What the earlier version remembers at each switch, and says up to the end."""
+    manifest = earlier.described.manifest
+    version = Candidate(manifest.to_json().encode(), earlier.fetch())
+    try:
+        with _opened(sandbox, version, manifest, audio) as probe:
+            memories = _memories(probe, manifest, switches)
+            return memories, _hear(probe, manifest, 0, end)[0] if end else None
+    except SandboxFailure as failure:  # its own, not the candidate's
+        raise _CannotRunError(f"{earlier.described.name}: {failure.message}") from failure
+
+
+def _joined(outcomes: Sequence[GateOutcome]) -> GateOutcome:
     return GateOutcome(
         tuple(found for outcome in outcomes for found in outcome.findings),
         tuple(figure for outcome in outcomes for figure in outcome.figures),
     )
 
 
-def judge_state(other: str, carried: Said, alone: Said) -> GateOutcome:
-    """Whether a version with another's state goes on as it would with its own.
-
-    Args:
-        other: The earlier version whose state was carried over.
-        carried: Said after the switch, with that state.
-        alone: Said by the version that heard all of the audio itself.
-    """
-    apart = np.concatenate(
-        [
-            np.abs(carried.speech - alone.speech).ravel(),
-            np.abs(carried.activity - alone.activity).ravel(),
-        ]
-    )
-    probability, cosine = float(apart.mean()), mean_cosine(carried, alone)
-    figures = (
-        Figure(
-            name="state_space_probability_difference",
-            value=_bounded(probability),
-            allowed=MAXIMUM_PROBABILITY_DIFFERENCE,
-        ),
-        Figure(name="state_space_cosine", value=_bounded(cosine), allowed=MINIMUM_STATE_COSINE),
-    )
-    if probability <= MAXIMUM_PROBABILITY_DIFFERENCE and cosine >= MINIMUM_STATE_COSINE:
-        return GateOutcome(figures=figures)
-    seen = f"probabilities {probability:.4f} apart, cosine of vectors {cosine:.4f}"
-    return GateOutcome((_other_state(alone.manifest, other, seen),), figures)
+def _whole(seconds: float, unit: int) -> int:
+    """Samples, in whole units."""
+    return round(seconds * SAMPLE_RATE_HERTZ) // unit * unit
 
 
-def judge_vectors(other: str, manifest: Manifest, cosine: float) -> GateOutcome:
-    """Whether vectors of two versions for the same speech agree.
-
-    Args:
-        other: The earlier version.
-        manifest: Of the version that claims its space.
-        cosine: On average over the speech.
-    """
-    figures = (
-        Figure(
-            name="embedding_space_cosine",
-            value=_bounded(cosine),
-            allowed=MINIMUM_EMBEDDING_COSINE,
-        ),
-    )
-    if cosine >= MINIMUM_EMBEDDING_COSINE:
-        return GateOutcome(figures=figures)
-    seen = f"a mean cosine of {cosine:.4f}"
-    return GateOutcome((_other_vectors(manifest, other, seen),), figures)
-
-
-def mean_cosine(one: Said, other: Said) -> float:
-    """Of the first track's vectors of both for the same audio, weighted by the lesser activity.
-
-    NaN where a vector is not finite or vectors have not the same length; 0 where a vector is zero.
-    """
-    if one.embedding.shape[2:] != other.embedding.shape[2:]:
-        return math.nan
-    rows, partners = _pairs(one, other)
-    vectors, opposite = one.embedding[rows, 0], other.embedding[partners, 0]  # (pairs, dim)
-    product = (vectors * opposite).sum(axis=1)
-    lengths = np.linalg.norm(vectors, axis=1) * np.linalg.norm(opposite, axis=1)
-    cosines = product / np.maximum(lengths, 1e-12)
-    weights = np.minimum(one.activity[rows, 0], other.activity[partners, 0])
-    if not weights.sum() > 0:
-        weights = np.ones_like(weights)
-    return float((cosines * weights).sum() / weights.sum())
-
-
-def _verify_state(
-    sandbox: Sandbox, candidate: Candidate, manifest: Manifest, earlier: Earlier, audio: Path
-) -> GateOutcome:
-    name, other = str(earlier.described.name), earlier.described.manifest
-    unit = math.lcm(other.frame_samples, manifest.frame_samples)  # whole frames of both
-    switch = round(_SWITCH_SECONDS * SAMPLE_RATE_HERTZ) // unit * unit
-    end = switch + round(_AFTER_SECONDS * SAMPLE_RATE_HERTZ) // unit * unit
-    try:
-        with _opened(sandbox, _fetched(earlier), other, audio) as probe:
-            _, old = _hear(probe, other, 0, switch)
-        with _opened(sandbox, candidate, manifest, audio) as probe:
-            _, own = _hear(probe, manifest, 0, switch)
-            alone, _ = _hear(probe, manifest, switch, end, own)
-            carried, _ = _hear(probe, manifest, switch, end, old)
-    except _CannotRunError as error:
-        return GateOutcome((_other_state(manifest, name, str(error)),))
-    return judge_state(name, carried, alone)
-
-
-def _verify_vectors(
-    sandbox: Sandbox, candidate: Candidate, manifest: Manifest, earlier: Earlier, audio: Path
-) -> GateOutcome:
-    name, other = str(earlier.described.name), earlier.described.manifest
-    end = round(_AUDIO_SECONDS * SAMPLE_RATE_HERTZ)
-    try:
-        with _opened(sandbox, _fetched(earlier), other, audio) as probe:
-            before, _ = _hear(probe, other, 0, end)
-        with _opened(sandbox, candidate, manifest, audio) as probe:
-            after, _ = _hear(probe, manifest, 0, end)
-    except _CannotRunError as error:
-        return GateOutcome((_other_vectors(manifest, name, str(error)),))
-    return judge_vectors(name, manifest, mean_cosine(after, before))
+def _memories(probe: Probe, manifest: Manifest, switches: Sequence[int]) -> list[dict[str, Array]]:
+    """What a version remembers at each switch, in samples from the start."""
+    found: list[dict[str, Array]] = []
+    memory, start = None, 0
+    for at in switches:
+        _, memory = _hear(probe, manifest, start, at, memory)
+        found.append(memory)
+        start = at
+    return found
 
 
 class _CannotRunError(Exception):
@@ -211,11 +167,6 @@ def _conversation() -> Iterator[Path]:
         yield path
 
 
-def _fetched(earlier: Earlier) -> Candidate:
-    manifest = earlier.described.manifest.to_json().encode()
-    return Candidate(manifest, earlier.fetch())
-
-
 @contextmanager
 def _opened(
     sandbox: Sandbox, version: Candidate, manifest: Manifest, audio: Path
@@ -232,7 +183,7 @@ def _opened(
 def _heard_seconds(manifest: Manifest) -> float:
     """Audio that goes through the model: a window is heard again with each hop."""
     calls = _AUDIO_SECONDS * SAMPLE_RATE_HERTZ / max(manifest.hop_samples.values())
-    return (calls + 2) * limits.call_seconds(manifest)
+    return 3 * calls * limits.call_seconds(manifest)
 
 
 def _hear(
@@ -257,42 +208,3 @@ def _hear(
         measured.shaped(stretch.embedding, (frames, tracks, dim)),
     )
     return said, stretch.state
-
-
-def _pairs(one: Said, other: Said) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Rows of both that tell of the same audio: the middle of one's frame is in the other's."""
-    rows = np.arange(len(one.embedding))
-    frame, look_ahead = one.manifest.frame_samples, one.manifest.look_ahead_frames
-    middles = (one.first_frame + rows - look_ahead) * frame + frame // 2
-    partners = middles // other.manifest.frame_samples - other.first_frame
-    partners += other.manifest.look_ahead_frames
-    there = (middles >= 0) & (partners >= 0) & (partners < len(other.embedding))
-    return rows[there], partners[there]
-
-
-def _other_state(manifest: Manifest, other: str, seen: str) -> Finding:
-    return finding(
-        "contract.state-space",
-        "state_space",
-        seen=seen,
-        allowed=f"probabilities {MAXIMUM_PROBABILITY_DIFFERENCE} apart on average, cosine of"
-        f" vectors at least {MINIMUM_STATE_COSINE}",
-        message=f"state_space says {manifest.state_space!r}, as that of {other}, but with its state"
-        " this version does not go on as with its own; name a state space of its own (minor)",
-    )
-
-
-def _other_vectors(manifest: Manifest, other: str, seen: str) -> Finding:
-    return finding(
-        "contract.embedding-space",
-        "embedding_space",
-        seen=seen,
-        allowed=f"a mean cosine of at least {MINIMUM_EMBEDDING_COSINE}",
-        message=f"embedding_space says {manifest.embedding_space!r}, as that of {other}, but their"
-        " vectors of the same speech do not agree; name an embedding space of its own (major)",
-    )
-
-
-def _bounded(number: float) -> float:
-    """For a report, which holds numbers only; a finding tells of what is none."""
-    return number if math.isfinite(number) else -1.0

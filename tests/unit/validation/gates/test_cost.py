@@ -16,6 +16,13 @@ from voiceflow.catalog.gates import CostBudget
 from voiceflow.validation.gates import cost
 from voiceflow.validation.gates.cost import Run, Samples, Size, cost_gate, judge_cost, p99
 
+
+@pytest.fixture(autouse=True)
+def _few_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How many calls are timed is no matter here."""
+    monkeypatch.setattr(cost, "MAXIMUM_CALLS", 40)
+
+
 SIZE = Size(model_bytes=1000, resident_bytes=2000, leak_bytes=0.0)
 
 
@@ -133,7 +140,6 @@ def test_calls_of_both_are_made_in_turns(
         return seconds(self, rows, calls)
 
     monkeypatch.setattr(cost._Timer, "seconds", remember)
-    monkeypatch.setattr(cost, "MAXIMUM_CALLS", 40)
     old, new = (write_stream_package(tmp_path / v, v) for v in ("1.0.0", "1.0.1"))
     cost_gate(here, candidate(new), manifest_of(new), CostBudget(), baseline(old))
     settling, turns = [False, True], [False, True, True, False, False, True, True, False]

@@ -15,6 +15,7 @@ from voiceflow.validation.probes.behaviour.compare import furthest
 from voiceflow.validation.probes.model import named, noise, voices
 
 _SEED = 11
+_PAST_HOPS = 4
 _Outputs = dict[str, FloatArray]
 
 
@@ -58,18 +59,24 @@ def look_ahead(_package: ModelPackage, model: BoundModel) -> Compared:
 
 
 def context(_package: ModelPackage, model: BoundModel) -> Compared:
-    """`context_seconds` of audio after loud noise, and after nothing: the next hop decides."""
+    """`context_seconds` of audio after something loud, and after nothing: the next hop decides."""
     manifest = model.manifest
     frame = manifest.frame_samples
     hop = max(_hops(model)) // frame
     replayed = round(manifest.context_seconds * SAMPLE_RATE_HERTZ) // frame
-    heard = voices(_SEED, 1, (replayed + hop) * frame)
-    before = noise(_SEED, 1, 4 * hop * frame, level=1.0)
-    sizes = _cut(replayed, [hop])
-    fresh = _newest(_run(model, heard, [*sizes, hop]), hop)
-    long_ago = np.concatenate([before, heard], axis=1)
-    used = _newest(_run(model, long_ago, [hop, hop, hop, hop, *sizes, hop]), hop)
-    return _compared([furthest(f"after {manifest.context_seconds:g} s", used, fresh)])
+    sizes = [*_cut(replayed, [hop]), hop]
+    heard = voices(_SEED, 1, sum(sizes) * frame)
+    fresh = _newest(_run(model, heard, sizes), hop)
+    pasts = {
+        "loud noise": noise(_SEED, 1, _PAST_HOPS * hop * frame, level=1.0),
+        "another voice": 2 * voices(_SEED + 1, 1, _PAST_HOPS * hop * frame),
+    }
+    found = []
+    for past, before in pasts.items():
+        audio = np.concatenate([before, heard], axis=1)
+        used = _newest(_run(model, audio, [hop] * _PAST_HOPS + sizes), hop)
+        found.append(furthest(f"{past} before it", used, fresh))
+    return _compared(found)
 
 
 def _hops(model: BoundModel) -> list[int]:
