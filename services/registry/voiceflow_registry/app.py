@@ -26,7 +26,7 @@ from voiceflow_registry.settings import Bucket, Settings
 from voiceflow_registry.storage.filesystem import FilesystemStore
 from voiceflow_registry.storage.object_store import ObjectStore
 from voiceflow_registry.submission import PublishLimits
-from voiceflow_registry.validations import Validations
+from voiceflow_registry.validations import GateRunner, Validations
 from voiceflow_registry.versions import Versions
 from voiceflow_registry.watch import WatchHub
 
@@ -48,16 +48,14 @@ class App:
         servicer: The API.
         acts: What it does.
         threads: Where that is done.
-        sandbox: Where models are run.
-        store: Where everything is kept.
+        on_close: Called when nobody calls any more.
     """
 
     server: RpcServer
     servicer: RegistryServicer
     acts: Acts
     threads: Threads
-    sandbox: Sandbox
-    store: ObjectStore
+    on_close: Callable[[], None]
 
     async def run(self) -> None:
         """Serves until SIGTERM or SIGINT, then drains."""
@@ -79,11 +77,8 @@ class App:
 
     async def close(self) -> None:
         """Ends what still runs, once nobody calls any more."""
-        self.sandbox.close()  # a gate that is under way fails, so that its thread ends
+        self.on_close()
         await self.threads.close()
-        close = getattr(self.store, "close", None)
-        if close is not None:
-            close()
 
 
 def build(settings: Settings, *, on_ready: Callable[[str], None] = lambda _address: None) -> App:
@@ -109,63 +104,48 @@ def build(settings: Settings, *, on_ready: Callable[[str], None] = lambda _addre
     try:
         held = sandbox.layers()
         _LOG.info("models are run behind %s", ", ".join(held.active))
-        return _assembled(settings, on_ready, store, sandbox, evaluation_set)
+        return assemble(
+            settings,
+            store,
+            Validator(sandbox, evaluation_set=evaluation_set),
+            has_evaluation_set=evaluation_set is not None,
+            on_ready=on_ready,
+            on_close=sandbox.close,  # a gate that is under way fails, so that its thread ends
+        )
     except BaseException:
         sandbox.close()
         raise
 
 
-def open_store(settings: Settings) -> ObjectStore:
-    """Opens the store of `--store`.
-
-    Raises:
-        StoreUnavailable: There are no credentials for the bucket.
-        OSError: The folder cannot be used.
-    """
-    place = settings.place
-    if not isinstance(place, Bucket):
-        return FilesystemStore(place)
-    # The library takes long to import, and not everybody has it.
-    from voiceflow_registry.storage.gcs import GcsStore  # noqa: PLC0415
-
-    return GcsStore(
-        place.bucket,
-        prefix=place.prefix,
-        endpoint=settings.gcs_endpoint,
-        timeout_seconds=settings.gcs_timeout_seconds,
-        retry_seconds=settings.gcs_retry_seconds,
-    )
-
-
-def default_policy(settings: Settings) -> ChannelPolicy:
-    """What holds for channels without a policy of their own."""
-    return ChannelPolicy(
-        name="",
-        allow_publisher_to_promote=settings.allow_publisher_to_promote,
-        allow_prereleases=settings.allow_prereleases,
-        allow_downgrades=settings.allow_downgrades,
-        demanded_gates=settings.gates_to_promote,
-        validation_valid_for_seconds=settings.validation_valid_for_seconds,
-    )
-
-
-def _assembled(
+def assemble(
     settings: Settings,
-    on_ready: Callable[[str], None],
     store: ObjectStore,
-    sandbox: Sandbox,
-    evaluation_set: EvaluationSet | None,
+    gates: GateRunner,
+    *,
+    has_evaluation_set: bool,
+    on_ready: Callable[[str], None] = lambda _address: None,
+    on_close: Callable[[], None] = lambda: None,
 ) -> App:
+    """Puts the parts together on a store, with what runs the gates.
+
+    Args:
+        settings: What the operator set.
+        store: Where everything is kept.
+        gates: Run models.
+        has_evaluation_set: Accuracy can be asked for.
+        on_ready: As `build` has it.
+        on_close: Called when nobody calls any more.
+    """
     clock = partial(datetime.now, UTC)
     policy = default_policy(settings)
     versions = Versions(store, clock)
     validations = Validations(
         store,
         versions,
-        Validator(sandbox, evaluation_set=evaluation_set),
+        gates,
         clock,
         software_version=version("voiceflow"),
-        has_evaluation_set=evaluation_set is not None,
+        has_evaluation_set=has_evaluation_set,
         maximum_running=settings.validations,
     )
     limits = PublishLimits(
@@ -203,7 +183,41 @@ def _assembled(
         on_ready=on_ready,
         on_drain=servicer.drain,
     )
-    return App(server, servicer, acts, threads, sandbox, store)
+    return App(server, servicer, acts, threads, on_close)
+
+
+def open_store(settings: Settings) -> ObjectStore:
+    """Opens the store of `--store`.
+
+    Raises:
+        StoreUnavailable: There are no credentials for the bucket.
+        OSError: The folder cannot be used.
+    """
+    place = settings.place
+    if not isinstance(place, Bucket):
+        return FilesystemStore(place)
+    # The library takes long to import, and not everybody has it.
+    from voiceflow_registry.storage.gcs import GcsStore  # noqa: PLC0415
+
+    return GcsStore(
+        place.bucket,
+        prefix=place.prefix,
+        endpoint=settings.gcs_endpoint,
+        timeout_seconds=settings.gcs_timeout_seconds,
+        retry_seconds=settings.gcs_retry_seconds,
+    )
+
+
+def default_policy(settings: Settings) -> ChannelPolicy:
+    """What holds for channels without a policy of their own."""
+    return ChannelPolicy(
+        name="",
+        allow_publisher_to_promote=settings.allow_publisher_to_promote,
+        allow_prereleases=settings.allow_prereleases,
+        allow_downgrades=settings.allow_downgrades,
+        demanded_gates=settings.gates_to_promote,
+        validation_valid_for_seconds=settings.validation_valid_for_seconds,
+    )
 
 
 def _check_exposure(settings: Settings) -> None:

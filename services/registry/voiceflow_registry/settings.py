@@ -121,7 +121,9 @@ class Settings(BaseSettings):
     grace_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
         30.0, description="from SIGTERM until calls that still run are cut"
     )
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="least of what goes to standard error"
+    )
 
     store: Annotated[str, AfterValidator(_store)] = Field(
         "var/registry", description="where everything is kept: a folder, or gs://BUCKET/PREFIX"

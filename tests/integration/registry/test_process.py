@@ -1,60 +1,31 @@
-"""The registry's server, started as a user starts it, on a free port."""
+"""The registry's process, started as a user starts it, on a free port."""
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
-import sys
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
-import pytest_asyncio
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, MethodDescriptorProto
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from voiceflow.errors import NotServed
+from tests.fakes.models import write_stream_package
+from tests.fakes.publishing import Package
+from tests.fakes.registry import call, failure, process, promotion, publish, spawn
+from voiceflow.catalog.gates import PUBLISHING_GATES
+from voiceflow.errors import NotAllowedNow, Unavailable
+from voiceflow.registry.v1 import registry_pb2 as pb
+from voiceflow.registry.v1 import registry_pb2_grpc as pb_grpc
+from voiceflow.rpc.registry import GATES
 from voiceflow.rpc.status import from_rpc_error
 
 SERVICE = "voiceflow.registry.v1.ModelRegistry"
-
-
-@dataclass(frozen=True)
-class Registry:
-    """A running registry and a channel to it."""
-
-    process: asyncio.subprocess.Process
-    channel: grpc.aio.Channel
-
-
-async def start(*arguments: str) -> asyncio.subprocess.Process:
-    """Starts the registry as a process of its own."""
-    return await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "voiceflow_registry",
-        *arguments,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env={name: value for name, value in os.environ.items() if not name.startswith("VOICEFLOW")},
-    )
-
-
-@pytest_asyncio.fixture
-async def registry() -> AsyncIterator[Registry]:
-    """A registry that has said that it listens."""
-    process = await start("--port", "0")
-    assert process.stdout is not None
-    announced = (await process.stdout.readline()).decode()
-    async with grpc.aio.insecure_channel(announced.split()[-1]) as channel:
-        yield Registry(process, channel)
-    if process.returncode is None:
-        process.terminate()
-    await process.communicate()
+REAL = "voiceflow_registry"
 
 
 async def reflected_methods(channel: grpc.aio.Channel) -> list[MethodDescriptorProto]:
@@ -70,57 +41,87 @@ async def reflected_methods(channel: grpc.aio.Channel) -> list[MethodDescriptorP
     return []
 
 
-async def refusal(channel: grpc.aio.Channel, method: MethodDescriptorProto) -> grpc.aio.AioRpcError:
-    """Calls a method with one empty message and gives the error that it ends with."""
-    kind = ("stream" if method.client_streaming else "unary") + (
-        "_stream" if method.server_streaming else "_unary"
-    )
-    multi: Any = getattr(channel, kind)(f"/{SERVICE}/{method.name}")
-    call = multi(iter([b""]) if method.client_streaming else b"", timeout=10)
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await (anext(aiter(call)) if method.server_streaming else call)
-    return caught.value
+async def rest(events: AsyncIterator[Any]) -> None:
+    """Reads to the end."""
+    async for _ in events:
+        pass
 
 
-async def test_every_method_says_that_it_is_not_served_yet(registry: Registry) -> None:
-    """Each method that reflection names is UNIMPLEMENTED with the reason NOT_YET_SERVED."""
-    methods = await reflected_methods(registry.channel)
-    assert {"PublishVersion", "PromoteVersion", "WatchChannels"} <= {m.name for m in methods}
-
-    for method in methods:
-        error = await refusal(registry.channel, method)
-        assert error.code() is grpc.StatusCode.UNIMPLEMENTED, method.name
-        known = from_rpc_error(error)
-        assert (type(known), known.reason) == (NotServed, "NOT_YET_SERVED"), method.name
-        assert method.name in known.message
+def read(folder: Path) -> Package:
+    """A package from its folder."""
+    files = {path.name: path.read_bytes() for path in folder.iterdir()}
+    return Package(files.pop("manifest.json"), files)
 
 
-@pytest.mark.parametrize("service", ["", SERVICE])
-async def test_health_says_serving(registry: Registry, service: str) -> None:
-    """The server as a whole and the registry's service are SERVING."""
-    stub: Any = health_pb2_grpc.HealthStub(registry.channel)
-    answer = await stub.Check(health_pb2.HealthCheckRequest(service=service))
-    assert answer.status == health_pb2.HealthCheckResponse.SERVING
+async def test_from_files_to_a_promoted_version(tmp_path: Path) -> None:
+    """With real gates and sandbox: publish, validate, promote, and all of it after a restart."""
+    what = read(write_stream_package(tmp_path / "package"))
+    store = ("--store", str(tmp_path / "store"))
+    channel_name = "models/tones/channels/stable"
+    async with (
+        process(*store, module=REAL) as registry,
+        grpc.aio.insecure_channel(registry.address) as channel,
+    ):
+        names = {method.name for method in await reflected_methods(channel)}
+        assert names == set(pb.DESCRIPTOR.services_by_name["ModelRegistry"].methods_by_name)
+        health: Any = health_pb2_grpc.HealthStub(channel)
+        for service in ("", SERVICE):
+            answer = await health.Check(health_pb2.HealthCheckRequest(service=service))
+            assert answer.status == health_pb2.HealthCheckResponse.SERVING
+
+        stub = pb_grpc.ModelRegistryStub(channel)
+        published = await publish(stub, what)
+        name = published.version.name
+        assert [result.gate for result in published.report.gates] == [
+            GATES.to_wire(gate) for gate in PUBLISHING_GATES
+        ]
+        refusal = await failure(stub.PromoteVersion, promotion(channel_name, name))
+        assert isinstance(refusal, NotAllowedNow)
+        assert [violation.subject for violation in refusal.violations] != []
+        accuracy = pb.ValidateVersionRequest(name=name, gates=[pb.GATE_ACCURACY])
+        assert (await failure(stub.ValidateVersion, accuracy)).reason == "EVALUATION_SET_MISSING"
+        behaviour = pb.ValidateVersionRequest(name=name, gates=[pb.GATE_BEHAVIOUR])
+        *_, last = await call(stub.ValidateVersion, behaviour)
+        assert last.report.passed, last.report
+        assert "rlimits" in last.report.sandbox.active_layers
+        await call(stub.PromoteVersion, promotion(channel_name, name))
+        os.kill(registry.pid, signal.SIGTERM)
+        assert (await registry.ended())[0] == 0
+
+    async with (
+        process(*store, module=REAL) as registry,
+        grpc.aio.insecure_channel(registry.address) as channel,
+    ):
+        stub = pb_grpc.ModelRegistryStub(channel)
+        served = await call(stub.GetChannel, pb.GetChannelRequest(name=channel_name))
+        assert served.channel.rollout.primary.version == name
 
 
-async def test_sigterm_ends_it_gracefully(registry: Registry) -> None:
-    """After SIGTERM the process ends by itself, with exit code 0."""
-    registry.process.send_signal(signal.SIGTERM)
-    assert await registry.process.wait() == 0
+async def test_sigterm_tells_watchers_and_ends_well(tmp_path: Path) -> None:
+    """A watcher is told to go elsewhere, and the process ends by itself with exit status 0."""
+    async with (
+        process("--store", str(tmp_path), "--grace-seconds", "5") as registry,
+        grpc.aio.insecure_channel(registry.address) as channel,
+    ):
+        cursor = pb.ChannelCursor(channel="models/m/channels/c")
+        watching: Any = pb_grpc.ModelRegistryStub(channel).WatchChannels(
+            pb.WatchChannelsRequest(channels=[cursor])
+        )
+        events = aiter(watching)
+        assert (await anext(events)).HasField("policy")
+        os.kill(registry.pid, signal.SIGTERM)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await rest(events)
+        error = from_rpc_error(caught.value)
+        assert isinstance(error, Unavailable)
+        assert error.reason == "SHUTTING_DOWN"
+        status, log = await registry.ended()
+        assert status == 0, log
 
 
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (("--port", "70000"), "port: "),
-        (("--grace-seconds", "-1"), "grace_seconds: "),
-        (("--host", "0.0.0.0"), "--insecure"),  # noqa: S104 to be refused
-    ],
-)
-async def test_a_forbidden_setting_is_named(arguments: tuple[str, ...], said: str) -> None:
-    """A bad setting ends the start with exit code 2 and a line that names it, no traceback."""
-    process = await start(*arguments)
-    _, stderr = await process.communicate()
-    assert process.returncode == 2
-    assert said in stderr.decode()
-    assert "Traceback" not in stderr.decode()
+async def test_a_forbidden_setting_is_named() -> None:
+    """A bad setting ends the start with exit status 2 and one line, no traceback."""
+    started = await spawn("--store", "s3://bucket", module=REAL)
+    _, stderr = await started.communicate()
+    assert started.returncode == 2
+    assert stderr.decode() == "--store: a store is a folder, or gs://BUCKET/PREFIX\n"

@@ -24,6 +24,7 @@ from voiceflow_registry.servicer.values import (
     caller_of,
     checked_request_id,
     checked_signature,
+    fields_named,
 )
 
 
@@ -77,18 +78,19 @@ class PublishingMethods:
             for at, file in enumerate(begin.files)
         ]
         caller = caller_of(context)
-        return await self._threads.opened(
-            lambda: self._acts.publishing.begin(
-                caller,
-                name,
-                manifest=begin.manifest,
-                signature=signature,
-                declared=declared,
-                request_id=request_id,
-                validate_only=begin.validate_only,
-            ),
-            UploadSession.leave,
-        )
+        with fields_named(request_id="begin.request_id"):
+            return await self._threads.opened(
+                lambda: self._acts.publishing.begin(
+                    caller,
+                    name,
+                    manifest=begin.manifest,
+                    signature=signature,
+                    declared=declared,
+                    request_id=request_id,
+                    validate_only=begin.validate_only,
+                ),
+                UploadSession.leave,
+            )
 
 
 def _write(session: UploadSession, request: pb.PublishVersionRequest) -> None:

@@ -10,7 +10,7 @@ from voiceflow.registry.v1 import registry_pb2 as pb
 from voiceflow.rpc.registry import GATES, gate_result_to_wire, report_to_wire
 from voiceflow_registry.servicer.presence import Presence
 from voiceflow_registry.servicer.threads import Threads
-from voiceflow_registry.servicer.values import Acts, Context, caller_of, listed
+from voiceflow_registry.servicer.values import Acts, Context, caller_of, fields_named, listed
 
 
 class ValidatingMethods:
@@ -57,18 +57,19 @@ class ValidatingMethods:
         """See the service."""
         parent = VersionName.parse(request.parent, field="parent")
         channel = _channel_of(parent, request.channel)
-        reports, token = await self._threads.call(
-            lambda: listed(
-                lambda page_size: self._acts.validations.list(
-                    parent,
-                    channel=channel,
-                    page_size=page_size,
-                    page_token=request.page_token,
-                ),
-                request.page_size,
-                report_to_wire,
+        with fields_named(name="parent"):
+            reports, token = await self._threads.call(
+                lambda: listed(
+                    lambda page_size: self._acts.validations.list(
+                        parent,
+                        channel=channel,
+                        page_size=page_size,
+                        page_token=request.page_token,
+                    ),
+                    request.page_size,
+                    report_to_wire,
+                )
             )
-        )
         return pb.ListValidationsResponse(reports=reports, next_page_token=token)
 
     def _terms(self, channel: ChannelName | None) -> tuple[ChannelPolicy, VersionName | None]:

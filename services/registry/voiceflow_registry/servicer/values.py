@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, Final, TypeAlias, TypeVar
@@ -15,7 +16,7 @@ from google.protobuf.message import Message
 from voiceflow.catalog.channels import ChannelPolicy
 from voiceflow.catalog.names import ANY_MODEL, ModelName
 from voiceflow.catalog.values import Page, Signature
-from voiceflow.errors import InvalidInput
+from voiceflow.errors import InvalidInput, VoiceFlowError
 from voiceflow.rpc.registry import signature_from_wire
 from voiceflow_registry.channels import Channels
 from voiceflow_registry.collect import Collector
@@ -65,6 +66,16 @@ def caller_of(context: Context) -> Caller:
     """Who calls: the host, as long as callers have no identity."""
     _, _, address = unquote(context.peer()).partition(":")  # ipv4:127.0.0.1:50000
     return Caller(principal=f"host:{address.rpartition(':')[0]}")
+
+
+@contextmanager
+def fields_named(**names: str) -> Iterator[None]:
+    """Errors tell the fields of the request; acts know them by other names."""
+    try:
+        yield
+    except VoiceFlowError as error:
+        error.field = names.get(error.field or "", error.field)
+        raise
 
 
 def parent_model(text: str, *, field: str = "parent") -> ModelName | None:

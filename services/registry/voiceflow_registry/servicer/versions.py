@@ -17,7 +17,14 @@ from voiceflow.rpc.registry import (
     version_to_wire,
 )
 from voiceflow_registry.servicer.threads import Threads
-from voiceflow_registry.servicer.values import Acts, Context, caller_of, listed, parent_model
+from voiceflow_registry.servicer.values import (
+    Acts,
+    Context,
+    caller_of,
+    fields_named,
+    listed,
+    parent_model,
+)
 
 _FULL: Final = {pb.VERSION_VIEW_FULL: True, pb.VERSION_VIEW_BASIC: False}
 
@@ -69,19 +76,20 @@ class VersionMethods:
         parent = parent_model(request.parent)
         where = version_filter_from_wire(request.filter)
         full = _full(request.view, unspecified=False)
-        versions, token = await self._threads.call(
-            lambda: listed(
-                lambda page_size: self._acts.versions.list(
-                    parent,
-                    where=where,
-                    page_size=page_size,
-                    page_token=request.page_token,
-                    full=full,
-                ),
-                request.page_size,
-                version_to_wire,
+        with fields_named(name="parent"):
+            versions, token = await self._threads.call(
+                lambda: listed(
+                    lambda page_size: self._acts.versions.list(
+                        parent,
+                        where=where,
+                        page_size=page_size,
+                        page_token=request.page_token,
+                        full=full,
+                    ),
+                    request.page_size,
+                    version_to_wire,
+                )
             )
-        )
         return pb.ListVersionsResponse(versions=versions, next_page_token=token)
 
     async def DownloadVersion(  # noqa: N802
@@ -115,7 +123,11 @@ class VersionMethods:
         """See the service."""
         target = VersionName.parse(request.target, field="target")
         base = VersionName.parse(request.base, field="base") if request.base else None
-        difference = await self._threads.call(lambda: self._acts.versions.diff(target, base))
+        if base is not None:
+            with fields_named(name="base"):
+                await self._threads.call(lambda: self._acts.versions.record(base))
+        with fields_named(name="target"):
+            difference = await self._threads.call(lambda: self._acts.versions.diff(target, base))
         return difference_to_wire(difference)
 
     async def YankVersion(  # noqa: N802
