@@ -11,10 +11,10 @@ import asyncio
 import contextlib
 import os
 import sys
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc
 import pytest
@@ -30,6 +30,8 @@ from voiceflow_registry.app import App, assemble, open_store
 from voiceflow_registry.settings import Settings
 from voiceflow_registry.storage.object_store import ObjectStore
 from voiceflow_registry.validations import GateRunner
+
+Seen = TypeVar("Seen")
 
 ROOT = Path(__file__).parents[2]
 CHUNK_BYTES = 1 << 20
@@ -123,7 +125,11 @@ def begin(what: Package, **fields: Any) -> pb.PublishVersionRequest:
         pb.PublishBegin.DeclaredFile(file=file, size_bytes=len(content))
         for file, content in what.files.items()
     ]
-    defaults: dict[str, Any] = {"version": str(what.name), "manifest": what.manifest, "files": files}
+    defaults: dict[str, Any] = {
+        "version": str(what.name),
+        "manifest": what.manifest,
+        "files": files,
+    }
     return pb.PublishVersionRequest(begin=pb.PublishBegin(**defaults | fields))
 
 
@@ -176,6 +182,14 @@ async def failure(method: Any, request: Any) -> VoiceFlowError:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call(method, request)
     return from_rpc_error(caught.value)
+
+
+async def eventually(look: Callable[[], Awaitable[Seen]], *, seconds: float = 30.0) -> Seen:
+    """Looks again and again until there is something to see."""
+    async with asyncio.timeout(seconds):
+        while not (seen := await look()):  # noqa: ASYNC110 - another process may bring it about
+            await asyncio.sleep(0.01)
+    return seen
 
 
 def promotion(channel: str, primary: str, **fields: Any) -> pb.PromoteVersionRequest:

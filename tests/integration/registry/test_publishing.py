@@ -1,0 +1,183 @@
+"""Publishing over the wire: cut, resumed, repeated, superseded, refused by a gate."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import grpc
+
+from tests.fakes.publishing import Package, ScriptedGates, finding, package
+from tests.fakes.registry import (
+    CHUNK_BYTES,
+    begin,
+    call,
+    chunk,
+    eventually,
+    failure,
+    publish,
+    running,
+    whole,
+)
+from tests.integration.registry.seeded import UUIDS
+from voiceflow.catalog.gates import Gate
+from voiceflow.errors import InvalidInput, NotAllowedNow, NotFound
+from voiceflow.registry.v1 import registry_pb2 as pb
+from voiceflow.registry.v1 import registry_pb2_grpc as pb_grpc
+from voiceflow.rpc.status import from_rpc_error
+
+BIG = package(weights=bytes(range(256)) * (10 << 10))  # 2.5 MiB
+
+
+async def received(registry: pb_grpc.ModelRegistryStub, what: Package) -> dict[str, int]:
+    """How far an upload came; nothing if there is none."""
+    try:
+        response = await call(registry.GetUpload, pb.GetUploadRequest(name=str(what.upload)))
+    except grpc.aio.AioRpcError as error:
+        if from_rpc_error(error).reason != "UPLOAD_NOT_FOUND":
+            raise
+        return {}
+    return {file.file: file.received_bytes for file in response.upload.files}
+
+
+async def test_a_version_is_there_when_it_is_answered() -> None:
+    """The answer has the version and what the gates saw, and the version can be read."""
+    async with running() as (_, registry):
+        response = await publish(registry, BIG)
+        assert response.report.passed
+        assert not response.already_published
+        read = await call(registry.GetVersion, pb.GetVersionRequest(name=str(BIG.name)))
+        assert read.version == response.version
+        assert read.version.publisher == "host:127.0.0.1"
+        assert read.version.manifest == BIG.manifest
+
+
+async def test_the_same_bytes_again_are_answered_with_what_exists() -> None:
+    """R18: a retry has the first answer; another request is told that the version stood there."""
+    async with running() as (_, registry):
+        first = await publish(registry, BIG, request_id=UUIDS[0])
+        assert await publish(registry, BIG, request_id=UUIDS[0]) == first
+        again = await publish(registry, BIG, request_id=UUIDS[1])
+        assert again.already_published
+        assert again.version == first.version
+
+
+async def test_a_stream_that_ends_early_goes_on_where_it_was() -> None:
+    """R1: what came is kept; only the rest is sent again."""
+    async with running() as (_, registry):
+        refusal = await failure(registry.PublishVersion, whole(BIG)[:3])  # two of three chunks
+        assert refusal.reason == "UPLOAD_INCOMPLETE"
+        assert (await received(registry, BIG))["model.onnx"] == 2 * CHUNK_BYTES
+        assert await resumed(registry, BIG)
+        assert await received(registry, BIG) == {}
+
+
+async def test_a_stream_that_is_cut_goes_on_where_it_was() -> None:
+    """R1: a client that vanishes in the midst leaves what came, for whoever goes on."""
+    huge = package(weights=bytes(12 * CHUNK_BYTES))
+    async with running() as (_, registry):
+
+        async def cut() -> AsyncIterator[pb.PublishVersionRequest]:
+            for request in whole(huge)[:12]:
+                yield request
+            await asyncio.Event().wait()
+
+        publishing = registry.PublishVersion(cut())
+        await eventually(lambda: received(registry, huge))
+
+        async def much() -> bool:
+            return (await received(registry, huge))["model.onnx"] > CHUNK_BYTES
+
+        assert await eventually(much)
+        publishing.cancel()
+        # The stream that was cut may still put down what it held.
+        assert await eventually(lambda: resumed(registry, huge))
+        assert await received(registry, huge) == {}
+
+
+async def resumed(registry: pb_grpc.ModelRegistryStub, what: Package) -> bool:
+    """Asks how far an upload came and sends the rest; False if another stream was in between."""
+    came = await received(registry, what)
+    requests = [begin(what)]
+    for file, content in what.files.items():
+        requests += [
+            chunk(file, offset, content[offset : offset + CHUNK_BYTES])
+            for offset in range(came[file], len(content), CHUNK_BYTES)
+        ]
+    try:
+        await call(registry.PublishVersion, requests)
+    except grpc.aio.AioRpcError as error:
+        if from_rpc_error(error).reason not in {"UPLOAD_SUPERSEDED", "CHUNK_GAP", "CHUNK_OVERLAP"}:
+            raise
+        return False
+    return True
+
+
+async def test_checking_alone_keeps_nothing() -> None:
+    """With validate_only the gates have run, and neither version nor upload is there."""
+    async with running() as (_, registry):
+        response = await publish(registry, BIG, validate_only=True)
+        assert response.report.passed
+        assert response.report.name == ""
+        assert not response.version.HasField("publish_time")
+        missing = await failure(registry.GetVersion, pb.GetVersionRequest(name=str(BIG.name)))
+        assert isinstance(missing, NotFound)
+        assert await received(registry, BIG) == {}
+
+
+async def test_what_a_gate_refuses_is_told_rule_by_rule() -> None:
+    """GATES_NOT_PASSED has a violation for each rule, and nothing is published."""
+    gates = ScriptedGates(failing={Gate.GRAPH: finding("graph.external-data")})
+    async with running(gates=gates) as (_, registry):
+        refusal = await failure(registry.PublishVersion, whole(BIG))
+        assert isinstance(refusal, NotAllowedNow)
+        assert refusal.reason == "GATES_NOT_PASSED"
+        assert [violation.kind for violation in refusal.violations] == ["graph.external-data"]
+        gates.failing.clear()
+        assert (await publish(registry, BIG)).report.passed
+
+
+async def test_a_number_that_is_too_low_is_told() -> None:
+    """BUMP_TOO_SMALL names the change."""
+    gates = ScriptedGates(failing={Gate.MANIFEST: finding("manifest.bump-too-small")})
+    async with running(gates=gates) as (_, registry):
+        refusal = await failure(registry.PublishVersion, whole(BIG))
+        assert isinstance(refusal, NotAllowedNow)
+        assert refusal.reason == "BUMP_TOO_SMALL"
+        assert refusal.violations
+
+
+async def test_the_older_stream_of_an_upload_is_superseded() -> None:
+    """Two streams of one upload: the later one goes on, the older one is told."""
+    async with running() as (_, registry):
+        go_on = asyncio.Event()
+
+        async def older() -> AsyncIterator[pb.PublishVersionRequest]:
+            yield begin(BIG)
+            yield chunk("model.onnx", 0, BIG.files["model.onnx"][:CHUNK_BYTES])
+            await go_on.wait()
+            for request in whole(BIG)[2:]:
+                yield request
+
+        slow = asyncio.ensure_future(call(registry.PublishVersion, older()))
+        await eventually(lambda: received(registry, BIG))
+        response = await publish(registry, BIG)
+        go_on.set()
+        await asyncio.wait({slow})
+        late = slow.exception()
+        if isinstance(late, grpc.aio.AioRpcError):
+            assert from_rpc_error(late).reason == "UPLOAD_SUPERSEDED"
+        else:
+            assert slow.result().version == response.version
+
+
+async def test_a_big_chunk_and_the_largest_manifest_fit() -> None:
+    """The transport's limit is above what the service takes: the service itself refuses."""
+    async with running() as (_, registry):
+        manifest = bytes((1 << 20) + 1)
+        refusal = await failure(registry.PublishVersion, [begin(BIG, manifest=manifest)])
+        assert refusal.reason == "MANIFEST_INVALID"
+        much = [begin(BIG), chunk("model.onnx", 0, bytes(CHUNK_BYTES + 1))]
+        refusal = await failure(registry.PublishVersion, much)
+        assert isinstance(refusal, InvalidInput)
+        assert (refusal.reason, refusal.field) == ("FIELD_INVALID", "chunk.data")
