@@ -19,7 +19,7 @@ from tests.unit.client.registry.scripted import (
 )
 from voiceflow.artifact import Manifest, digest_of
 from voiceflow.catalog.versions import Upload, UploadedFile
-from voiceflow.client.registry import LocalPackage, Progress, Stage, open_package
+from voiceflow.client.registry import LocalPackage, Progress, Stage, open_package, publishing
 from voiceflow.errors import (
     AlreadyExists,
     Conflict,
@@ -218,6 +218,28 @@ async def test_what_does_not_pass_is_told_at_once(
         assert len(script.calls["PublishVersion"]) == 1
     assert caught.value.reason == error.reason
     assert getattr(caught.value, "violations", ()) == getattr(error, "violations", ())
+
+
+async def test_the_reason_of_a_refusal_survives_failed_writes(
+    package: LocalPackage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Chunks are on their way when it comes; gRPC would put a status of its own in its place."""
+    monkeypatch.setattr(publishing, "PIECE_BYTES", 3000)
+    receiver = Receiver(package, cuts=[])
+    receiver.begun = True
+
+    async def at_the_first_chunk(requests: Any, context: Any) -> None:
+        for _ in range(2):
+            await anext(aiter(requests))
+        await context.abort(*abort_arguments(AlreadyExists("other", reason="VERSION_EXISTS")))
+
+    async with scripted(PublishVersion=at_the_first_chunk, GetUpload=receiver.upload) as (
+        _,
+        client,
+    ):
+        for _ in range(60):
+            with pytest.raises(AlreadyExists):
+                await client.publish(package.folder)
 
 
 async def test_a_package_that_is_not_whole_is_not_sent(package: LocalPackage) -> None:

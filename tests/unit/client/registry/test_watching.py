@@ -50,7 +50,7 @@ def asked_after(script: Any) -> list[int | None]:
 async def sequences(events: AsyncGenerator[WatchEvent, None], until: int) -> list[int]:
     """Sequences of the promotions that are told, up to one."""
     seen = []
-    async with aclosing(events):
+    async with asyncio.timeout(20), aclosing(events):
         async for event in events:
             if isinstance(event, Promotion):
                 seen.append(event.sequence)
@@ -82,7 +82,8 @@ async def test_what_was_left_out_is_asked_for_again() -> None:
         telling(*told(4), then=None),
     ]
     async with scripted(WatchChannels=steps) as (script, client):
-        assert await sequences(client.watch(FROM_THE_START), until=4) == [1, 2, 3, 4]
+        events = client.watch(FROM_THE_START, silence_seconds=3600)
+        assert await sequences(events, until=4) == [1, 2, 3, 4]
         assert asked_after(script) == [0, 1, 3]
 
 
