@@ -1,4 +1,4 @@
-"""Model files made to do harm, rows R5 to R16.
+"""Model files made to do harm, rows R5 to R16; and R41 as far as processes go.
 
 Each is refused by gate 2 with its rule, in bounded time; and what a file could do without that gate
 is held by the sandbox all the same.
@@ -6,6 +6,8 @@ is held by the sandbox all the same.
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,11 +16,13 @@ import psutil
 import pytest
 
 from tests.fakes import bombs
+from tests.unit.validation.sandbox.acting import gone, need
 from voiceflow.catalog.gates import Finding
 from voiceflow.validation.gates.graph import graph_gate
 from voiceflow.validation.sandbox import Layer, Limits, Sandbox, SandboxFailure
 from voiceflow.validation.values import Candidate
 
+ROOT = Path(__file__).resolve().parents[2]
 GIB = 1024**3
 LIMITS = Limits(cpu_seconds=1, wall_seconds=60, address_space_bytes=2 * GIB)
 PATIENCE_SECONDS = 150
@@ -32,8 +36,7 @@ Failed = Callable[[str, bytes, Limits], SandboxFailure]
 def sandbox() -> Iterator[Sandbox]:
     """All the layers that this machine has, with probes that look at nothing before they load."""
     with Sandbox(floor=frozenset(), probes="tests.fakes.unguarded") as sandbox:
-        if Layer.RLIMITS not in sandbox.layers().active:
-            pytest.skip("this machine cannot limit memory and CPU")
+        need(sandbox, Layer.RLIMITS)
         yield sandbox
 
 
@@ -189,8 +192,7 @@ def test_r15_sockets_processes_and_files_are_out_of_reach(
     sandbox: Sandbox, action: str, argument: str | None, layers: set[Layer]
 ) -> None:
     """R15: who has taken a process over can open nothing and start nothing."""
-    if not layers <= set(sandbox.layers().active):
-        pytest.skip(f"this machine lacks {', '.join(layers)}")
+    need(sandbox, *layers)
     opened = sandbox.open("act", files={}, arguments={}, limits=LIMITS)
     with opened as probe:
         try:
@@ -219,3 +221,21 @@ def test_r16_what_is_no_model_is_told_so(looked: Looked, content: bytes, seen: s
     (found,) = looked(content)
     assert found.rule_id == "graph.not-onnx"
     assert found.seen == seen
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's ties between processes")
+@pytest.mark.parametrize("state", ["busy", "waiting"])
+def test_r41_sigkill_of_the_owner_mid_validation_leaves_no_process(state: str) -> None:
+    """R41: helper and model end with the registry that was killed, whatever they are doing."""
+    owner = subprocess.Popen(
+        [sys.executable, "-m", "tests.unit.validation.sandbox.owner", state],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    )
+    with owner:
+        assert owner.stdout is not None
+        helper, model = map(int, owner.stdout.readline().split())
+        assert psutil.pid_exists(model)
+        owner.kill()
+    assert gone(helper, model)

@@ -7,20 +7,32 @@ an exception. Nothing can be imported after the lockdown: probes import all they
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import BinaryIO, TypeAlias
+from collections.abc import Callable, Iterator, Mapping
+from importlib import import_module
+from typing import BinaryIO, Final, TypeAlias, cast
 
-from voiceflow.validation.probes import accuracy, behaviour, cost, graph, stretches, tensors
 from voiceflow.validation.sandbox.limits import JsonValue
 
 Answer: TypeAlias = Callable[[JsonValue], JsonValue]
 ProbeFactory: TypeAlias = Callable[[Mapping[str, BinaryIO], Mapping[str, JsonValue]], Answer]
 
-PROBES: Mapping[str, ProbeFactory] = {
-    "graph": graph.probe,
-    "tensors": tensors.probe,
-    "stretches": stretches.probe,
-    "behaviour": behaviour.probe,
-    "cost": cost.probe,
-    "accuracy": accuracy.probe,
-}
+_NAMES: Final = ("graph", "tensors", "stretches", "behaviour", "cost", "accuracy")
+"""Modules of this package; the `probe` of each is its factory."""
+
+
+class _Probes(Mapping[str, ProbeFactory]):
+    """Imports a probe when it is asked for: a process needs one, and importing all is slow."""
+
+    def __getitem__(self, name: str) -> ProbeFactory:
+        if name not in _NAMES:
+            raise KeyError(name)
+        return cast("ProbeFactory", import_module(f"{__name__}.{name}").probe)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_NAMES)
+
+    def __len__(self) -> int:
+        return len(_NAMES)
+
+
+PROBES: Mapping[str, ProbeFactory] = _Probes()

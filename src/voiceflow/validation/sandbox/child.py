@@ -1,4 +1,4 @@
-"""The process of one model: imports everything, locks itself down, then lets a probe at the model.
+"""The process of one model: imports its probe, locks itself down, then lets it at the model.
 
 Standard input is a socket to the registry and the only way in or out. Nothing of the model is read
 before the lockdown is reported and the first question has come. What is imported later than the
@@ -39,6 +39,9 @@ def main(probes: str) -> NoReturn:
     talk.detach()  # from here on it is read and written like a file: fewer system calls
     with os.fdopen(_TALK, "rb", closefd=False) as questions:
         order = cast("dict[str, JsonValue]", wire.from_line(questions.readline()))
+        name = cast("str", order["probe"])
+        # With its imports; a trial of the layers has no probe.
+        factory = known[name] if name else _nothing
         files = {
             name: os.fdopen(descriptor, "rb")
             for name, descriptor in zip(
@@ -57,12 +60,8 @@ def main(probes: str) -> NoReturn:
                 }
             )
         )
-        _serve(
-            questions,
-            lambda: known[cast("str", order["probe"])](
-                files, cast("dict[str, JsonValue]", order["arguments"])
-            ),
-        )
+        arguments = cast("dict[str, JsonValue]", order["arguments"])
+        _serve(questions, lambda: factory(files, arguments))
 
 
 def _serve(questions: BinaryIO, make: Callable[[], _Answer]) -> NoReturn:
@@ -96,6 +95,11 @@ def _be_first_to_go() -> None:
     """Where memory runs out, the kernel ends this process before any other."""
     with contextlib.suppress(OSError):  # not Linux
         Path("/proc/self/oom_score_adj").write_text("1000", "ascii")
+
+
+def _nothing(files: Mapping[str, BinaryIO], arguments: Mapping[str, JsonValue]) -> _Answer:
+    del files, arguments
+    return lambda _: None
 
 
 def _strings(value: JsonValue) -> list[str]:

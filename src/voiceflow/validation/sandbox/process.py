@@ -56,7 +56,6 @@ class Process:
         # Nobody reads it before the end: what does not fit is lost, and blocks nobody.
         os.set_blocking(errors, False)
         os.set_blocking(self._errors, False)
-        self._received = b""
         self._reports = b""
         self._end: End | None = None
         self._closed = False
@@ -107,8 +106,8 @@ class Process:
             TooLong: If the line is longer, or more than one line came.
             TimeoutError: If none comes in time.
         """
-        pieces = [self._received]
-        size = len(self._received)
+        pieces = [b""]
+        size = 0
         while wire.END not in pieces[-1]:
             if size > limit_bytes:
                 raise TooLong

@@ -57,7 +57,8 @@ class Sandbox:
     Args:
         floor: Layers without which nothing is run.
         wanted: Layers put on where the machine has them.
-        probes: Module that holds `PROBES`; imported by each process before its lockdown.
+        probes: Module that holds `PROBES`; each process imports it, and its probe, before the
+            lockdown.
 
     Raises:
         ValueError: If the floor demands a layer that is not wanted.
