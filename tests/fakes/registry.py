@@ -200,7 +200,8 @@ def promotion(channel: str, primary: str, **fields: Any) -> pb.PromoteVersionReq
 
 def main(arguments: Iterable[str]) -> None:
     """The process: a registry whose gates pass."""
-    settings = CliApp.run(Settings, cli_args=[*arguments, "--poll-seconds", "0.2"])
+    quick = ("--poll-seconds", "0.2", "--demanded-gates", "manifest,graph,contract")
+    settings = CliApp.run(Settings, cli_args=[*arguments, *quick])
 
     def say_ready(address: str) -> None:
         sys.stdout.write(f"ready address={address} store={settings.store}\n")
