@@ -21,6 +21,7 @@ from voiceflow.validation.gates.behaviour import (
     judge_signals,
 )
 from voiceflow.validation.measured import Compared, Deviation, Heard, HeardAll
+from voiceflow.validation.probes.behaviour import batches
 from voiceflow.validation.values import GateOutcome
 
 
@@ -117,6 +118,14 @@ def test_a_tolerance_that_proves_nothing_is_refused(here: Here, tmp_path: Path) 
     np.savez(content, allow_pickle=False, **(arrays | {"tolerance": np.float32(10.0)}))
     put(package, "golden.npz", content.getvalue())
     assert rules(here, package) == {"behaviour.golden-tolerance"}
+
+
+def test_every_number_of_rows_is_tried() -> None:
+    """Up to the largest batch, since which rows round otherwise depends on how many there are."""
+    orders = batches._orders()
+    assert {len(order) for order in orders} == set(range(1, batches.ROWS + 1))
+    assert [sorted(order) for order in orders] == [list(range(len(order))) for order in orders]
+    assert orders[-1][0] != 0
 
 
 def batch(distance: float | None) -> Finding:

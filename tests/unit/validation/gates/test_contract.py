@@ -86,6 +86,17 @@ def test_tensors_that_changed_demand_a_major_version(here: Here, tmp_path: Path)
     assert findings(here, major, known) == ()
 
 
+def test_other_changes_are_gate_one_s_matter(here: Here, tmp_path: Path) -> None:
+    """A number too low for the manifest's changes is told once."""
+    old = write_stream_package(tmp_path / "old", "1.0.0")
+    _, seen = judged(here, old)
+    known = earlier(old, inputs=seen.inputs, outputs=seen.outputs)
+    new = write_stream_package(
+        tmp_path / "new", "1.0.1", state_space="tones-2", embedding_space="tones-2"
+    )
+    assert findings(here, new, known) == ()
+
+
 def test_claims_that_hold_pass_with_figures(here: Here, tmp_path: Path) -> None:
     """The same graph under another number has the same spaces."""
     old, new = (write_stream_package(tmp_path / v, v) for v in ("1.0.0", "1.0.1"))

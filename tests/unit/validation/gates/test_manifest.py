@@ -166,12 +166,13 @@ def test_a_number_too_low_for_the_changes_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_number_is_compared_with_the_newest_one_before_it(tmp_path: Path) -> None:
-    """A fix of 1.x may come after 2.0.0, and is compared with the last 1.x."""
+    """A fix may come after a later version, and has nothing to do with that one, or with itself."""
     first = write_stream_package(tmp_path / "first", "1.0.0", embedding_space="tones-0")
     old = write_stream_package(tmp_path / "old", "1.2.0")
-    other = write_stream_package(tmp_path / "other", "2.0.0", embedding_space="tones-2")
+    later = write_stream_package(tmp_path / "later", "1.3.0", embedding_space="tones-2")
+    same = write_stream_package(tmp_path / "same", "1.2.1", embedding_space="tones-3")
     fix = write_stream_package(tmp_path / "fix", "1.2.1")
-    known = [earlier(other), earlier(first), earlier(old)]
+    known = [earlier(later), earlier(first), earlier(same), earlier(old)]
     assert manifest_gate(candidate(fix), known)[0].findings == ()
 
 
