@@ -27,7 +27,7 @@ from voiceflow_registry.publish import Published, Publishing, UploadSession
 from voiceflow_registry.requests import Caller
 from voiceflow_registry.storage.object_store import ObjectStore
 from voiceflow_registry.submission import PublishLimits
-from voiceflow_registry.validations import Validations
+from voiceflow_registry.validations import GateRunner, Validations
 from voiceflow_registry.versions import Versions
 
 PUBLISHER = Caller("spiffe://test/publisher")
@@ -199,19 +199,19 @@ class Replica:
         self,
         store: ObjectStore,
         *,
-        gates: ScriptedGates | None = None,
+        gates: GateRunner | None = None,
         clock: Callable[[], datetime] | None = None,
         limits: PublishLimits | None = None,
         grace_seconds: float = 0.0,
     ) -> None:
         self.store = store
-        self.gates = gates or ScriptedGates()
+        self.gates = gates if isinstance(gates, ScriptedGates) else ScriptedGates()
         self.clock = clock or (lambda: datetime.now(UTC))
         self.versions = Versions(store, self.clock)
         self.validations = Validations(
             store,
             self.versions,
-            self.gates,
+            gates or self.gates,
             self.clock,
             software_version="0.1.0",
             has_evaluation_set=False,
@@ -219,7 +219,13 @@ class Replica:
         self.publishing = Publishing(
             store, self.versions, self.validations, self.clock, limits or PublishLimits()
         )
-        self.collector = Collector(store, self.versions, self.clock, grace_seconds)
+        self.collector = Collector(
+            store,
+            self.versions,
+            self.clock,
+            grace_seconds=grace_seconds,
+            upload_seconds=grace_seconds,
+        )
 
     def begin(
         self,

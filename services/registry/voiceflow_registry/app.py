@@ -169,7 +169,13 @@ def assemble(
             channels, clock=clock, poll_seconds=settings.poll_seconds, executor=threads.executor
         ),
         pods=Pods(store, channels, clock, settings.report_again_seconds),
-        collector=Collector(store, versions, clock, settings.collection_grace_seconds),
+        collector=Collector(
+            store,
+            versions,
+            clock,
+            grace_seconds=settings.collection_grace_seconds,
+            upload_seconds=settings.upload_expire_seconds,
+        ),
         default_policy=policy,
     )
     presence = Presence(retry_after_seconds=_RESTART_SECONDS)

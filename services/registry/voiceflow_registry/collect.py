@@ -60,7 +60,8 @@ class Collector:
         versions: What is published in it.
         clock: Tells how old things are. It decides what is spared for its youth, never whether
             what is referred to stays.
-        grace_seconds: What is younger is spared; an upload is as old as what came last of it.
+        grace_seconds: What is younger is spared.
+        upload_seconds: After so long without anything new an upload is given up.
     """
 
     def __init__(
@@ -69,11 +70,13 @@ class Collector:
         versions: Versions,
         clock: Callable[[], datetime],
         grace_seconds: float,
+        upload_seconds: float,
     ) -> None:
         self._store = store
         self._versions = versions
         self._clock = clock
         self._grace_seconds = grace_seconds
+        self._upload_seconds = upload_seconds
         self._condemned = Condemned(store)
 
     def collect(
@@ -104,7 +107,7 @@ class Collector:
             raise _invalid("grace_period", f"{grace_seconds} seconds")
         limit = min(maximum_objects or DEFAULT_MAXIMUM_OBJECTS, MOST_MAXIMUM_OBJECTS)
         grace = max(self._grace_seconds, grace_seconds or 0.0)
-        oldest = self._clock() - timedelta(seconds=min(grace, _LONGEST_GRACE_SECONDS))
+        oldest = self._before(grace)
         if validate_only:
             found = self._find(oldest, limit + 1)
             return _collection(found[:limit], more=len(found) > limit)
@@ -121,6 +124,9 @@ class Collector:
                 removed += self._condemned.finish()
                 return _collection(removed, more=len(found) > len(proposed))
         return _collection(removed, more=True)  # publishers need it; another call may find less
+
+    def _before(self, seconds: float) -> datetime:
+        return self._clock() - timedelta(seconds=min(seconds, _LONGEST_GRACE_SECONDS))
 
     def _find(self, oldest: datetime, limit: int) -> list[CondemnedObject]:
         return list(islice(self._garbage(oldest, self._spared(oldest)), limit))
@@ -140,12 +146,13 @@ class Collector:
 
     def _spared(self, oldest: datetime) -> _Spared:
         """What is referred to. Uploads are read before the versions that they become."""
+        given_up = min(oldest, self._before(self._upload_seconds))
         keys: set[str] = set()
         folders: set[str] = set()
         for upload, infos in groupby(
             self._store.list(UPLOADS_PREFIX), key=lambda info: upload_of_key(info.key)
         ):
-            if any(info.create_time > oldest for info in infos):
+            if any(info.create_time > given_up for info in infos):
                 folders.add(upload)
                 begun = begun_in(self._store, upload)
                 if begun is not None:

@@ -13,6 +13,7 @@ import pytest
 from tests.fakes.memory_store import MemoryStore
 from tests.fakes.publishing import (
     PUBLISHER,
+    Clock,
     Package,
     Replica,
     ScriptedGates,
@@ -26,9 +27,11 @@ from voiceflow.catalog.gates import Gate
 from voiceflow.catalog.names import VersionName
 from voiceflow.catalog.pods import Collection
 from voiceflow.errors import Conflict, InvalidInput, NotAllowedNow, NotFound
+from voiceflow_registry.collect import Collector
 from voiceflow_registry.records import blob_key
 from voiceflow_registry.requests import Caller
 from voiceflow_registry.storage.object_store import ObjectStore, StoreUnavailable
+from voiceflow_registry.submission import PublishLimits
 
 COLLECTOR = Caller("spiffe://test/collector")
 DAY = 24 * 3600.0
@@ -179,6 +182,25 @@ def test_an_upload_is_spared_as_long_as_somebody_goes_on_with_it() -> None:
     young.send_rest(session, what)
     session.finish()
     assert readable(young, what)
+
+
+def test_an_upload_is_given_up_when_it_was_said_to_be() -> None:
+    """Neither a shorter grace nor what the caller asks for takes it before."""
+    store = MemoryStore()
+    replica = Replica(store, limits=PublishLimits(upload_seconds=DAY))
+    session = replica.begin(package())
+    session.write("model.onnx", 0, b"weig", None)
+    session.leave()
+    expire_time = replica.publishing.upload(PUBLISHER, package().upload).expire_time
+    for seconds, expected in ((-60, 0), (60, 2)):
+        clock = Clock(expire_time + timedelta(seconds=seconds))
+        collector = Collector(
+            store, replica.versions, clock, grace_seconds=60.0, upload_seconds=DAY
+        )
+        taken = collector.collect(
+            COLLECTOR, validate_only=False, grace_seconds=0.0, maximum_objects=0
+        )
+        assert len(taken.objects) == expected
 
 
 def test_no_more_objects_are_taken_than_asked_for() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import BinaryIO, Final, cast
 
 import numpy as np
+from numpy.random import default_rng  # `np.random` imports it when first used: too late
 
 from voiceflow.artifact import SAMPLE_RATE_HERTZ, Manifest
 from voiceflow.contract import contracts
@@ -50,7 +51,7 @@ def named(frames: Frames, state: Mapping[str, FloatArray]) -> dict[str, FloatArr
 
 def noise(seed: int, rows: int, samples: int, level: float = 0.3) -> FloatArray:
     """Noise within the level, (rows, samples)."""
-    drawn = np.random.default_rng(seed).uniform(-level, level, (rows, samples))
+    drawn = default_rng(seed).uniform(-level, level, (rows, samples))
     return drawn.astype(np.float32)
 
 
@@ -59,7 +60,7 @@ def voices(seed: int, rows: int, samples: int) -> FloatArray:
 
     Harmonics of a moving pitch, in bursts, over faint noise; levels differ between rows by far.
     """
-    rng = np.random.default_rng(seed)
+    rng = default_rng(seed)
     seconds = np.arange(samples) / SAMPLE_RATE_HERTZ
     made = []
     for _ in range(rows):

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
+from numpy.random import default_rng
 
 from voiceflow.contract import STREAM_CONTRACT
 from voiceflow.package import ModelPackage
@@ -59,7 +60,7 @@ def _streams(samples: int) -> FloatArray:
 
 def _orders() -> list[list[int]]:
     first = [list(range(rows)) for rows in range(1, ROWS + 1)]
-    shuffled = np.random.default_rng(24).permutation(ROWS).tolist()
+    shuffled = default_rng(24).permutation(ROWS).tolist()
     # The loud and the silent ones stand last: let them come first as well.
     return [*first, shuffled, list(range(ROWS))[::-1]]
 
