@@ -301,6 +301,16 @@ REFUSED: dict[str, bytes | onnx.ModelProto] = {
     "signature, rank": relu(inputs=[value("x", *"abcdefghi")]),
     "checker": model([helper.make_node("Relu", ["nothing"], ["y"])]),
     "checker, types": model([helper.make_node("Relu", ["x", "x"], ["y"])]),
+    "checker, order": model(
+        [helper.make_node("Abs", ["z"], ["y"]), helper.make_node("Relu", ["x"], ["z"])]
+    ),
+    "checker, twice": model([helper.make_node(kind, ["x"], ["y"]) for kind in ("Abs", "Neg")]),
+    "checker, shapes": model(
+        [helper.make_node("MatMul", ["x", "w"], ["y"])],
+        initializers=[weights("w", 5, 5)],
+        inputs=[value("x", "n", 4)],
+        outputs=[value("y", "n", 5)],
+    ),
     "tensor-size": bombs.huge_constant(),
     "external-data": bombs.external_data("weights.bin"),
     "too-deep": bombs.nested_branches(12),
