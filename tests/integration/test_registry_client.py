@@ -205,13 +205,13 @@ async def test_of_two_who_promote_at_once_one_is_told(registry: str, tmp_path: P
     assert history == [2, 1]
 
 
-@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 async def test_publishing_and_fetching_take_memory_that_does_not_grow(
     registry: str, tmp_path: Path
 ) -> None:
     """50 MB need no more than 1 MB does, but for what a stream has under way."""
     script = (
-        "import asyncio, resource, sys\n"
+        "import asyncio, sys\n"
         "from pathlib import Path\n"
         "from voiceflow.client import RegistryClient\n"
         "async def main(address, folder):\n"
@@ -219,7 +219,9 @@ async def test_publishing_and_fetching_take_memory_that_does_not_grow(
         "        published = await client.publish(Path(folder))\n"
         "        await client.download(published.version.name, Path(folder + '-fetched'))\n"
         "asyncio.run(main(*sys.argv[1:]))\n"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
+        # What resource.getrusage tells begins with the memory of the process that started it.
+        "status = Path('/proc/self/status').read_text()\n"
+        "print(status.split('VmHWM:')[1].split()[0])\n"
     )
     peaks = []
     for version, size_bytes in (("1.0.0", MEGABYTE), ("1.0.1", 50 * MEGABYTE)):
@@ -230,6 +232,5 @@ async def test_publishing_and_fetching_take_memory_that_does_not_grow(
         )
         out, _ = await child.communicate()
         assert child.returncode == 0
-        unit = 1 if sys.platform == "darwin" else 1024
-        peaks.append(int(out) * unit)
+        peaks.append(int(out) * 1024)
     assert peaks[1] - peaks[0] < 24 * MEGABYTE

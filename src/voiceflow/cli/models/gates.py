@@ -24,12 +24,10 @@ class GatesView:
     def __init__(self, console: Console, progress: Console, *, as_json: bool) -> None:
         self._console = console
         self._as_json = as_json
-        self._status = progress.status("the gates …") if progress.is_terminal else None
+        self._status = progress.status("") if progress.is_terminal else None
         self._results: list[GateResult] = []
 
     def __enter__(self) -> Self:
-        if self._status is not None:
-            self._status.start()
         return self
 
     def __exit__(
@@ -47,10 +45,13 @@ class GatesView:
             print_json_line({"gate_started": gate.value})
         if self._status is not None:
             self._status.update(f"gate {gate.value} …")
+            self._status.start()
 
     def ended(self, result: GateResult) -> None:
         """A gate has ended."""
         self._results.append(result)
+        if self._status is not None:
+            self._status.stop()  # a line beside it would tear it
         if self._as_json:
             print_json_line({"gate_result": as_data(result)})
         else:
