@@ -251,9 +251,7 @@ class FilesystemStore:
                     if key.startswith(prefix) and key > start_after:
                         with contextlib.suppress(FileNotFoundError):
                             yield _info(key, name, folders[-1])
-                elif (key.startswith(prefix) or prefix.startswith(key)) and (
-                    key > start_after or start_after.startswith(key)
-                ):
+                elif key.startswith(prefix) and (key > start_after or start_after.startswith(key)):
                     yield from self._walk([*above, name[:-1]], prefix, start_after)
 
 

@@ -235,6 +235,27 @@ def test_symbolic_links_are_not_followed(root: Path, tmp_path: Path, place: str)
     assert elsewhere.get(_KEY).content == b"secret"
 
 
+def test_a_folder_removed_under_a_writer_is_made_again(
+    root: Path, store: FilesystemStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever removes the last object of a folder removes the folder, just then if need be."""
+    utime = os.utime
+    folder = root / "objects" / Path(_KEY).parent
+
+    def removing(path: Any, *, ns: tuple[int, int]) -> None:
+        utime(path, ns=ns)
+        if removals:
+            removals.pop()
+            folder.rmdir()
+            folder.parent.rmdir()
+
+    removals = [1, 2, 3]
+    monkeypatch.setattr(os, "utime", removing)
+    store.put(_KEY, b"x", if_generation=ABSENT)
+    assert removals == []
+    assert store.get(_KEY).content == b"x"
+
+
 def test_what_is_no_object_is_not_listed(root: Path, store: FilesystemStore) -> None:
     """Files whose names no key can have are none of ours; empty folders are no folders."""
     store.put("a/b", b"", if_generation=ABSENT)

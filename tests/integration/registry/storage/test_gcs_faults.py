@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import pytest
 
-from tests.fakes.gcs import FakeGcs, Fault, Trouble
+from tests.fakes.gcs import FakeGcs, Fault, Trouble, serving
 from tests.fakes.gcs_bucket import Bucket, Held
 from tests.integration.registry.storage.places import GcsPlace
 from tests.integration.registry.storage.test_objects import content_of
@@ -274,10 +274,26 @@ def test_errors_do_not_tell_the_address_of_an_upload(
         with pytest.raises(StoreUnavailable) as raised:
             store.put_stream("new", _pieces(), size_bytes=len(_LARGE))
         fake.heal()
-        error: BaseException | None = raised.value
-        while error is not None:
-            assert "upload_id" not in str(error)
-            error = error.__cause__
+        assert "upload_id" not in _told(raised.value)
+
+
+def test_a_server_that_goes_away_does_not_tell_the_address_either() -> None:
+    """A connection that cannot be made is refused with its address in the library's words."""
+    with contextlib.ExitStack() as stack:
+        fake = stack.enter_context(serving())
+        fake.add_bucket("models")
+
+        def chunks() -> Iterator[bytes]:
+            yield _LARGE[: PIECE_BYTES + 1]
+            # And what is left of the connections to it.
+            stack.close()
+            store.close()
+            yield _LARGE[PIECE_BYTES + 1 :]
+
+        store = GcsStore("models", endpoint=fake.endpoint, retry_seconds=_SHORT_SECONDS)
+        with contextlib.closing(store), pytest.raises(StoreUnavailable) as raised:
+            store.put_stream("new", chunks(), size_bytes=len(_LARGE))
+    assert "upload_id" not in _told(raised.value)
 
 
 def test_a_cut_read_is_gone_on_with(fake: FakeGcs, store: GcsStore) -> None:
@@ -349,6 +365,16 @@ def test_an_upload_that_the_server_says_little_of_is_read_back(
     assert store.put("new", b"newer", if_generation=generation) == store.get("new").generation
 
 
+def test_an_upload_that_the_server_says_little_of_may_be_anothers(
+    fake: FakeGcs, store: GcsStore
+) -> None:
+    """What stands is then not what was sent, and the writer is told that something does."""
+    fake.buckets["models"] = _Spoiling("models")
+    fake.plan(Fault(Trouble.SAY_LITTLE, on="chunk"))
+    with pytest.raises(PreconditionFailed, match="exists"):
+        store.put_stream("new", [b"mine"], size_bytes=4)
+
+
 class _Spoiling(Bucket):
     """Stores one bit wrong, and what it says of it fits that."""
 
@@ -373,6 +399,11 @@ def test_no_content_is_sent_unchecked(fake: FakeGcs, store: GcsStore) -> None:
     store.put_stream("new", _pieces(), size_bytes=len(_LARGE))
     last = [seen for seen in fake.seen if seen.operation == "chunk"][-1]
     assert last.headers["x-goog-hash"].startswith("crc32c=")
+
+
+def _told(error: BaseException | None) -> str:
+    """What an error says, and what caused it, and so on."""
+    return f"{error}\n{_told(error.__cause__)}" if error else ""
 
 
 def _pieces() -> Iterator[bytes]:

@@ -93,6 +93,22 @@ def test_a_stream_of_another_size_leaves_nothing(place: Place, pieces: int, off_
     store.put_stream("blobs/x", chunks, size_bytes=len(content))
 
 
+def test_a_stream_without_end_is_ended(place: Place) -> None:
+    """No more is taken than was announced, but the piece that shows it."""
+    taken = 0
+
+    def chunks() -> Iterator[bytes]:
+        nonlocal taken
+        while taken < 1000:
+            taken += 1
+            yield b"x" * 100
+
+    store = place.open()
+    with pytest.raises(ValueError, match="announced"):
+        store.put_stream("blobs/x", chunks(), size_bytes=1000)
+    assert taken == 11
+
+
 class _Left(Exception):
     """The publisher has left."""
 
