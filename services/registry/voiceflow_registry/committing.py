@@ -115,13 +115,13 @@ class Committing:
 
         Raises:
             NotAllowedNow: BUMP_TOO_SMALL, GATES_NOT_PASSED, SANDBOX_TOO_WEAK.
-            Overloaded: PUBLISHING_FULL, if none before it is done in time.
+            Overloaded: OVERLOADED, if none before it is done in time.
         """
         if not self._places.acquire(timeout=self._limits.wait_seconds):
             raise Overloaded(
                 f"{self._limits.validating} versions are in the gates here, and none was done in "
                 f"{self._limits.wait_seconds} seconds; what was sent is kept",
-                reason="PUBLISHING_FULL",
+                reason="OVERLOADED",
                 retry_after_seconds=_RETRY_AFTER_SECONDS,
             )
         try:

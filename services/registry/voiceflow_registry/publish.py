@@ -315,7 +315,7 @@ class UploadSession:
             NotAllowedNow: BUMP_TOO_SMALL, GATES_NOT_PASSED, SANDBOX_TOO_WEAK.
             AlreadyExists: VERSION_EXISTS.
             Conflict: UPLOAD_SUPERSEDED.
-            Overloaded: PUBLISHING_FULL.
+            Overloaded: OVERLOADED.
         """
         with self._stack:
             for incoming in self._files.values():

@@ -133,7 +133,7 @@ class Validations:
         Raises:
             NotFound: VERSION_NOT_FOUND.
             NotAllowedNow: VERSION_DELETED, SANDBOX_TOO_WEAK, EVALUATION_SET_MISSING.
-            Overloaded: VALIDATIONS_FULL.
+            Overloaded: OVERLOADED.
             InvalidInput: FIELD_INVALID, REQUEST_ID_REUSED.
         """
         payload = {
@@ -351,7 +351,7 @@ class Validations:
         if not self._running.acquire(blocking=False):
             raise Overloaded(
                 f"{self._maximum_running} validations are running here, and no more may",
-                reason="VALIDATIONS_FULL",
+                reason="OVERLOADED",
                 retry_after_seconds=_RETRY_AFTER_SECONDS,
             )
         try:

@@ -41,6 +41,9 @@ _STEADY: Final = 0.8
 """A look follows the last one after this part of the interval at least, at random: replicas that
 were started together do not look together."""
 
+_RESTART_SECONDS: Final = 1.0
+"""When watchers of a replica that stops are told to come back."""
+
 Answer = TypeVar("Answer")
 
 _log = logging.getLogger(__name__)
@@ -169,7 +172,11 @@ class WatchHub:
 
     def _check_open(self) -> None:
         if self._closed:
-            raise Unavailable("the registry is shutting down", reason="SHUTTING_DOWN")
+            raise Unavailable(
+                "the registry is shutting down; watch another replica, from the last sequence seen",
+                reason="SHUTTING_DOWN",
+                retry_after_seconds=_RESTART_SECONDS,
+            )
 
     async def _events(self, watcher: _Watcher) -> AsyncGenerator[WatchEvent, None]:
         clock = asyncio.get_running_loop().time
@@ -290,9 +297,10 @@ class _Feed:
         self._executor = executor
         self._nudged = asyncio.Event()
         self._waiting: list[asyncio.Future[None]] = []
+        self._asked: list[asyncio.Future[None]] = []
         self._failing = False
         self._task = asyncio.create_task(self._run(), name=f"feed of {name}")
-        self._task.add_done_callback(lambda _: self.wake_watchers())
+        self._task.add_done_callback(self._ended)
 
     @property
     def policy(self) -> ChannelPolicy:
@@ -310,7 +318,9 @@ class _Feed:
 
         Raises:
             StoreUnavailable: The look failed.
+            Unavailable: SHUTTING_DOWN.
         """
+        self.check()
         looked = asyncio.get_running_loop().create_future()
         self._waiting.append(looked)
         self.nudge()
@@ -339,7 +349,7 @@ class _Feed:
         loop = asyncio.get_running_loop()
         while True:
             self._nudged.clear()
-            asked, self._waiting = self._waiting, []
+            self._asked, self._waiting = self._waiting, []
             began = loop.time()
             fault: Exception | None = None
             try:
@@ -347,7 +357,8 @@ class _Feed:
                 self.looked_at = began
             except (StoreError, ContentCorrupt) as error:
                 fault = error
-            self._tell(asked, fault)
+            self._note(fault)
+            self._tell(self._asked, fault)
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._poll_seconds * random.uniform(_STEADY, 1.0)):  # noqa: S311 - spreads load
                     await self._nudged.wait()
@@ -376,19 +387,32 @@ class _Feed:
             self._policy = policy
             self.wake_watchers()
 
-    def _tell(self, asked: Sequence[asyncio.Future[None]], fault: Exception | None) -> None:
+    def _note(self, fault: Exception | None) -> None:
+        """Logs when looking begins to fail, and when it works again."""
         if fault is not None and not self._failing:
             _log.warning("cannot look at %s, its watchers wait: %s", self.name, fault)
         elif fault is None and self._failing:
             _log.info("can look at %s again", self.name)
         self._failing = fault is not None
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """The hub closes, or something failed against all expectation: nobody is left waiting."""
+        fault = _shutting_down() if task.cancelled() else task.exception()
+        self._tell([*self._asked, *self._waiting], fault)
+        self.wake_watchers()
+
+    def _tell(self, asked: Sequence[asyncio.Future[None]], fault: BaseException | None) -> None:
         for looked in asked:
-            if looked.done():  # its watcher has left
+            if looked.done():  # told already, or its watcher has left
                 continue
             if fault is None:
                 looked.set_result(None)
             else:
                 looked.set_exception(fault)
+
+
+def _shutting_down() -> Unavailable:
+    return Unavailable("the registry is shutting down", reason="SHUTTING_DOWN")
 
 
 def _names(cursors: Sequence[ChannelCursor]) -> list[ChannelName]:

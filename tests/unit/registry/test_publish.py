@@ -577,7 +577,7 @@ def test_no_more_versions_are_in_the_gates_than_allowed() -> None:
         assert inside.wait(60)
         with pytest.raises(Overloaded, match="what was sent is kept") as caught:
             replica.publish(package("1.1.0"))
-        assert caught.value.reason == "PUBLISHING_FULL"
+        assert caught.value.reason == "OVERLOADED"
         assert caught.value.retry_after_seconds > 0
         leave.set()
         first.result()

@@ -218,7 +218,7 @@ def test_more_runs_than_allowed_at_once_are_refused_with_a_time(replica: Replica
         next(one)
     with pytest.raises(Overloaded, match="2 validations are running") as caught:
         run(replica)
-    assert caught.value.reason == "VALIDATIONS_FULL"
+    assert caught.value.reason == "OVERLOADED"
     assert caught.value.retry_after_seconds > 0
     list(running[0])
     run(replica)
