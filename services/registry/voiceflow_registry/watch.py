@@ -13,56 +13,29 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from concurrent.futures import Executor
 from contextlib import aclosing, asynccontextmanager, suppress
 from datetime import datetime
 from itertools import islice
-from typing import Final, Protocol, TypeVar
+from typing import Final
 
 from voiceflow.catalog.channels import (
     ChannelCursor,
-    ChannelPolicy,
     Heartbeat,
     Promotion,
     WatchEvent,
 )
 from voiceflow.catalog.names import ChannelName
-from voiceflow.errors import ContentCorrupt, InvalidInput, NotAllowedNow, TooLarge, Unavailable
+from voiceflow.errors import ContentCorrupt, InvalidInput, NotAllowedNow, TooLarge
+from voiceflow_registry.feed import Feed, WatchedChannels, shutting_down
 from voiceflow_registry.storage.object_store import StoreError
 
 MAXIMUM_CHANNELS: Final = 100
 """That one watcher may watch."""
 
-_KEPT_PROMOTIONS: Final = 256
 _READ_AT_ONCE: Final = 64
-_STEADY: Final = 0.8
-"""A look follows the last one after this part of the interval at least, at random: replicas that
-were started together do not look together."""
-
-_RESTART_SECONDS: Final = 1.0
-"""When watchers of a replica that stops are told to come back."""
-
-Answer = TypeVar("Answer")
-
 _log = logging.getLogger(__name__)
-
-
-class WatchedChannels(Protocol):
-    """What watching needs to know of channels; all of it blocks."""
-
-    def newest(self, name: ChannelName) -> Promotion | None:
-        """The promotion in force."""
-
-    def promotions_after(self, name: ChannelName, sequence: int) -> Iterator[Promotion]:
-        """Those that follow, in order, up to the newest."""
-
-    def policy(self, name: ChannelName) -> ChannelPolicy:
-        """The policy in force."""
-
-    def policy_after(self, name: ChannelName, sequence: int) -> ChannelPolicy | None:
-        """The policy in force, if it is newer."""
 
 
 class WatchHub:
@@ -94,7 +67,7 @@ class WatchHub:
         self._heartbeat_seconds = heartbeat_seconds
         self._waiting_limit = waiting_limit
         self._executor = executor
-        self._feeds: dict[ChannelName, _Feed] = {}
+        self._feeds: dict[ChannelName, Feed] = {}
         self._closed = False
 
     @asynccontextmanager
@@ -154,33 +127,29 @@ class WatchHub:
             feed.wake_watchers()
             await feed.stop()
 
-    def _join(self, name: ChannelName, watcher: _Watcher) -> _Feed:
+    def _join(self, name: ChannelName, watcher: _Watcher) -> Feed:
         feed = self._feeds.get(name)
         if feed is None:
-            feed = _Feed(name, self._channels, self._poll_seconds, self._executor)
+            feed = Feed(name, self._channels, self._poll_seconds, self._executor)
             self._feeds[name] = feed
-        feed.watchers.add(watcher)
+        feed.wakes.add(watcher.wake)
         return feed
 
-    def _leave(self, feed: _Feed, watcher: _Watcher) -> bool:
+    def _leave(self, feed: Feed, watcher: _Watcher) -> bool:
         """Whether nobody is left who watches."""
-        feed.watchers.discard(watcher)
-        if feed.watchers or self._feeds.get(feed.name) is not feed:
+        feed.wakes.discard(watcher.wake)
+        if feed.wakes or self._feeds.get(feed.name) is not feed:
             return False
         del self._feeds[feed.name]
         return True
 
     def _check_open(self) -> None:
         if self._closed:
-            raise Unavailable(
-                "the registry is shutting down; watch another replica, from the last sequence seen",
-                reason="SHUTTING_DOWN",
-                retry_after_seconds=_RESTART_SECONDS,
-            )
+            raise shutting_down()
 
     async def _events(self, watcher: _Watcher) -> AsyncGenerator[WatchEvent, None]:
         clock = asyncio.get_running_loop().time
-        told: dict[_Feed, int] = {}
+        told: dict[Feed, int] = {}
         quiet_since: float | None = None  # no heartbeat was sent yet
         while True:
             watcher.wake.clear()
@@ -204,7 +173,7 @@ class WatchHub:
             for feed in watcher.sent:  # what one look brings, or a fault kept back
                 watcher.excused[feed] = feed.head
 
-    async def _following(self, feed: _Feed, watcher: _Watcher) -> Promotion | None:
+    async def _following(self, feed: Feed, watcher: _Watcher) -> Promotion | None:
         """The promotion to be sent next; None if there is none, or the store does not answer.
 
         Raises:
@@ -265,154 +234,15 @@ class _Watcher:
 
     def __init__(self) -> None:
         self.wake = asyncio.Event()
-        self.sent: dict[_Feed, int] = {}
-        self.excused: dict[_Feed, int] = {}
-        self.ahead: dict[tuple[_Feed, int], Promotion] = {}
+        self.sent: dict[Feed, int] = {}
+        self.excused: dict[Feed, int] = {}
+        self.ahead: dict[tuple[Feed, int], Promotion] = {}
 
     def waiting(self) -> int:
         """Promotions that came while it took others, and were not sent."""
         return sum(
             max(0, feed.head - max(sent, self.excused[feed])) for feed, sent in self.sent.items()
         )
-
-
-class _Feed:
-    """Looks at one channel for all its watchers."""
-
-    def __init__(
-        self,
-        name: ChannelName,
-        channels: WatchedChannels,
-        poll_seconds: float,
-        executor: Executor | None,
-    ) -> None:
-        self.name = name
-        self.head = 0
-        self.kept: dict[int, Promotion] = {}
-        self.looked_at = 0.0
-        self.watchers: set[_Watcher] = set()
-        self._policy: ChannelPolicy | None = None
-        self._channels = channels
-        self._poll_seconds = poll_seconds
-        self._executor = executor
-        self._nudged = asyncio.Event()
-        self._waiting: list[asyncio.Future[None]] = []
-        self._asked: list[asyncio.Future[None]] = []
-        self._failing = False
-        self._task = asyncio.create_task(self._run(), name=f"feed of {name}")
-        self._task.add_done_callback(self._ended)
-
-    @property
-    def policy(self) -> ChannelPolicy:
-        """As last looked at; there is one once `look_anew` has returned."""
-        if self._policy is None:
-            raise RuntimeError(f"{self.name} was not looked at yet")
-        return self._policy
-
-    def nudge(self) -> None:
-        """Looks at once, or once more after the look that is under way."""
-        self._nudged.set()
-
-    async def look_anew(self) -> None:
-        """Returns after a look that was begun after this call.
-
-        Raises:
-            StoreUnavailable: The look failed.
-            Unavailable: SHUTTING_DOWN.
-        """
-        self.check()
-        looked = asyncio.get_running_loop().create_future()
-        self._waiting.append(looked)
-        self.nudge()
-        await looked
-
-    async def read(self, act: Callable[[], Answer]) -> Answer:
-        """Does what blocks in a thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._executor, act)
-
-    def check(self) -> None:
-        """Raises what has ended this feed against all expectation."""
-        if self._task.done() and not self._task.cancelled():
-            self._task.result()
-
-    def wake_watchers(self) -> None:
-        """There is something new."""
-        for watcher in self.watchers:
-            watcher.wake.set()
-
-    async def stop(self) -> None:
-        """Looks no more."""
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
-
-    async def _run(self) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            self._nudged.clear()
-            self._asked, self._waiting = self._waiting, []
-            began = loop.time()
-            fault: Exception | None = None
-            try:
-                await self._look()
-                self.looked_at = began
-            except (StoreError, ContentCorrupt) as error:
-                fault = error
-            self._note(fault)
-            self._tell(self._asked, fault)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._poll_seconds * random.uniform(_STEADY, 1.0)):  # noqa: S311 - spreads load
-                    await self._nudged.wait()
-
-    async def _look(self) -> None:
-        known = self._policy
-        if known is None:
-            newest, policy = await self.read(
-                lambda: (self._channels.newest(self.name), self._channels.policy(self.name))
-            )
-            found = [newest] if newest else []
-        else:
-            found, changed = await self.read(
-                lambda: (
-                    list(self._channels.promotions_after(self.name, self.head)),
-                    self._channels.policy_after(self.name, known.sequence),
-                )
-            )
-            policy = changed or known
-        for promotion in found:
-            self.kept[promotion.sequence] = promotion
-            self.head = promotion.sequence
-        while len(self.kept) > _KEPT_PROMOTIONS:
-            del self.kept[next(iter(self.kept))]
-        if found or policy is not known:
-            self._policy = policy
-            self.wake_watchers()
-
-    def _note(self, fault: Exception | None) -> None:
-        """Logs when looking begins to fail, and when it works again."""
-        if fault is not None and not self._failing:
-            _log.warning("cannot look at %s, its watchers wait: %s", self.name, fault)
-        elif fault is None and self._failing:
-            _log.info("can look at %s again", self.name)
-        self._failing = fault is not None
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        """The hub closes, or something failed against all expectation: nobody is left waiting."""
-        fault = _shutting_down() if task.cancelled() else task.exception()
-        self._tell([*self._asked, *self._waiting], fault)
-        self.wake_watchers()
-
-    def _tell(self, asked: Sequence[asyncio.Future[None]], fault: BaseException | None) -> None:
-        for looked in asked:
-            if looked.done():  # told already, or its watcher has left
-                continue
-            if fault is None:
-                looked.set_result(None)
-            else:
-                looked.set_exception(fault)
-
-
-def _shutting_down() -> Unavailable:
-    return Unavailable("the registry is shutting down", reason="SHUTTING_DOWN")
 
 
 def _names(cursors: Sequence[ChannelCursor]) -> list[ChannelName]:

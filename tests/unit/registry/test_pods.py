@@ -171,6 +171,10 @@ def test_a_report_replaces_the_one_before(place: Place) -> None:
     seen = place.replica().get(PodName("a"))
     assert seen.generations[0].version == pin("1.1.0")
     assert seen.report_time is not None
+    wanted = PodFilter(version=str(version_name("1.1.0")))
+    assert names(place, wanted) == ["pods/a"]
+    sent(place.pods, pod("a", "1.2.0"), 3)
+    assert names(place, wanted) == []  # also for a replica that has read it before
     with pytest.raises(NotFound) as caught:
         place.pods.get(PodName("b"))
     assert caught.value.reason == "POD_NOT_FOUND"
@@ -248,6 +252,7 @@ def test_a_silent_pod_is_lost(place: Place) -> None:
     """After three times the interval that it was told, and then it is listed only if asked for."""
     sent(place.pods, pod("a"), 1)
     assert not place.pods.get(PodName("a")).lost
+    assert names(place, PodFilter()) == ["pods/a"]
     place.clock.now += timedelta(seconds=31)
     sent(place.pods, pod("b"), 1)
     assert place.pods.get(PodName("a")).lost

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import threading
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -30,7 +31,8 @@ from voiceflow.catalog.channels import (
 from voiceflow.catalog.names import ChannelName
 from voiceflow.errors import InvalidInput, NotAllowedNow, TooLarge, Unavailable
 from voiceflow_registry.channels import Channels
-from voiceflow_registry.storage.object_store import ObjectStore, StoreUnavailable
+from voiceflow_registry.records import history_key
+from voiceflow_registry.storage.object_store import ObjectInfo, ObjectStore, StoreUnavailable
 from voiceflow_registry.watch import WatchHub
 
 EDGE = ChannelName("diarizer", "edge")
@@ -268,6 +270,55 @@ async def test_a_closing_hub_tells_its_watchers(store: MemoryStore) -> None:
 async def _subscribe(hub: WatchHub) -> None:
     async with hub.subscribe([cursor()]):
         pass
+
+
+async def test_a_closing_hub_leaves_nobody_waiting_for_the_first_look() -> None:
+    """Nor does a fault that nobody expected."""
+    loop, looking, stuck = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
+
+    class Stuck(MemoryStore):
+        def info(self, key: str) -> ObjectInfo | None:
+            loop.call_soon_threadsafe(looking.set)
+            stuck.wait(10)
+            return super().info(key)
+
+    class Broken(MemoryStore):
+        def info(self, key: str) -> ObjectInfo | None:
+            raise ZeroDivisionError(key)
+
+    async with asyncio.timeout(10):
+        async with hub_of(Stuck()) as hub:
+            joining = asyncio.create_task(_subscribe(hub))
+            await looking.wait()
+            await hub.close()
+            with pytest.raises(Unavailable):
+                await joining
+            stuck.set()
+        async with hub_of(Broken()) as hub:
+            for _ in range(2):
+                with pytest.raises(ZeroDivisionError):
+                    await _subscribe(hub)
+
+
+async def test_no_heartbeat_comes_before_a_watcher_has_caught_up(store: MemoryStore) -> None:
+    """Though the newest is known: what comes before it cannot be read yet."""
+    failing = True
+    channels = replica(store)
+    made = [promote(channels) for _ in range(3)]
+
+    def fault(operation: Operation) -> Fault | None:
+        earlier = operation.key in {history_key(STABLE, 1), history_key(STABLE, 2)}
+        return Fault.REFUSE if failing and operation.method == "get" and earlier else None
+
+    async with (
+        hub_of(FaultyStore(store, when=fault)) as hub,
+        hub.subscribe([cursor(after=0)]) as events,
+    ):
+        pending = asyncio.create_task(take(events, Heartbeat))
+        await asyncio.wait([pending], timeout=0.3)
+        assert not pending.done()
+        failing = False
+        assert (await pending)[1:-1] == made
 
 
 class Switch:
