@@ -37,7 +37,7 @@ class Limits:
         cpu_seconds: CPU time after the lockdown; the kernel counts whole seconds, rounded up.
         wall_seconds: How long its answers are waited for, all together. The time between an answer
             and the next question is the asker's and does not count.
-        address_space_bytes: Of the process, with some 0.3 GiB of libraries in it.
+        address_space_bytes: Of the process, its libraries included.
         reply_bytes: Of one answer, as JSON.
     """
 
