@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from voiceflow.artifact import Digest
+from voiceflow.artifact import Digest, digest_of
 from voiceflow.catalog.versions import VersionFile
 from voiceflow.errors import ContentCorrupt
 from voiceflow_registry.records import blob_key
@@ -54,6 +54,8 @@ class Blobs:
         Raises:
             DigestDiffers: These chunks are another content; nothing was stored.
         """
+        if not file.size_bytes and file.digest != digest_of(b""):
+            raise DigestDiffers(digest_of(b""))
         try:
             self._store.put_stream(
                 blob_key(file.digest), _hashed(chunks, file.digest), size_bytes=file.size_bytes
@@ -103,14 +105,22 @@ class Blobs:
 
 
 def _hashed(chunks: Iterable[bytes], digest: Digest) -> Iterator[bytes]:
-    """The same chunks; in the place of an end that would make another content, the error."""
+    """The same chunks; in the place of the last one of another content, the error.
+
+    So no store can take it for whole, though it may ask for nothing after the last byte.
+    """
     hashing = hashlib.sha256()
+    last = b""
     for chunk in chunks:
         hashing.update(chunk)
-        yield chunk
+        if last:
+            yield last
+        last = chunk
     seen = f"sha256:{hashing.hexdigest()}"
     if seen != digest:
         raise DigestDiffers(seen)
+    if last:
+        yield last
 
 
 def _corrupt(file: VersionFile, what: str) -> ContentCorrupt:

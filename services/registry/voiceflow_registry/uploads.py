@@ -126,15 +126,17 @@ class UploadStore:
         """A whole file, from its parts.
 
         Raises:
-            Conflict: UPLOAD_SUPERSEDED, if parts of it are gone: another stream has finished it, or
-                it was given up.
+            Conflict: UPLOAD_SUPERSEDED, if the parts are not it any more: another stream has
+                finished it or stated another size, or it was given up.
         """
         read_bytes = 0
         for part in self._chain(file):
             try:
                 for chunk in self._store.get_stream(part.key):
-                    yield chunk
                     read_bytes += len(chunk)
+                    if read_bytes > size_bytes:
+                        raise self.superseded()
+                    yield chunk
             except ObjectMissing:
                 raise self.superseded() from None
         if read_bytes != size_bytes:

@@ -227,21 +227,44 @@ def test_an_upload_is_its_callers_own() -> None:
     assert replica.publishing.upload(other, what.upload).files[0].received_bytes == 0
 
 
-def test_r2_a_file_with_another_digest_is_refused_and_can_be_sent_anew() -> None:
-    """Nothing of it is kept, and what other files sent is."""
-    for limits in (PublishLimits(), PublishLimits(part_bytes=2)):
-        replica = Replica(MemoryStore(), limits=limits)
-        what = package()
-        session = replica.begin(what)
-        session.write("golden.npz", 0, b"gold", None)
-        session.write("model.onnx", 0, b"weig", None)
-        with pytest.raises(InvalidInput, match="send the file anew") as caught:
-            session.write("model.onnx", 4, b"XXX", None)
-        assert reason_of(caught) == ("DIGEST_MISMATCH", "chunk.data")
-        session.leave()
-        files = replica.publishing.upload(PUBLISHER, what.upload).files
-        assert [file.received_bytes for file in files] == [0, 4, 0]
-        replica.publish(what)
+@pytest.mark.parametrize("part_bytes", [2, 8 << 20])
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_r2_a_file_with_another_digest_is_refused_and_can_be_sent_anew(
+    part_bytes: int, on_disk: bool, tmp_path: Path
+) -> None:
+    """Nothing of it is kept, in whichever store, and what other files sent is."""
+    store = FilesystemStore(tmp_path) if on_disk else MemoryStore()
+    replica = Replica(store, limits=PublishLimits(part_bytes=part_bytes))
+    what = package()
+    session = replica.begin(what)
+    session.write("golden.npz", 0, b"gold", None)
+    session.write("model.onnx", 0, b"weig", None)
+    with pytest.raises(InvalidInput, match="send the file anew") as caught:
+        session.write("model.onnx", 4, b"XXX", None)
+    assert reason_of(caught) == ("DIGEST_MISMATCH", "chunk.data")
+    assert not list(store.list("blobs/"))
+    session.leave()
+    files = replica.publishing.upload(PUBLISHER, what.upload).files
+    assert [file.received_bytes for file in files] == [0, 4, 0]
+    replica.publish(what)
+
+
+def test_r2_no_bytes_are_compared_with_their_digest_too() -> None:
+    """A file of no bytes is published; one that is only said to have none is not."""
+    replica = Replica(MemoryStore())
+    replica.publish(package("1.1.0", golden=b""))
+    what = package(golden=b"golden")
+    declared = [
+        file.model_copy(update={"size_bytes": 0}) if file.file == "golden.npz" else file
+        for file in what.declared
+    ]
+    session = replica.begin(_with(what, declared))
+    send(session, "model.onnx", b"weights")
+    send(session, "README.md", what.files["README.md"])
+    with pytest.raises(InvalidInput) as caught:
+        session.finish()
+    assert caught.value.reason == "DIGEST_MISMATCH"
+    replica.publish(what)
 
 
 def test_r2_wrong_bytes_are_refused_even_where_the_right_ones_are_held() -> None:
