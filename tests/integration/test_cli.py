@@ -267,7 +267,7 @@ async def test_the_demo_promotes_a_model_serves_it_and_leaves_a_report(
     assert [line.split("\t")[2] for line in out.splitlines()] == ["S1", "S2"]
     files = {path.suffix for path in output.iterdir() if path.is_file()}
     assert files == {".rttm", ".json", ".html", ".log"}
-    assert "promoted to models/tones/channels/stable, sequence 1" in err
+    assert "models/tones/channels/stable serves 1.0.0 since promotion 1" in err
     for service in ("registry", "service"):
         assert "stopped" in (output / f"{service}.log").read_text()
 

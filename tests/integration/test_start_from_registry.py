@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks.service import Service, running_registry, running_service
 from voiceflow.catalog.names import ChannelName
-from voiceflow.cli.promoted import promoted
+from voiceflow.cli.models.promoting import promote_version, publish_package
 from voiceflow.client import DiarizationClient
 from voiceflow.client.registry import RegistryClient
 
@@ -24,16 +24,17 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         yield service
 
 
-async def test_a_package_goes_the_whole_way_once(
-    registry: Service, stream_package: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+async def test_a_package_goes_the_whole_way_once(registry: Service, stream_package: Path) -> None:
     """Published, run through the gates, promoted; the second time it is there already."""
     channel = ChannelName("tones", "whole-way")
     async with RegistryClient(registry.address) as client:
-        for said in ("sequence 1", "serves it already"):
-            await promoted(client, stream_package, channel)
-            assert said in capsys.readouterr().err
-        assert (await client.get_channel(channel)).sequence == 1
+        first = await publish_package(client, stream_package)
+        report, promotion = await promote_version(client, first.version, channel)
+        assert report is not None
+        assert report.passed
+        again = await publish_package(client, stream_package)
+        assert again.already_published
+        assert await promote_version(client, again.version, channel) == (None, promotion)
 
 
 async def test_the_service_fetches_and_serves_the_promoted_version(

@@ -24,7 +24,7 @@ from voiceflow.catalog.channels import (
 from voiceflow.catalog.names import ChannelName, VersionName
 from voiceflow.cli.models.gates import GatesView
 from voiceflow.cli.models.names import CHANNEL, VERSION, channel_name, short
-from voiceflow.cli.models.publishing import not_passed
+from voiceflow.cli.models.promoting import not_passed
 from voiceflow.cli.models.session import (
     as_data,
     as_moment,

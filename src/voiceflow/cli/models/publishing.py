@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from contextlib import aclosing
 from pathlib import Path
 
 import click
 
 from voiceflow.catalog.channels import Promotion
 from voiceflow.catalog.gates import ValidationReport
-from voiceflow.catalog.names import ChannelName, VersionName
+from voiceflow.catalog.names import VersionName
 from voiceflow.catalog.versions import Version
 from voiceflow.cli.models.bars import TransferBar
-from voiceflow.cli.models.gates import GatesView
 from voiceflow.cli.models.listing import version_data
 from voiceflow.cli.models.names import VERSION, channel_name, short
+from voiceflow.cli.models.promoting import promote_version, publish_package
 from voiceflow.cli.models.session import (
     FOLDER,
     as_data,
@@ -28,9 +27,8 @@ from voiceflow.cli.models.session import (
     validate_only_option,
 )
 from voiceflow.cli.models.tables import rollout_text
-from voiceflow.cli.models.validation import validate_version
 from voiceflow.client.registry import Published, RegistryClient
-from voiceflow.errors import NotAllowedNow, PackageInvalid, Violation
+from voiceflow.errors import PackageInvalid
 from voiceflow.package import CARD_FILE
 
 
@@ -68,20 +66,14 @@ def publish(
     async def act(
         client: RegistryClient,
     ) -> tuple[Published, ValidationReport | None, Promotion | None]:
-        with TransferBar(err(), folder.name) as bar:
-            published = await client.publish(
-                folder, request_id=request_id, validate_only=validate_only, on_progress=bar.show
-            )
+        published = await publish_package(
+            client, folder, request_id=request_id, validate_only=validate_only
+        )
         if channel is None:
             return published, None, None
-        name = VersionName.parse(published.version.name)
-        to = channel_name(channel, name.model)
-        with GatesView(err(), err(), as_json=False) as view:
-            report = await validate_version(client, view, name, channel=to)
-        view.summary()
-        if not report.passed:
-            raise not_passed(report, f"{short(published.version.name)} is published, not promoted")
-        return published, report, await _promoted(client, to, name, reason)
+        version = published.version
+        to = channel_name(channel, VersionName.parse(version.name).model)
+        return published, *await promote_version(client, version, to, reason)
 
     published, report, promotion = call(registry, act)
     if as_json:
@@ -103,20 +95,6 @@ def publish(
         )
 
 
-async def _promoted(
-    client: RegistryClient, channel: ChannelName, version: VersionName, reason: str
-) -> Promotion:
-    """The promotion that makes a channel serve a version; the newest one, if it does already."""
-    try:
-        _, promotion = await client.promote(channel, version, reason=reason)
-    except NotAllowedNow as error:
-        if error.reason != "NOTHING_CHANGES":
-            raise
-        async with aclosing(client.history(channel)) as promotions:
-            return await anext(promotions)
-    return promotion
-
-
 def refuse_unfinished_card(folder: Path) -> None:
     """Refuses a package whose card still has places to fill in: nobody else can fill them."""
     from voiceflow.packing import UNFINISHED, is_unfinished  # noqa: PLC0415 - loads ONNX Runtime
@@ -128,24 +106,6 @@ def refuse_unfinished_card(folder: Path) -> None:
             reason="CARD_UNFINISHED",
             field=f"files.{CARD_FILE}",
         )
-
-
-def not_passed(report: ValidationReport, what: str) -> NotAllowedNow:
-    """The error of a run whose gates did not all pass."""
-    gates = [result.gate.value for result in report.gates if result.outcome.value != "passed"]
-    return NotAllowedNow(
-        f"{what}: gates not passed are {', '.join(gates)}",
-        reason="GATES_NOT_PASSED",
-        violations=[
-            Violation(
-                finding.rule_id,
-                finding.subject,
-                f"{finding.message} (seen: {finding.seen}; allowed: {finding.allowed})",
-            )
-            for result in report.gates
-            for finding in result.findings
-        ],
-    )
 
 
 @click.command()

@@ -132,11 +132,15 @@ async def test_a_refused_publish_prints_each_rule(desk: Desk) -> None:
 async def test_publishing_can_go_all_the_way(desk: Desk) -> None:
     """Validated under the channel's policy, and promoted; again, it finds that done."""
     folder = desk.write(package())
-    for _ in range(2):
-        done = await desk.data("publish", folder, "--promote", "stable", "--reason", "ready")
-        assert done["promotion"]["sequence"] == 1
-        assert done["promotion"]["reason"] == "ready"
-        assert done["report"]["channel"] == "models/tones/channels/stable"
+    first, again = [
+        await desk.data("publish", folder, "--promote", "stable", "--reason", "ready")
+        for _ in range(2)
+    ]
+    assert first["promotion"]["sequence"] == 1
+    assert first["promotion"]["reason"] == "ready"
+    assert first["report"]["channel"] == "models/tones/channels/stable"
+    assert again["already_published"]
+    assert again["promotion"] == first["promotion"]
 
 
 async def test_publishing_stops_before_the_promotion_where_a_gate_fails(desk: Desk) -> None:
