@@ -191,7 +191,7 @@ class Recording:
         try:
             return read_audio(io.BytesIO(content))
         except soundfile.SoundFileError as error:
-            raise _set_invalid(f"{self.audio.name} cannot be decoded: {error}") from error
+            raise _undecodable(self.audio, error) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,8 +223,11 @@ class EvaluationSet:
             content = rttm.read_bytes()
             audio_digest = _digest_of_file(audio)
             reference = read_rttm(content.decode("utf-8", "replace"), rttm.name)
-            if not any(spoken.end_seconds > spoken.start_seconds for spoken in reference):
-                raise _set_invalid(f"{rttm.name} names no speech")
+            seconds = _seconds_of(audio)
+            if not any(min(s.end_seconds, seconds) > s.start_seconds for s in reference):
+                raise _set_invalid(
+                    f"{rttm.name} names no speech in the {seconds:g} s of {audio.name}"
+                )
             recordings.append(Recording(audio.stem, audio, audio_digest, tuple(reference)))
             lines += [f"{audio.name} {audio_digest}\n", f"{rttm.name} {digest_of(content)}\n"]
         return cls(
@@ -276,6 +279,13 @@ def _scoring_module(name: str) -> Any:
         ) from error
 
 
+def _seconds_of(path: Path) -> float:
+    try:
+        return float(soundfile.info(path).duration)
+    except soundfile.SoundFileError as error:
+        raise _undecodable(path, error) from error
+
+
 def _digest_of_file(path: Path) -> Digest:
     with path.open("rb") as file:
         return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
@@ -288,6 +298,10 @@ def _reference_invalid(name: str, number: int, line: str) -> InvalidInput:
         reason="REFERENCE_INVALID",
         field="evaluation_set",
     )
+
+
+def _undecodable(path: Path, error: Exception) -> InvalidInput:
+    return _set_invalid(f"{path.name} cannot be decoded: {error}")
 
 
 def _set_invalid(what: str) -> InvalidInput:

@@ -154,6 +154,10 @@ def _two_recordings(folder: Path) -> None:
         (lambda folder: (folder / "talk.flac").unlink(), "talk.rttm has 0 recordings"),
         (_two_recordings, "talk.rttm has 2 recordings"),
         (lambda folder: (folder / "talk.rttm").write_text(";; nobody\n"), "names no speech"),
+        (
+            lambda folder: (folder / "talk.rttm").write_text(RTTM.replace(" 0.5 ", " 9.5 ")),
+            "talk.rttm names no speech in the 2 s of talk.flac",
+        ),
     ],
 )
 def test_a_set_with_gaps_is_refused(
@@ -167,11 +171,11 @@ def test_a_set_with_gaps_is_refused(
 
 
 def test_audio_that_cannot_be_decoded_is_told(folder: Path) -> None:
-    """With the name of the file."""
+    """With the name of the file, before anything is run."""
     (folder / "talk.flac").write_bytes(b"no audio")
-    recording = EvaluationSet.open(folder).recordings[1]
-    with pytest.raises(InvalidInput, match=r"talk\.flac cannot be decoded"):
-        recording.samples()
+    with pytest.raises(InvalidInput, match=r"talk\.flac cannot be decoded") as refused:
+        EvaluationSet.open(folder)
+    assert refused.value.reason == "EVALUATION_SET_INVALID"
 
 
 def test_a_missing_scorer_names_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
