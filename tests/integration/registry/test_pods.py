@@ -45,7 +45,8 @@ async def test_what_a_pod_reports_can_be_read() -> None:
     """As it said it, with the registry's time; by name, and in lists by what it does."""
     async with seeded() as registry:
         request = pb.ReportServingRequest(
-            pod=pod(labels={"colour": "blue"}, lost=True), report_number=3
+            pod=pod(labels={"colour": "blue"}, lost=True, report_time=Timestamp(seconds=2**60)),
+            report_number=3,
         )
         response = await call(registry.ReportServing, request)
         assert response.report_again_after.ToSeconds() > 0

@@ -72,6 +72,16 @@ async def test_a_stream_that_ends_early_goes_on_where_it_was() -> None:
         assert await received(registry, BIG) == {}
 
 
+async def test_what_came_before_a_bad_chunk_is_kept() -> None:
+    """R4: a stream that is refused in the midst leaves what was right."""
+    async with running() as (_, registry):
+        refusal = await failure(
+            registry.PublishVersion, [*whole(BIG)[:2], chunk("model.onnx", 7, b"x")]
+        )
+        assert refusal.reason == "CHUNK_OVERLAP"
+        assert (await received(registry, BIG))["model.onnx"] == CHUNK_BYTES
+
+
 async def test_a_stream_that_is_cut_goes_on_where_it_was() -> None:
     """R1: a client that vanishes in the midst leaves what came, for whoever goes on."""
     huge = package(weights=bytes(12 * CHUNK_BYTES))

@@ -116,6 +116,17 @@ async def test_what_another_replica_promotes_is_told_here() -> None:
         assert await watching == [1, 2, 3]
 
 
+async def test_what_is_promoted_here_is_told_at_once() -> None:
+    """However seldom the store is looked at, the replica knows what it has promoted itself."""
+    async with running(poll_seconds=3600.0) as (_, registry):
+        versions = await publish_some(registry, 2)
+        events = aiter(watch(registry))
+        assert (await anext(events)).HasField("policy")
+        assert (await anext(events)).HasField("heartbeat")
+        await promote_all(registry, STABLE, versions)
+        assert [(await anext(events)).promotion.sequence for _ in versions] == [1, 2]
+
+
 async def test_promotions_are_encoded_once_for_all_watchers() -> None:
     """Forty watchers see the same bytes."""
     async with running() as (_, registry):

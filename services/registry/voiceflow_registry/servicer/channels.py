@@ -18,7 +18,6 @@ from voiceflow.rpc.registry import (
     rollout_from_wire,
     watch_event_to_wire,
 )
-from voiceflow_registry.servicer.presence import Presence
 from voiceflow_registry.servicer.threads import Threads
 from voiceflow_registry.servicer.values import (
     Acts,
@@ -35,7 +34,6 @@ class ChannelMethods:
 
     _acts: Acts
     _threads: Threads
-    _presence: Presence
 
     async def GetChannel(  # noqa: N802
         self, request: pb.GetChannelRequest, _context: Context
@@ -149,7 +147,6 @@ class ChannelMethods:
             cursor_from_wire(cursor, f"channels[{at}]")
             for at, cursor in enumerate(request.channels)
         ]
-        self._presence.check_open()
         with self._threads.told():
             async with self._acts.hub.subscribe(cursors) as events:
                 async for event in events:

@@ -130,9 +130,8 @@ class PodMethods:
 
 
 def _reported(pod: pb.Pod) -> pb.Pod:
-    """Without what is output only, which is ignored in requests."""
+    """Without the registry's own time, which is ignored in requests, whatever it is."""
     reported = pb.Pod()
     reported.CopyFrom(pod)
     reported.ClearField("report_time")
-    reported.ClearField("lost")
     return reported

@@ -23,8 +23,9 @@ class Presence:
         self._empty.set()
         self._closed = False
 
-    def check_open(self) -> None:
-        """Refuses those who come too late.
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        """Counts a stream.
 
         Raises:
             Unavailable: SHUTTING_DOWN.
@@ -35,15 +36,6 @@ class Presence:
                 reason="SHUTTING_DOWN",
                 retry_after_seconds=self._retry_after_seconds,
             )
-
-    @contextmanager
-    def entered(self) -> Iterator[None]:
-        """Counts a stream.
-
-        Raises:
-            Unavailable: SHUTTING_DOWN.
-        """
-        self.check_open()
         self._count += 1
         self._empty.clear()
         try:

@@ -1,7 +1,7 @@
 """Runs what blocks in threads, a bounded number at once, and tells failures of the store.
 
-A caller may leave at any time; an act that has begun then goes on to its end, and what was to be
-closed after it is closed.
+A caller may leave at any time. An act that has begun then goes on to its end, one that still waits
+for a thread is dropped, and what was to be closed is closed.
 """
 
 from __future__ import annotations
@@ -168,8 +168,7 @@ class Threads:
         self._busy += 1
         running = asyncio.get_running_loop().run_in_executor(pool, told)
         running.add_done_callback(self._done)
-        # Cancelling must not reach an act that waits for its thread: its caller may rely on it.
-        return await asyncio.shield(running)
+        return await running
 
     def _done(self, running: asyncio.Future[Any]) -> None:
         self._busy -= 1
