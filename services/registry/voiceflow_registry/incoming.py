@@ -80,24 +80,18 @@ class HeldFile:
 class KeptFile:
     """A file that is kept in parts until it is whole, then stored by its digest.
 
-    Memory is bounded by the size of a part, not of the file.
-
     Args:
         file: The file.
         number: Which of the version's files it is.
         uploads: Where its parts are.
         blobs: Where its content goes.
-        part_bytes: Size of a part.
     """
 
-    def __init__(
-        self, file: VersionFile, number: int, uploads: UploadStore, blobs: Blobs, part_bytes: int
-    ) -> None:
+    def __init__(self, file: VersionFile, number: int, uploads: UploadStore, blobs: Blobs) -> None:
         self._file = file
         self._number = number
         self._uploads = uploads
         self._blobs = blobs
-        self._part_bytes = part_bytes
         self._buffer: list[bytes] = []
         self._kept: int | None = None
         self.buffered_bytes = 0
@@ -114,8 +108,6 @@ class KeptFile:
         self.buffered_bytes += len(data)
         if self.received_bytes == self._file.size_bytes:
             self.finish_if_whole()
-        elif self.buffered_bytes >= self._part_bytes:
-            self.flush()
 
     def flush(self) -> None:
         """See `Incoming`."""

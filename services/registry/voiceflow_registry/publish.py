@@ -216,8 +216,7 @@ class Publishing:
             elif folder is not None:
                 files[file.file] = LocalFile(file, folder, stack)
             else:
-                part_bytes = self._limits.part_bytes
-                files[file.file] = KeptFile(file, number, uploads, self._blobs, part_bytes)
+                files[file.file] = KeptFile(file, number, uploads, self._blobs)
         return files
 
     def _uploaded(self, uploads: UploadStore, number: int, file: VersionFile) -> UploadedFile:
@@ -304,7 +303,7 @@ class UploadSession:
             )
         self._check_place(file, incoming, offset, len(data))
         incoming.take(data)
-        while sum(other.buffered_bytes for other in self._files.values()) > self._part_bytes:
+        while sum(other.buffered_bytes for other in self._files.values()) >= self._part_bytes:
             max(self._files.values(), key=lambda other: other.buffered_bytes).flush()
 
     def finish(self) -> Published:

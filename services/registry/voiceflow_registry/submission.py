@@ -29,7 +29,8 @@ class PublishLimits:
     Attributes:
         file_bytes: Of one file.
         version_bytes: Of all files of a version.
-        part_bytes: An upload holds about so much in memory, and keeps parts of this size.
+        part_bytes: An upload holds less than this and a chunk in memory, whatever its files; what
+            reaches it is kept as a part.
         upload_seconds: After so long an upload that nobody goes on with is given up.
         gates: That every version must pass.
         validating: Versions in these gates at once in this process; others wait.

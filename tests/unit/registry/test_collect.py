@@ -167,21 +167,28 @@ def test_pods_long_gone_are_forgotten() -> None:
 
 
 def test_an_upload_is_spared_as_long_as_somebody_goes_on_with_it() -> None:
-    """With all its parts, and the files that it need not send."""
+    """With all its parts, and the old files of others that it need not send."""
     store = MemoryStore()
     replica = Replica(store)
     replica.publish(package("1.0.0", weights=b"held"))
-    take_away(replica, package("1.0.0").name)
+    replica.publish(package("1.0.1", weights=b"not held"))
+    for version in ("1.0.0", "1.0.1"):
+        take_away(replica, package(version).name)
     what = package("1.1.0", weights=b"held", golden=b"new golden")
     session = replica.begin(what)
     session.write("golden.npz", 0, b"new", None)
     session.leave()
-    young = later(store, 60, grace_seconds=3600.0)
-    assert not collect(young).objects
-    session = young.begin(what)
-    young.send_rest(session, what)
+    clock = Clock(datetime.now(UTC) + timedelta(seconds=120))
+    collector = Collector(store, replica.versions, clock, grace_seconds=60.0, upload_seconds=DAY)
+    taken = collector.collect(COLLECTOR, validate_only=False, grace_seconds=None, maximum_objects=0)
+    assert {item.key for item in taken.objects} == {
+        blob_key(digest_of(b"not held")),
+        blob_key(digest_of(b"golden")),
+    }
+    session = replica.begin(what)
+    replica.send_rest(session, what)
     session.finish()
-    assert readable(young, what)
+    assert readable(replica, what)
 
 
 def test_an_upload_is_given_up_when_it_was_said_to_be() -> None:

@@ -200,6 +200,37 @@ def test_r1_an_upload_cut_short_goes_on_where_it_was_on_another_replica() -> Non
     assert not session.finish().already_published
 
 
+def test_of_two_streams_that_go_on_from_one_offset_the_later_is_superseded() -> None:
+    """It is told so when it would keep other bytes there; what the first has kept counts."""
+    store = MemoryStore()
+    what = package(weights=bytes(range(100)))
+    content = what.files["model.onnx"]
+    first, second = (Replica(store, limits=SMALL_PARTS).begin(what) for _ in range(2))
+    first.write("model.onnx", 0, content[:5], None)
+    second.write("model.onnx", 0, content[:20], None)
+    with pytest.raises(Conflict, match="another stream goes on") as caught:
+        first.write("model.onnx", 5, content[5:40], None)
+    assert caught.value.reason == "UPLOAD_SUPERSEDED"
+    first.leave()
+    second.write("model.onnx", 20, content[20:], None)
+    second.leave()
+    Replica(store).publish(what)
+
+
+def test_two_streams_that_send_the_same_parts_do_each_other_no_harm() -> None:
+    """A part that stands there already, with the same bytes, is as good as one's own."""
+    store = MemoryStore()
+    what = package(weights=bytes(range(100)))
+    sessions = [Replica(store, limits=SMALL_PARTS).begin(what) for _ in range(2)]
+    for offset in range(0, 100, 5):
+        for session in sessions:
+            session.write("model.onnx", offset, what.files["model.onnx"][offset:][:5], None)
+    for session in sessions:
+        for file in ("golden.npz", "README.md"):
+            session.write(file, 0, what.files[file], None)
+    assert [session.finish().already_published for session in sessions] == [False, True]
+
+
 def test_an_upload_that_ends_too_early_is_refused_and_kept() -> None:
     """Half-closing with bytes missing names the files and how far they came."""
     store = MemoryStore()
@@ -682,7 +713,7 @@ def test_files_may_come_by_turns_in_chunks_of_any_size(turns: list[tuple[int, in
         if data:
             session.write(file, sent[file], data, None)
             sent[file] += len(data)
-        assert sum(held.buffered_bytes for held in session._files.values()) <= 8
+        assert sum(held.buffered_bytes for held in session._files.values()) < 8
     session.leave()
     upload = replica.publishing.upload(PUBLISHER, what.upload)
     assert {file.file: file.received_bytes for file in upload.files} == sent
