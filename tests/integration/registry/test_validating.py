@@ -125,3 +125,30 @@ async def test_who_leaves_ends_the_run() -> None:
         assert await eventually(free)
         assert begun[-1] is Gate.GRAPH
         assert len(await reports(registry)) == len(before) + 1
+
+
+async def test_a_registry_that_stops_lets_runs_and_publishes_end() -> None:
+    """Within the grace period both are answered; nothing new is let in meanwhile."""
+    held = Held()
+    async with running(gates=held.gates, grace_seconds=30.0) as (app, registry):
+        await publish(registry, MADE)
+        held.hold(Gate.GRAPH)
+        run = asyncio.ensure_future(
+            call(registry.ValidateVersion, pb.ValidateVersionRequest(name=NAME))
+        )
+        await asyncio.to_thread(held.waiting.wait, 30.0)
+        held.waiting.clear()
+        publishing = asyncio.ensure_future(publish(registry, package("2.0.0")))
+        await asyncio.to_thread(held.waiting.wait, 30.0)
+        stopping = asyncio.ensure_future(app.server.drain())
+
+        async def refuses() -> bool:
+            request = pb.ValidateVersionRequest(name=f"{NAME}0")
+            return (await failure(registry.ValidateVersion, request)).reason == "SHUTTING_DOWN"
+
+        assert await eventually(refuses)
+        assert not stopping.done()
+        held.released.set()
+        assert (await run)[-1].report.passed
+        assert (await publishing).report.passed
+        await stopping
