@@ -143,7 +143,7 @@ async def test_a_registry_that_stops_lets_runs_and_publishes_end() -> None:
         stopping = asyncio.ensure_future(app.server.drain())
 
         async def refuses() -> bool:
-            request = pb.ValidateVersionRequest(name=f"{NAME}0")
+            request = pb.ValidateVersionRequest(name="models/tones/versions/9.0.0")
             return (await failure(registry.ValidateVersion, request)).reason == "SHUTTING_DOWN"
 
         assert await eventually(refuses)
