@@ -39,7 +39,8 @@ from voiceflow_registry.storage.object_store import ObjectStore
 from voiceflow_registry.submission import PublishLimits, Submission, read_submission
 from voiceflow_registry.uploads import UploadStore
 from voiceflow_registry.validations import Validations
-from voiceflow_registry.versions import Versions, version_of
+from voiceflow_registry.version_reader import version_of
+from voiceflow_registry.versions import Versions
 
 MAXIMUM_CHUNK_BYTES: Final = 1 << 20
 

@@ -40,9 +40,14 @@ class Reports:
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
 
-    def add(self, record: ReportRecord) -> None:
-        """Stores a report under its name; doing it again does no harm."""
-        create_once(self._store, report_key(record), encode(record))
+    def add(self, record: ReportRecord) -> ReportRecord:
+        """Stores a report under its name; doing it again does no harm.
+
+        Returns:
+            What stands there: another report if the same request was run twice in one moment.
+        """
+        key = report_key(record)
+        return decode(ReportRecord, create_once(self._store, key, encode(record)), key)
 
     def find(self, manifest_digest: Digest, run: str) -> ReportRecord | None:
         """The report of one run; None if there is none."""

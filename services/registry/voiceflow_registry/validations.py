@@ -29,7 +29,8 @@ from voiceflow_registry.records import ReportRecord, Request, VersionRecord
 from voiceflow_registry.reports import Reports, new_run, report_key
 from voiceflow_registry.requests import Caller, RequestIndex, request_of, same_request
 from voiceflow_registry.storage.object_store import ObjectStore
-from voiceflow_registry.versions import Versions, described
+from voiceflow_registry.version_reader import described
+from voiceflow_registry.versions import Versions
 
 MEASURED_GATES: Final = frozenset({Gate.COST, Gate.ACCURACY})
 """Gates whose outcome depends on a channel's budgets and on what it serves."""
@@ -321,7 +322,7 @@ class Validations:
 
     def _keep(self, record: ReportRecord) -> ValidationReport:
         """Stores a report; of two runs for one request, both answer what was noted first."""
-        self._reports.add(record)
+        record = self._reports.add(record)
         first = self._requests.note(record.request, report_key(record))
         kept = self._reports.at(first) if first != report_key(record) else None
         return (kept or record).report

@@ -1,4 +1,4 @@
-"""Published versions: reads them, compares them, hands their files out, yanks and deletes them."""
+"""Published versions: reads and compares them, hands their files out, yanks and deletes them."""
 
 from __future__ import annotations
 
@@ -8,16 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Final, TypeVar
-
-import semver
+from typing import Final
 
 from voiceflow.artifact import digest_of
-from voiceflow.catalog.names import ANY_MODEL, ChannelName, ModelName, VersionName
-from voiceflow.catalog.queries import VersionFilter
-from voiceflow.catalog.values import Page, Value
-from voiceflow.catalog.versions import Difference, Model, Version, VersionFile, VersionState, Yank
-from voiceflow.difference import Described, difference
+from voiceflow.catalog.names import ChannelName, VersionName
+from voiceflow.catalog.versions import Difference, Version, VersionFile
+from voiceflow.difference import difference
 from voiceflow.errors import (
     ContentCorrupt,
     InvalidInput,
@@ -28,7 +24,6 @@ from voiceflow.errors import (
 )
 from voiceflow.package import MANIFEST_FILE
 from voiceflow_registry.blobs import Blobs
-from voiceflow_registry.paging import page_of
 from voiceflow_registry.records import (
     DeletionRecord,
     Request,
@@ -37,24 +32,15 @@ from voiceflow_registry.records import (
     decode,
     deletion_key,
     encode,
-    version_key,
     yank_key,
 )
-from voiceflow_registry.reports import Reports
 from voiceflow_registry.requests import Caller, RequestIndex, request_of, same_request
-from voiceflow_registry.storage.object_store import (
-    ObjectMissing,
-    ObjectStore,
-    create_once,
-)
-from voiceflow_registry.version_filter import Selection
-from voiceflow_registry.version_index import VersionIndex
+from voiceflow_registry.storage.object_store import ObjectStore, create_once
+from voiceflow_registry.version_reader import VersionReader, described
 
 MAXIMUM_YANK_REASON_CHARACTERS: Final = 1024
 
 _CHUNK_BYTES: Final = 1 << 20
-
-Record = TypeVar("Record", bound=Value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +58,8 @@ class Download:
     chunks: Iterator[tuple[int, bytes]]
 
 
-class Versions:
-    """All published versions.
-
-    Any number of replicas and threads may use one store. A version is there once its record is,
-    yanked once its yank is, deleted once its deletion is.
+class Versions(VersionReader):
+    """All published versions. Any number of replicas and threads may use one store.
 
     Args:
         store: Holds them.
@@ -84,113 +67,10 @@ class Versions:
     """
 
     def __init__(self, store: ObjectStore, clock: Callable[[], datetime]) -> None:
-        self._store = store
+        super().__init__(store)
         self._clock = clock
         self._blobs = Blobs(store)
-        self._reports = Reports(store)
         self._requests = RequestIndex(store)
-
-    def record(self, name: VersionName) -> VersionRecord:
-        """What is stored of a version.
-
-        Raises:
-            NotFound: VERSION_NOT_FOUND.
-        """
-        record = self.find(name)
-        if record is None:
-            raise NotFound(f"{name} was never published", reason="VERSION_NOT_FOUND", field="name")
-        return record
-
-    def find(self, name: VersionName) -> VersionRecord | None:
-        """What is stored of a version; None if it was never published."""
-        return self._read(VersionRecord, version_key(name))
-
-    def state(self, name: VersionName) -> VersionState:
-        """How a version stands now.
-
-        Raises:
-            NotFound: VERSION_NOT_FOUND.
-        """
-        self.record(name)
-        if self._store.info(deletion_key(name)) is not None:
-            return VersionState.DELETED
-        if self._store.info(yank_key(name)) is not None:
-            return VersionState.YANKED
-        return VersionState.PUBLISHED
-
-    def get(self, name: VersionName, *, full: bool) -> Version:
-        """A version; with manifest and signature in the full view.
-
-        Raises:
-            NotFound: VERSION_NOT_FOUND.
-        """
-        return self._version(name, self.record(name), full=full)
-
-    def list(
-        self,
-        parent: ModelName | None,
-        *,
-        where: VersionFilter,
-        page_size: int,
-        page_token: str,
-        full: bool,
-    ) -> Page[Version]:
-        """Versions of one model, highest precedence first; of all (None), by model first.
-
-        Raises:
-            NotFound: MODEL_NOT_FOUND.
-            InvalidInput: FIELD_INVALID, PAGE_TOKEN_INVALID.
-        """
-        selection = Selection(where)
-        if parent is not None:
-            self._index(parent)
-        return page_of(
-            lambda after: self._versions_after(after, parent, selection, full=full),
-            query={
-                "list": "versions",
-                "parent": parent.model if parent else ANY_MODEL,
-                "where": where.model_dump(mode="json"),
-            },
-            page_size=page_size,
-            page_token=page_token,
-        )
-
-    def get_model(self, name: ModelName) -> Model:
-        """A model, as its versions make it.
-
-        Raises:
-            NotFound: MODEL_NOT_FOUND.
-        """
-        return self._model(self._index(name))
-
-    def list_models(self, *, name_prefix: str, page_size: int, page_token: str) -> Page[Model]:
-        """Models by name.
-
-        Args:
-            name_prefix: Only names that begin so: `models/dia`.
-            page_size: As `page_of` has it.
-            page_token: Likewise.
-
-        Raises:
-            InvalidInput: FIELD_INVALID, PAGE_TOKEN_INVALID.
-        """
-
-        def after(key: str) -> Iterator[tuple[str, Model]]:
-            for model in self._store.list_folders("versions/"):
-                if model > key and str(ModelName(model)).startswith(name_prefix):
-                    index = VersionIndex.read(self._store, model)
-                    if index.versions:
-                        yield model, self._model(index)
-
-        query = {"list": "models", "name_prefix": name_prefix}
-        return page_of(after, query=query, page_size=page_size, page_token=page_token)
-
-    def earlier(self, name: VersionName) -> Iterator[VersionRecord]:
-        """Versions of lower precedence that are neither yanked nor deleted, newest first."""
-        index = VersionIndex.read(self._store, name.model)
-        for version in index.versions:
-            if version < name.version and index.state(version) is VersionState.PUBLISHED:
-                yield self.record(VersionName(name.model, version))
 
     def diff(self, target: VersionName, base: VersionName | None) -> Difference:
         """What differs between two versions; without a base, from the newest one before.
@@ -362,105 +242,6 @@ class Versions:
             self._readable(name)  # it may have been deleted and collected on the way
             raise
 
-    def _index(self, name: ModelName) -> VersionIndex:
-        index = VersionIndex.read(self._store, name.model)
-        if not index.versions:
-            raise NotFound(f"{name} has no version", reason="MODEL_NOT_FOUND", field="name")
-        return index
-
-    def _model(self, index: VersionIndex) -> Model:
-        newest, newest_prerelease = (
-            index.newest(prereleases=prereleases) for prereleases in (False, True)
-        )
-        records = (self.record(VersionName(index.model, version)) for version in index.versions)
-        return Model(
-            name=str(ModelName(index.model)),
-            newest_version=_named(index.model, newest),
-            newest_prerelease=_named(index.model, newest_prerelease),
-            version_count=len(index.versions),
-            create_time=min(record.publish_time for record in records),
-        )
-
-    def _versions_after(
-        self, after: str, parent: ModelName | None, selection: Selection, *, full: bool
-    ) -> Iterator[tuple[str, Version]]:
-        """Key and value of versions in the list's order; a key is `<model>/<semver>`."""
-        model, _, version = after.partition("/")
-        bound = semver.Version.parse(version) if semver.Version.is_valid(version) else None
-        models = [parent.model] if parent else self._store.list_folders("versions/")
-        for other in models:
-            if other < model:
-                continue
-            index = VersionIndex.read(self._store, other)
-            for candidate in index.versions:
-                if other == model and bound is not None and candidate >= bound:
-                    continue
-                if not selection.has(candidate, index.state(candidate)):
-                    continue
-                name = VersionName(other, candidate)
-                record = self.record(name)
-                if selection.has_record(record, record.parsed()):
-                    yield f"{other}/{candidate}", self._version(name, record, full=full)
-
-    def _version(
-        self,
-        name: VersionName,
-        record: VersionRecord,
-        *,
-        full: bool,
-        yank: YankRecord | None = None,
-        deletion: DeletionRecord | None = None,
-    ) -> Version:
-        """A version's value; its yank and deletion are read unless given."""
-        yank = yank or self._read(YankRecord, yank_key(name))
-        deletion = deletion or self._read(DeletionRecord, deletion_key(name))
-        state = VersionState.YANKED if yank else VersionState.PUBLISHED
-        value = version_of(record, full=full)
-        return value.model_copy(
-            update={
-                "state": VersionState.DELETED if deletion else state,
-                "yank": yank
-                and Yank(
-                    principal=yank.request.principal, yank_time=yank.yank_time, reason=yank.reason
-                ),
-                "delete_time": deletion and deletion.delete_time,
-                "passed_gates": self._reports.passed(record.manifest_digest),
-            }
-        )
-
-    def _read(self, kind: type[Record], key: str) -> Record | None:
-        try:
-            return decode(kind, self._store.get(key).content, key)
-        except ObjectMissing:
-            return None
-
-
-def version_of(record: VersionRecord, *, full: bool) -> Version:
-    """What a record alone tells of a version: neither yank nor deletion nor gates."""
-    manifest = record.parsed()
-    return Version(
-        name=record.name,
-        manifest_digest=record.manifest_digest,
-        manifest=record.manifest if full else None,
-        signature=record.signature if full else None,
-        files=record.files,
-        contract=manifest.contract,
-        embedding_space=manifest.embedding_space,
-        state_space=manifest.state_space or "",
-        publisher=record.request.principal,
-        publish_time=record.publish_time,
-    )
-
-
-def described(record: VersionRecord) -> Described:
-    """What of a version is compared with another."""
-    return Described(
-        name=VersionName.parse(record.name),
-        manifest=record.parsed(),
-        inputs=tuple(tensor.signature() for tensor in record.inputs),
-        outputs=tuple(tensor.signature() for tensor in record.outputs),
-    )
-
 
 def _manifest_of(record: VersionRecord) -> VersionFile:
     return VersionFile(
@@ -473,10 +254,6 @@ def _manifest_of(record: VersionRecord) -> VersionFile:
 def _cut(content: bytes, offset: int) -> Iterator[tuple[int, bytes]]:
     for start in range(offset, len(content), _CHUNK_BYTES):
         yield start, content[start : start + _CHUNK_BYTES]
-
-
-def _named(model: str, version: semver.Version | None) -> str:
-    return str(VersionName(model, version)) if version else ""
 
 
 def _deleted(name: VersionName) -> NotAllowedNow:
