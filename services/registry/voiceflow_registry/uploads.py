@@ -165,10 +165,7 @@ class UploadStore:
         """The parts that follow one another from 0 on."""
         end = 0
         for part in self._store.list(f"{self._prefix}{file}/"):
-            offset = int(part.key.rpartition("/")[2])
-            if offset > end:
-                return
-            if offset == end:
+            if int(part.key.rpartition("/")[2]) == end:
                 yield part
                 end += part.size_bytes
 

@@ -79,6 +79,7 @@ def listed(
             full=False,
         )
         found += [version.name for version in page.items]
+        assert len(found) < 1000, "a list that never ends"
         token = page.next_page_token
         if not token:
             return [
