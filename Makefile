@@ -20,7 +20,7 @@ help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
-run: $(VENV)/.editable  ## start the service and diarize a conversation live (AUDIO=path for your own)
+run: $(VENV)/.editable  ## a model through the registry, then a conversation live (AUDIO=path for your own)
 	$(BIN)/voiceflow demo $(if $(AUDIO),--audio "$(AUDIO)")
 
 # ---------------------------------------------------------------- check

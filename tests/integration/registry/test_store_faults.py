@@ -63,7 +63,9 @@ CALLS: dict[str, Any] = {
     "GetPod": pb.GetPodRequest(name=POD),
     "ListPods": pb.ListPodsRequest(),
     "ListReverts": pb.ListRevertsRequest(parent=STABLE),
-    "CompareOutcomes": pb.CompareOutcomesRequest(channel=STABLE, base=V100, target=f"{MODEL}/versions/1.1.0"),
+    "CompareOutcomes": pb.CompareOutcomesRequest(
+        channel=STABLE, base=V100, target=f"{MODEL}/versions/1.1.0"
+    ),
     "CollectGarbage": pb.CollectGarbageRequest(),
 }
 

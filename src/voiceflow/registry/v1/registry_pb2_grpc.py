@@ -75,7 +75,8 @@ class ModelRegistryStub:
     UNAUTHENTICATED     CREDENTIALS_MISSING, CREDENTIALS_INVALID, CREDENTIALS_EXPIRED
     PERMISSION_DENIED   ROLE_MISSING           the caller lacks the role named on the method
     RESOURCE_EXHAUSTED  OVERLOADED             with RetryInfo
-    UNAVAILABLE         SHUTTING_DOWN, STORAGE_UNAVAILABLE, AUDIT_UNAVAILABLE   with RetryInfo
+    UNAVAILABLE         SHUTTING_DOWN, STORAGE_UNAVAILABLE, SANDBOX_UNAVAILABLE, AUDIT_UNAVAILABLE
+    with RetryInfo
     DATA_LOSS           CONTENT_CORRUPT        what is stored does not have its digest
     INTERNAL            INTERNAL               the registry failed; its log says why
 
@@ -280,7 +281,8 @@ class ModelRegistryServicer:
     UNAUTHENTICATED     CREDENTIALS_MISSING, CREDENTIALS_INVALID, CREDENTIALS_EXPIRED
     PERMISSION_DENIED   ROLE_MISSING           the caller lacks the role named on the method
     RESOURCE_EXHAUSTED  OVERLOADED             with RetryInfo
-    UNAVAILABLE         SHUTTING_DOWN, STORAGE_UNAVAILABLE, AUDIT_UNAVAILABLE   with RetryInfo
+    UNAVAILABLE         SHUTTING_DOWN, STORAGE_UNAVAILABLE, SANDBOX_UNAVAILABLE, AUDIT_UNAVAILABLE
+    with RetryInfo
     DATA_LOSS           CONTENT_CORRUPT        what is stored does not have its digest
     INTERNAL            INTERNAL               the registry failed; its log says why
 
@@ -465,6 +467,7 @@ class ModelRegistryServicer:
         PRERELEASE_NOT_ALLOWED
         DOWNGRADE_NOT_ALLOWED   lower than the primary; see `allow_downgrade`
         NOTHING_CHANGES      the channel's rollout and expiry are already these
+        SEQUENCE_EXHAUSTED   the channel's history is as long as a history can be
         PERMISSION_DENIED    POLICY_FORBIDS       the policy does not name the caller
         PROMOTER_IS_PUBLISHER
         SIGNATURE_MISSING, SIGNATURE_INVALID, KEY_REVOKED
@@ -792,7 +795,8 @@ class ModelRegistry:
     UNAUTHENTICATED     CREDENTIALS_MISSING, CREDENTIALS_INVALID, CREDENTIALS_EXPIRED
     PERMISSION_DENIED   ROLE_MISSING           the caller lacks the role named on the method
     RESOURCE_EXHAUSTED  OVERLOADED             with RetryInfo
-    UNAVAILABLE         SHUTTING_DOWN, STORAGE_UNAVAILABLE, AUDIT_UNAVAILABLE   with RetryInfo
+    UNAVAILABLE         SHUTTING_DOWN, STORAGE_UNAVAILABLE, SANDBOX_UNAVAILABLE, AUDIT_UNAVAILABLE
+    with RetryInfo
     DATA_LOSS           CONTENT_CORRUPT        what is stored does not have its digest
     INTERNAL            INTERNAL               the registry failed; its log says why
 

@@ -62,7 +62,8 @@ class ModelRegistryStub:
         UNAUTHENTICATED     CREDENTIALS_MISSING, CREDENTIALS_INVALID, CREDENTIALS_EXPIRED
         PERMISSION_DENIED   ROLE_MISSING           the caller lacks the role named on the method
         RESOURCE_EXHAUSTED  OVERLOADED             with RetryInfo
-        UNAVAILABLE         SHUTTING_DOWN, STORAGE_UNAVAILABLE, AUDIT_UNAVAILABLE   with RetryInfo
+        UNAVAILABLE         SHUTTING_DOWN, STORAGE_UNAVAILABLE, SANDBOX_UNAVAILABLE, AUDIT_UNAVAILABLE
+                                                   with RetryInfo
         DATA_LOSS           CONTENT_CORRUPT        what is stored does not have its digest
         INTERNAL            INTERNAL               the registry failed; its log says why
 
@@ -181,6 +182,7 @@ class ModelRegistryStub:
                              PRERELEASE_NOT_ALLOWED
                              DOWNGRADE_NOT_ALLOWED   lower than the primary; see `allow_downgrade`
                              NOTHING_CHANGES      the channel's rollout and expiry are already these
+                             SEQUENCE_EXHAUSTED   the channel's history is as long as a history can be
         PERMISSION_DENIED    POLICY_FORBIDS       the policy does not name the caller
                              PROMOTER_IS_PUBLISHER
                              SIGNATURE_MISSING, SIGNATURE_INVALID, KEY_REVOKED
@@ -301,7 +303,8 @@ class ModelRegistryServicer(metaclass=_abc_1.ABCMeta):
         UNAUTHENTICATED     CREDENTIALS_MISSING, CREDENTIALS_INVALID, CREDENTIALS_EXPIRED
         PERMISSION_DENIED   ROLE_MISSING           the caller lacks the role named on the method
         RESOURCE_EXHAUSTED  OVERLOADED             with RetryInfo
-        UNAVAILABLE         SHUTTING_DOWN, STORAGE_UNAVAILABLE, AUDIT_UNAVAILABLE   with RetryInfo
+        UNAVAILABLE         SHUTTING_DOWN, STORAGE_UNAVAILABLE, SANDBOX_UNAVAILABLE, AUDIT_UNAVAILABLE
+                                                   with RetryInfo
         DATA_LOSS           CONTENT_CORRUPT        what is stored does not have its digest
         INTERNAL            INTERNAL               the registry failed; its log says why
 
@@ -514,6 +517,7 @@ class ModelRegistryServicer(metaclass=_abc_1.ABCMeta):
                                  PRERELEASE_NOT_ALLOWED
                                  DOWNGRADE_NOT_ALLOWED   lower than the primary; see `allow_downgrade`
                                  NOTHING_CHANGES      the channel's rollout and expiry are already these
+                                 SEQUENCE_EXHAUSTED   the channel's history is as long as a history can be
             PERMISSION_DENIED    POLICY_FORBIDS       the policy does not name the caller
                                  PROMOTER_IS_PUBLISHER
                                  SIGNATURE_MISSING, SIGNATURE_INVALID, KEY_REVOKED
