@@ -23,12 +23,12 @@ from voiceflow.validation.values import (
     Validation,
 )
 from voiceflow_registry.collect import Collector
-from voiceflow_registry.publish import Published, Publishing, UploadSession
+from voiceflow_registry.publishing.publish import Published, Publishing, UploadSession
+from voiceflow_registry.publishing.submission import PublishLimits
 from voiceflow_registry.requests import Caller
 from voiceflow_registry.storage.object_store import ObjectStore
-from voiceflow_registry.submission import PublishLimits
 from voiceflow_registry.validations import GateRunner, Validations
-from voiceflow_registry.versions import Versions
+from voiceflow_registry.versions.versions import Versions
 
 PUBLISHER = Caller("spiffe://test/publisher")
 START = datetime(2026, 1, 1, tzinfo=UTC)

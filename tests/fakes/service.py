@@ -10,6 +10,7 @@ from typing import Any
 import grpc
 from numpy.typing import NDArray
 
+from voiceflow.client.fate import Fate
 from voiceflow.diarization.v1 import diarization_pb2 as pb
 from voiceflow.diarization.v1 import diarization_pb2_grpc as pb_grpc
 from voiceflow.errors import VoiceFlowError
@@ -76,10 +77,11 @@ async def diarize(
     """
     async with grpc.aio.insecure_channel(address) as channel:
         call = pb_grpc.DiarizationStub(channel).Diarize(iter(requests), **options)
+        fate = Fate(call)
         try:
             return [reply async for reply in call]
         except grpc.aio.AioRpcError as error:
-            raise from_rpc_error(error) from None
+            raise from_rpc_error(fate.told(error)) from None
 
 
 async def failure(address: str, requests: Sequence[pb.DiarizeRequest]) -> VoiceFlowError:

@@ -28,9 +28,9 @@ from tests.fakes.publishing import PUBLISHER, Package, Replica, package
 from tests.fakes.storage import FaultyStore, Operation
 from voiceflow.catalog.versions import VersionState
 from voiceflow.errors import VoiceFlowError
+from voiceflow_registry.publishing.submission import PublishLimits
 from voiceflow_registry.storage.filesystem import FilesystemStore
 from voiceflow_registry.storage.object_store import ObjectStore
-from voiceflow_registry.submission import PublishLimits
 
 LIMITS = PublishLimits(part_bytes=1000)
 MIDST_KILLS = 25

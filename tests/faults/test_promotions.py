@@ -41,13 +41,13 @@ from voiceflow.catalog.channels import ChannelPolicy, Promotion
 from voiceflow.catalog.gates import Gate, GateResult, Outcome, ValidationReport
 from voiceflow.catalog.versions import VersionState
 from voiceflow.errors import Conflict, NotAllowedNow, VoiceFlowError
-from voiceflow_registry.channels import Channels
+from voiceflow_registry.channels.channels import Channels
 from voiceflow_registry.records import ReportRecord, Request
 from voiceflow_registry.reports import Reports
 from voiceflow_registry.storage.filesystem import FilesystemStore
 from voiceflow_registry.storage.object_store import ObjectStore, StoreUnavailable
 from voiceflow_registry.validations import Validations
-from voiceflow_registry.versions import Versions
+from voiceflow_registry.versions.versions import Versions
 
 POLICY = OPEN_POLICY.model_copy(
     update={"demanded_gates": (Gate.CONTRACT,), "allow_downgrades": True}

@@ -25,8 +25,8 @@ from tests.fakes.publishing import PUBLISHER, Package, Replica, package
 from tests.fakes.storage import Crashed, Fault, FaultyStore
 from voiceflow.catalog.versions import Version, VersionState
 from voiceflow.errors import AlreadyExists, NotAllowedNow, NotFound
+from voiceflow_registry.publishing.submission import PublishLimits
 from voiceflow_registry.storage.object_store import ObjectStore, StoreUnavailable
-from voiceflow_registry.submission import PublishLimits
 
 SMALL_PARTS = PublishLimits(part_bytes=16)
 FAULTS = [Fault.CRASH_BEFORE, Fault.CRASH_AFTER, Fault.LOSE_REPLY, Fault.REFUSE, Fault.REPEAT]

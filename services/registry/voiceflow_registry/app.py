@@ -16,19 +16,19 @@ from voiceflow.evaluation import EvaluationSet
 from voiceflow.rpc.server import RpcServer, Service, check_exposure, is_loopback
 from voiceflow.validation.sandbox import Sandbox
 from voiceflow.validation.validator import Validator
-from voiceflow_registry.channels import Channels
+from voiceflow_registry.channels.channels import Channels
+from voiceflow_registry.channels.watch import WatchHub
 from voiceflow_registry.collect import Collector
-from voiceflow_registry.pods import Pods
-from voiceflow_registry.publish import Publishing
+from voiceflow_registry.pods.pods import Pods
+from voiceflow_registry.publishing.publish import Publishing
+from voiceflow_registry.publishing.submission import PublishLimits
 from voiceflow_registry.servicer import SERVICE_NAME, Acts, Presence, RegistryServicer, Threads
 from voiceflow_registry.servicer import register as add_to_server
 from voiceflow_registry.settings import Bucket, Settings
 from voiceflow_registry.storage.filesystem import FilesystemStore
 from voiceflow_registry.storage.object_store import ObjectStore
-from voiceflow_registry.submission import PublishLimits
 from voiceflow_registry.validations import GateRunner, Validations
-from voiceflow_registry.versions import Versions
-from voiceflow_registry.watch import WatchHub
+from voiceflow_registry.versions.versions import Versions
 
 _LOG = logging.getLogger(__name__)
 

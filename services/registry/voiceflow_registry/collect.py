@@ -2,7 +2,7 @@
 
 Blobs of no version, reports on manifests of no version, uploads that were given up, reports of pods
 long gone. Versions, histories, yanks, deletions, policies and reverts are never removed. How
-removing is kept apart from publishing stands in `voiceflow_registry.condemned`.
+removing is kept apart from publishing stands in `voiceflow_registry.files.condemned`.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from voiceflow.catalog.names import VersionName
 from voiceflow.catalog.pods import CollectedObject, Collection
 from voiceflow.catalog.versions import VersionState
 from voiceflow.errors import InvalidInput
-from voiceflow_registry.condemned import Condemned
+from voiceflow_registry.files.condemned import Condemned
+from voiceflow_registry.files.uploads import UPLOADS_PREFIX, begun_in, upload_of_key
 from voiceflow_registry.records import CondemnedObject, blob_key, report_prefix
 from voiceflow_registry.requests import Caller, request_of
 from voiceflow_registry.storage.object_store import ObjectInfo, ObjectStore
-from voiceflow_registry.uploads import UPLOADS_PREFIX, begun_in, upload_of_key
-from voiceflow_registry.version_index import VersionIndex
-from voiceflow_registry.versions import Versions
+from voiceflow_registry.versions.index import VersionIndex
+from voiceflow_registry.versions.versions import Versions
 
 DEFAULT_MAXIMUM_OBJECTS: Final = 1000
 MOST_MAXIMUM_OBJECTS: Final = 10_000

@@ -189,7 +189,7 @@ class CondemnedObject(Value):
 
 
 class CondemnedRecord(Value):
-    """What one collection is about to remove; see `voiceflow_registry.condemned`."""
+    """What one collection is about to remove; see `voiceflow_registry.files.condemned`."""
 
     kind: Literal["condemned"] = "condemned"
     decided: bool

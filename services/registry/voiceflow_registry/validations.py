@@ -29,8 +29,8 @@ from voiceflow_registry.records import ReportRecord, Request, VersionRecord
 from voiceflow_registry.reports import Reports, new_run, report_key
 from voiceflow_registry.requests import Caller, RequestIndex, request_of, same_request
 from voiceflow_registry.storage.object_store import ObjectStore
-from voiceflow_registry.version_reader import described
-from voiceflow_registry.versions import Versions
+from voiceflow_registry.versions.reader import described
+from voiceflow_registry.versions.versions import Versions
 
 MEASURED_GATES: Final = frozenset({Gate.COST, Gate.ACCURACY})
 """Gates whose outcome depends on a channel's budgets and on what it serves."""

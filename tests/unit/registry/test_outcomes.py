@@ -13,7 +13,7 @@ from scipy import stats
 
 from voiceflow.catalog.channels import Role
 from voiceflow.catalog.pods import Comparison, Histogram, VersionOutcomes
-from voiceflow_registry.outcomes import added_up, comparisons, merged, quantile
+from voiceflow_registry.pods.outcomes import added_up, comparisons, merged, quantile
 
 
 def outcomes(role: Role = Role.PRIMARY, **counts: object) -> VersionOutcomes:

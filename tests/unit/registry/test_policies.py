@@ -14,8 +14,8 @@ from voiceflow.catalog.channels import ChannelPolicy, FleetRollback, RevertRules
 from voiceflow.catalog.gates import CostBudget, Gate
 from voiceflow.errors import Conflict, InvalidInput
 from voiceflow.registry.v1 import registry_pb2 as pb
-from voiceflow_registry.channels import Channels
-from voiceflow_registry.policies import settable_paths
+from voiceflow_registry.channels.channels import Channels
+from voiceflow_registry.channels.policies import settable_paths
 
 WANTED = ChannelPolicy(
     name=STABLE.policy,

@@ -34,15 +34,15 @@ from voiceflow.errors import (
     NotFound,
     VoiceFlowError,
 )
-from voiceflow_registry.promotion import (
+from voiceflow_registry.channels.promotion import (
     VersionFacts,
     next_promotion,
     next_rollback,
     rollback_target,
 )
-from voiceflow_registry.rollouts import named_versions
-from voiceflow_registry.statements import etag_of, sequence_of
-from voiceflow_registry.wishes import (
+from voiceflow_registry.channels.rollouts import named_versions
+from voiceflow_registry.channels.statements import etag_of, sequence_of
+from voiceflow_registry.channels.wishes import (
     MAXIMUM_SEQUENCE,
     PromotionWish,
     RollbackWish,

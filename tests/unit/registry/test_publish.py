@@ -42,9 +42,9 @@ from voiceflow.errors import (
     TooLarge,
     VoiceFlowError,
 )
+from voiceflow_registry.publishing.submission import PublishLimits
 from voiceflow_registry.requests import Caller
 from voiceflow_registry.storage.filesystem import FilesystemStore
-from voiceflow_registry.submission import PublishLimits
 
 SMALL_PARTS = PublishLimits(part_bytes=8)
 

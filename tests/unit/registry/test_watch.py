@@ -30,10 +30,10 @@ from voiceflow.catalog.channels import (
 )
 from voiceflow.catalog.names import ChannelName
 from voiceflow.errors import InvalidInput, NotAllowedNow, TooLarge, Unavailable
-from voiceflow_registry.channels import Channels
+from voiceflow_registry.channels.channels import Channels
+from voiceflow_registry.channels.watch import WatchHub
 from voiceflow_registry.records import history_key
 from voiceflow_registry.storage.object_store import ObjectInfo, ObjectStore, StoreUnavailable
-from voiceflow_registry.watch import WatchHub
 
 EDGE = ChannelName("diarizer", "edge")
 POLL_SECONDS = 0.01

@@ -15,7 +15,7 @@ from voiceflow.rpc.registry import (
     upload_to_wire,
     version_to_wire,
 )
-from voiceflow_registry.publish import UploadSession
+from voiceflow_registry.publishing.publish import UploadSession
 from voiceflow_registry.servicer.presence import Presence
 from voiceflow_registry.servicer.threads import Threads
 from voiceflow_registry.servicer.values import (

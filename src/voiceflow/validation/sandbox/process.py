@@ -63,7 +63,7 @@ class Process:
             socket.send_fds(control, [b"+"], [talk.fileno(), errors, life.fileno()])
         except OSError as error:
             self._close()
-            raise _unavailable("the process that starts others has ended") from error
+            raise unavailable("the process that starts others has ended") from error
         finally:
             talk.close()
             life.close()
@@ -71,7 +71,7 @@ class Process:
         word, value = self._started()
         if word != "started":
             self._close()
-            raise _unavailable(f"a process could not be started: {value}")
+            raise unavailable(f"a process could not be started: {value}")
         self.pid = int(value)
 
     def send(self, line: bytes, deadline: float, descriptors: Sequence[int] = ()) -> None:
@@ -136,7 +136,7 @@ class Process:
         """
         if self._end is None:
             if self._closed:
-                raise _unavailable("how a process ended was not reported")
+                raise unavailable("how a process ended was not reported")
             try:
                 status, cpu_seconds = self._wait(patience_seconds)
                 self._end = End(status, cpu_seconds, self._read_errors())
@@ -149,7 +149,7 @@ class Process:
             word, _, value = self._report().partition(" ")
         except TimeoutError as error:
             self._close()
-            raise _unavailable("a process was not started in time") from error
+            raise unavailable("a process was not started in time") from error
         except Unavailable:
             self._close()
             raise
@@ -166,7 +166,7 @@ class Process:
             try:
                 report = self._report()
             except TimeoutError as error:
-                raise _unavailable("a process does not end") from error
+                raise unavailable("a process does not end") from error
         _, status, cpu_seconds = report.split(" ")
         return int(status), float(cpu_seconds)
 
@@ -179,7 +179,7 @@ class Process:
             except ConnectionResetError:
                 piece = b""
             if not piece:
-                raise _unavailable("the process that starts others has ended")
+                raise unavailable("the process that starts others has ended")
             self._reports += piece
         line, _, self._reports = self._reports.partition(b"\n")
         return line.decode("ascii")
@@ -213,5 +213,13 @@ def _remaining(deadline: float) -> float:
     return remaining
 
 
-def _unavailable(what: str) -> Unavailable:
-    return Unavailable(f"the sandbox is not working: {what}", reason="SANDBOX_UNAVAILABLE")
+def unavailable(what: str) -> Unavailable:
+    """What the sandbox cannot do for now, through no fault of the model."""
+    return Unavailable(
+        f"the sandbox is not working: {what}",
+        reason="SANDBOX_UNAVAILABLE",
+        retry_after_seconds=_RETRY_SECONDS,
+    )
+
+
+_RETRY_SECONDS: Final = 5.0

@@ -17,11 +17,11 @@ from types import TracebackType
 from typing import Final, Self
 
 from voiceflow.catalog.gates import SandboxLayers
-from voiceflow.errors import NotAllowedNow, Unavailable, Violation
+from voiceflow.errors import NotAllowedNow, Violation
 from voiceflow.validation.sandbox import wire
 from voiceflow.validation.sandbox.conversation import Probe
 from voiceflow.validation.sandbox.limits import DEFAULT_FLOOR, JsonValue, Layer, Limits
-from voiceflow.validation.sandbox.process import Gone, Process, TooLong
+from voiceflow.validation.sandbox.process import Gone, Process, TooLong, unavailable
 
 _HELPER: Final = Path(__file__).with_name("helper.py")
 _START_SECONDS: Final = 120.0
@@ -174,10 +174,9 @@ class Sandbox:
                 report = wire.from_line(process.receive(deadline, _REPORT_BYTES))
             except (Gone, TimeoutError, TooLong, ValueError) as error:
                 end = process.end(patience_seconds=1.0)
-                raise Unavailable(
-                    "the sandbox is not working: its process did not come as far as the lockdown"
-                    f" (status {end.status}): {end.errors}",
-                    reason="SANDBOX_UNAVAILABLE",
+                raise unavailable(
+                    "its process did not come as far as the lockdown"
+                    f" (status {end.status}): {end.errors}"
                 ) from error
         held = _held(report)
         self._check(held)
@@ -199,7 +198,7 @@ class Sandbox:
     def _start(self) -> Process:
         with self._lock:
             if self._closed:
-                raise Unavailable("the sandbox is closed", reason="SANDBOX_UNAVAILABLE")
+                raise unavailable("it is closed")
             if self._helper.poll() is not None:
                 _end_helper(self._control, self._helper)
                 self._control, self._helper = self._start_helper()
@@ -240,7 +239,4 @@ def _held(report: JsonValue) -> _Held:
                 {Layer(word): str(why) for word, why in missing.items()},
                 seconds,
             )
-    raise Unavailable(
-        "the sandbox is not working: its process reported something else than its layers",
-        reason="SANDBOX_UNAVAILABLE",
-    )
+    raise unavailable("its process reported something else than its layers")

@@ -296,12 +296,12 @@ def test_a_server_that_goes_away_does_not_tell_the_address_either() -> None:
             yield _LARGE[: PIECE_BYTES + 1]
             # And what is left of the connections to it.
             stack.close()
-            store.close()
+            bucket.close()
             yield _LARGE[PIECE_BYTES + 1 :]
 
-        store = GcsStore("models", endpoint=fake.endpoint, retry_seconds=_SHORT_SECONDS)
-        with contextlib.closing(store), pytest.raises(StoreUnavailable) as raised:
-            store.put_stream("new", chunks(), size_bytes=len(_LARGE))
+        bucket = GcsStore("models", endpoint=fake.endpoint, retry_seconds=_SHORT_SECONDS)
+        with contextlib.closing(bucket), pytest.raises(StoreUnavailable) as raised:
+            bucket.put_stream("new", chunks(), size_bytes=len(_LARGE))
     assert "upload_id" not in _told(raised.value)
 
 

@@ -93,7 +93,6 @@ INVALID: list[Case] = [
                 {"fleet_rollback": pb.FleetRollback(minimum_percent=101)},
                 "fleet_rollback.minimum_percent",
             ),
-            ({"fleet_rollback": pb.FleetRollback(enabled=True)}, "fleet_rollback"),
             ({"update_time": AFTER_TIME}, "update_time"),
             ({"update_time": Timestamp(nanos=-1)}, "update_time"),
             ({"update_time": Timestamp(nanos=2**31 - 1)}, "update_time"),

@@ -18,15 +18,26 @@ from voiceflow.catalog.gates import Gate
 from voiceflow.catalog.names import ChannelName, VersionName
 from voiceflow.catalog.versions import VersionState
 from voiceflow.errors import ContentCorrupt, NotFound
-from voiceflow_registry.history import History, best_effort
-from voiceflow_registry.holds import Holds
-from voiceflow_registry.policies import Policies
-from voiceflow_registry.promotion import (
+from voiceflow_registry.channels.history import History, best_effort
+from voiceflow_registry.channels.holds import Holds
+from voiceflow_registry.channels.policies import Policies
+from voiceflow_registry.channels.promotion import (
     VersionFacts,
     check_promotable,
     next_promotion,
     next_rollback,
     rollback_target,
+)
+from voiceflow_registry.channels.rollouts import named_versions, version_field
+from voiceflow_registry.channels.wishes import (
+    PromotionWish,
+    RollbackWish,
+    Situation,
+    Wish,
+    channel_not_found,
+    check_state,
+    check_wish,
+    etag_stale,
 )
 from voiceflow_registry.records import (
     ChannelHint,
@@ -39,22 +50,11 @@ from voiceflow_registry.records import (
     history_key,
 )
 from voiceflow_registry.requests import Caller, request_of
-from voiceflow_registry.rollouts import named_versions, version_field
 from voiceflow_registry.storage.object_store import (
     ABSENT,
     ObjectMissing,
     ObjectStore,
     PreconditionFailed,
-)
-from voiceflow_registry.wishes import (
-    PromotionWish,
-    RollbackWish,
-    Situation,
-    Wish,
-    channel_not_found,
-    check_state,
-    check_wish,
-    etag_stale,
 )
 
 _HINT_EVERY: Final = 8

@@ -18,12 +18,12 @@ from voiceflow.catalog.pods import OutcomeComparison, Pod, Revert, VersionOutcom
 from voiceflow.catalog.queries import PodFilter
 from voiceflow.catalog.values import Page
 from voiceflow.errors import Conflict, NotAllowedNow, NotFound
-from voiceflow_registry.channels import REGISTRY_PRINCIPAL, Channels
-from voiceflow_registry.fleet import quorum
-from voiceflow_registry.listing import Listing
-from voiceflow_registry.outcomes import added_up, comparisons
+from voiceflow_registry.channels.channels import REGISTRY_PRINCIPAL, Channels
+from voiceflow_registry.channels.listing import Listing
 from voiceflow_registry.paging import page_of
-from voiceflow_registry.pod_reports import check_outcomes, check_pod, check_reverts, invalid
+from voiceflow_registry.pods.fleet import quorum
+from voiceflow_registry.pods.outcomes import added_up, comparisons
+from voiceflow_registry.pods.reports import check_outcomes, check_pod, check_reverts, invalid
 from voiceflow_registry.records import (
     PodRecord,
     RevertRecord,

@@ -30,17 +30,17 @@ from voiceflow.catalog.versions import (
     VersionState,
 )
 from voiceflow.errors import InvalidInput, NotFound
-from voiceflow_registry.blobs import Blobs
-from voiceflow_registry.committing import Committing
-from voiceflow_registry.incoming import HeldFile, Incoming, KeptFile, LocalFile
+from voiceflow_registry.files.blobs import Blobs
+from voiceflow_registry.files.incoming import HeldFile, Incoming, KeptFile, LocalFile
+from voiceflow_registry.files.uploads import UploadStore
+from voiceflow_registry.publishing.committing import Committing
+from voiceflow_registry.publishing.submission import PublishLimits, Submission, read_submission
 from voiceflow_registry.records import Request
 from voiceflow_registry.requests import Caller, RequestIndex, request_of, same_request
 from voiceflow_registry.storage.object_store import ObjectStore
-from voiceflow_registry.submission import PublishLimits, Submission, read_submission
-from voiceflow_registry.uploads import UploadStore
 from voiceflow_registry.validations import Validations
-from voiceflow_registry.version_reader import version_of
-from voiceflow_registry.versions import Versions
+from voiceflow_registry.versions.reader import version_of
+from voiceflow_registry.versions.versions import Versions
 
 MAXIMUM_CHUNK_BYTES: Final = 1 << 20
 

@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from voiceflow.catalog.pods import Comparison, Histogram, VersionOutcomes
 
@@ -206,7 +206,7 @@ def _comparison(name: str, base: _Estimate, target: _Estimate) -> Comparison:
     if not (math.isfinite(variance) and variance > 0.0):
         return Comparison(name=name, base=base.value, target=target.value)
     freedom = variance**2 / sum(side.variance**2 / (side.units - 1) for side in (base, target))
-    reach = float(stats.t.ppf((1.0 + _CONFIDENCE) / 2.0, freedom)) * math.sqrt(variance)
+    reach = float(special.stdtrit(freedom, (1.0 + _CONFIDENCE) / 2.0)) * math.sqrt(variance)
     return Comparison(
         name=name,
         base=base.value,

@@ -10,8 +10,8 @@ from typing import Protocol
 
 from voiceflow.catalog.versions import VersionFile
 from voiceflow.errors import Conflict, InvalidInput
-from voiceflow_registry.blobs import Blobs, DigestDiffers
-from voiceflow_registry.uploads import UploadStore
+from voiceflow_registry.files.blobs import Blobs, DigestDiffers
+from voiceflow_registry.files.uploads import UploadStore
 
 
 class Incoming(Protocol):

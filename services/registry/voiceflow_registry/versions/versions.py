@@ -23,7 +23,7 @@ from voiceflow.errors import (
     Violation,
 )
 from voiceflow.package import MANIFEST_FILE
-from voiceflow_registry.blobs import Blobs
+from voiceflow_registry.files.blobs import Blobs
 from voiceflow_registry.records import (
     DeletionRecord,
     Request,
@@ -36,7 +36,7 @@ from voiceflow_registry.records import (
 )
 from voiceflow_registry.requests import Caller, RequestIndex, request_of, same_request
 from voiceflow_registry.storage.object_store import ObjectStore, create_once
-from voiceflow_registry.version_reader import VersionReader, described
+from voiceflow_registry.versions.reader import VersionReader, described
 
 MAXIMUM_YANK_REASON_CHARACTERS: Final = 1024
 

@@ -34,9 +34,9 @@ from voiceflow.catalog.gates import Gate
 from voiceflow.catalog.names import ChannelName, VersionName
 from voiceflow.catalog.versions import VersionState
 from voiceflow.errors import Forbidden, NotAllowedNow, Violation
-from voiceflow_registry.rollouts import complete, digest_field, share, version_field
-from voiceflow_registry.statements import etag_of, statement_of
-from voiceflow_registry.wishes import (
+from voiceflow_registry.channels.rollouts import complete, digest_field, share, version_field
+from voiceflow_registry.channels.statements import etag_of, statement_of
+from voiceflow_registry.channels.wishes import (
     MAXIMUM_SEQUENCE,
     PromotionWish,
     RollbackWish,

@@ -28,8 +28,9 @@ from voiceflow.errors import (
     Violation,
 )
 from voiceflow.validation.values import Candidate
-from voiceflow_registry.blobs import BlobMissing, Blobs
-from voiceflow_registry.condemned import Condemned
+from voiceflow_registry.files.blobs import BlobMissing, Blobs
+from voiceflow_registry.files.condemned import Condemned
+from voiceflow_registry.publishing.submission import PublishLimits, Submission
 from voiceflow_registry.records import (
     ReportRecord,
     Request,
@@ -42,9 +43,8 @@ from voiceflow_registry.records import (
 from voiceflow_registry.reports import Reports, report_key
 from voiceflow_registry.requests import RequestIndex
 from voiceflow_registry.storage.object_store import ObjectStore, PreconditionFailed, create_once
-from voiceflow_registry.submission import PublishLimits, Submission
 from voiceflow_registry.validations import Examined, Validations
-from voiceflow_registry.versions import Versions
+from voiceflow_registry.versions.versions import Versions
 
 _COPY_BYTES: Final = 1 << 20
 _BUMP_TOO_SMALL: Final = ".bump-too-small"

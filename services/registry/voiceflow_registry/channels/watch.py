@@ -28,7 +28,7 @@ from voiceflow.catalog.channels import (
 )
 from voiceflow.catalog.names import ChannelName
 from voiceflow.errors import ContentCorrupt, InvalidInput, NotAllowedNow, TooLarge
-from voiceflow_registry.feed import Feed, WatchedChannels, shutting_down
+from voiceflow_registry.channels.feed import Feed, WatchedChannels, shutting_down
 from voiceflow_registry.storage.object_store import StoreError
 
 MAXIMUM_CHANNELS: Final = 100

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from voiceflow.artifact import digest_of
 from voiceflow.catalog.channels import PromotionKind, Rollout
 from voiceflow.catalog.names import ChannelName
-from voiceflow_registry.rollouts import as_signed
+from voiceflow_registry.channels.rollouts import as_signed
 
 
 def etag_of(sequence: int, content: bytes) -> str:

@@ -25,8 +25,8 @@ from voiceflow_registry.records import (
 )
 from voiceflow_registry.reports import Reports
 from voiceflow_registry.storage.object_store import ObjectMissing, ObjectStore
-from voiceflow_registry.version_filter import Selection
-from voiceflow_registry.version_index import VersionIndex
+from voiceflow_registry.versions.filter import Selection
+from voiceflow_registry.versions.index import VersionIndex
 
 Record = TypeVar("Record", bound=Value)
 

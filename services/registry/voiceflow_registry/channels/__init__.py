@@ -1,0 +1,1 @@
+"""What channels serve: histories, promotions, policies, and telling watchers of them."""

@@ -1,0 +1,1 @@
+"""Content of files: on its way in, at rest, and condemned."""

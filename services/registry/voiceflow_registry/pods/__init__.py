@@ -1,0 +1,1 @@
+"""What pods report, what it adds up to, and when it moves a channel."""

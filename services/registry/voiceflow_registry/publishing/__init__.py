@@ -1,0 +1,1 @@
+"""From the first chunk of an upload to a committed version."""

@@ -1,0 +1,1 @@
+"""Published versions: found, read, filtered, handed out, yanked, deleted."""
