@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from voiceflow.catalog.channels import Role
-from voiceflow.catalog.pods import Comparison, Histogram, VersionOutcomes
+from voiceflow.catalog.pods import Comparison, Histogram, OutcomeComparison, VersionOutcomes
+from voiceflow.rpc.registry import comparison_from_wire, comparison_to_wire
 from voiceflow_registry.pods.outcomes import added_up, comparisons, merged, quantile
 
 
@@ -176,3 +177,37 @@ def test_bounds_of_a_ratio_hold_at_their_confidence() -> None:
         assert found.difference_high is not None
         covered += found.difference_low <= 0.0 <= found.difference_high
     assert 0.92 * 400 <= covered <= 0.98 * 400
+
+
+LARGEST = 2**63 - 1
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        {"streams": LARGEST, "failed_streams": LARGEST, "hops": LARGEST, "turns": LARGEST},
+        {"compute_latency_seconds": Histogram(upper_bounds=(1.0, 2.0), counts=(LARGEST,) * 3)},
+        {
+            "compute_latency_seconds": Histogram(
+                upper_bounds=(1.0,), counts=(LARGEST // 2 + 1, 0), sum=1.7e308
+            )
+        },
+        {"score_count": 3, "score_sum": 1.7e308, "score_sum_of_squares": 1.7e308},
+        {"score_count": 3, "score_sum": 1e200, "score_sum_of_squares": 1.0},
+        {"score_count": 3, "score_sum": -1.7e308, "score_sum_of_squares": 0.0},
+        {"score_count": 3, "score_sum": 0.0, "score_sum_of_squares": 1e-200},
+        {"score_count": LARGEST, "score_sum": 0.0, "score_sum_of_squares": 1e-300},
+        {"speech_seconds": 315_576_000_000.0, "streams": 1},
+        {"speech_seconds": 1e-9, "label_changes": 10**12, "streams": 1},
+    ],
+)
+def test_no_numbers_keep_others_from_being_added_up(hostile: dict[str, object]) -> None:
+    """Sums neither wrap nor raise, and the answer can be sent."""
+    pods = [outcomes(**hostile)] * 3
+    fine = [outcomes(streams=2, turns=4, score_count=2, score_sum=3.0, score_sum_of_squares=5.0)]
+    base, target = added_up(pods), added_up(fine)
+    found = OutcomeComparison(
+        base=base, target=target, base_pods=3, target_pods=1, comparisons=comparisons(pods, fine)
+    )
+    assert comparison_from_wire(comparison_to_wire(found)).comparisons == found.comparisons
+    assert min(base.streams, base.turns, *base.compute_latency_seconds.counts, 0) == 0

@@ -37,8 +37,10 @@ from voiceflow.catalog.pods import (
 )
 from voiceflow.catalog.queries import PodFilter
 from voiceflow.errors import Conflict, InvalidInput, NotFound
+from voiceflow.rpc.registry import pod_to_wire
 from voiceflow_registry.channels.channels import REGISTRY_PRINCIPAL
 from voiceflow_registry.pods.pods import Pods
+from voiceflow_registry.pods.reports import MAXIMUM_GENERATIONS
 from voiceflow_registry.requests import Caller
 from voiceflow_registry.storage.object_store import ObjectStore, StoreUnavailable
 from voiceflow_registry.versions.versions import Versions
@@ -193,10 +195,10 @@ def test_an_outdated_report_is_refused(place: Place, start: int, number: int) ->
 
 def test_the_same_report_may_come_again(place: Place) -> None:
     """A reply was lost: the retry is answered; another report under its number is not."""
+    place.promote("1.0.0")
     said, left = pod("a"), revert("a", "1.1.0")
     for _ in range(2):
         sent(place.replica(), said, 1, left)
-    place.promote("1.0.0")
     assert len(place.pods.reverts(STABLE, page_size=0, page_token="").items) == 1
     with pytest.raises(Conflict):
         sent(place.pods, pod("a", "1.1.0"), 1)
@@ -213,6 +215,7 @@ def test_r40_a_pod_whose_clock_was_set_back_comes_back_once_it_was_lost(place: P
 
 def test_r23_reports_survive_crashes_and_lost_replies_at_every_operation(place: Place) -> None:
     """Whatever fails, the pod sends its report again and in the end it is known, with reverts."""
+    place.promote("1.0.0")
     faults = (Fault.LOSE_REPLY, Fault.REFUSE, Fault.REPEAT)
     for fault in faults:
         operation, number = 0, 1
@@ -297,7 +300,8 @@ def test_pods_are_listed_by_name_and_narrowed_by_what_they_serve(place: Place) -
 
 def test_reverts_come_newest_first_in_pages_that_new_ones_do_not_disturb(place: Place) -> None:
     """Narrowed to a version or promotion if asked."""
-    place.promote("1.0.0")
+    for version in ("1.0.0", "1.1.0", "1.2.0"):
+        place.promote(version)
     all_of_them = [revert("a", f"1.{n % 2}.0", sequence=1 + n % 3) for n in range(7)]
     for number, left in enumerate(all_of_them, 1):
         sent(place.pods, pod("a"), number, left)
@@ -509,6 +513,11 @@ def histogram(*bounds: float, counts: tuple[int, ...]) -> VersionOutcomes:
     return outcome("1.0.0", compute_latency_seconds=Histogram(upper_bounds=bounds, counts=counts))
 
 
+def histogram_of(**values: float) -> Histogram:
+    """One bin of latencies."""
+    return Histogram(upper_bounds=(0.1,), counts=(1, 0), **values)
+
+
 @pytest.mark.parametrize(
     ("act", "field"),
     [
@@ -523,7 +532,58 @@ def histogram(*bounds: float, counts: tuple[int, ...]) -> VersionOutcomes:
         (lambda pods: told(pods, outcome("1.0.0", turns=-1)), "outcomes[0].turns"),
         (
             lambda pods: told(pods, outcome("1.0.0", speech_seconds=float("nan"))),
-            "outcomes[0].speech_seconds",
+            "outcomes[0].speech",
+        ),
+        (lambda pods: told(pods, outcome("1.0.0", hops=2**63 - 1)), "outcomes[0].hops"),
+        (
+            lambda pods: told(pods, outcome("1.0.0", speech_seconds=3e11)),
+            "outcomes[0].speech",
+        ),
+        (lambda pods: told(pods, outcome("1.0.0", score_sum=-1e200)), "outcomes[0].score_sum"),
+        (
+            lambda pods: told(pods, outcome("1.0.0", score_sum_of_squares=1.7e308)),
+            "outcomes[0].score_sum_of_squares",
+        ),
+        (
+            lambda pods: told(pods, outcome("1.0.0", score_sum_of_squares=-1.0)),
+            "outcomes[0].score_sum_of_squares",
+        ),
+        *(
+            (
+                lambda pods, part=part, whole=whole: told(
+                    pods, outcome("1.0.0", **{whole: 4, part: 5})
+                ),
+                f"outcomes[0].{part}",
+            )
+            for part, whole in (
+                ("failed_streams", "streams"),
+                ("failed_hops", "hops"),
+                ("non_finite_hops", "hops"),
+                ("speakers_merged", "speakers"),
+                ("differing_frames", "compared_frames"),
+            )
+        ),
+        (
+            lambda pods: told(pods, histogram(*range(101), counts=(0,) * 102)),
+            "outcomes[0].compute_latency_seconds.upper_bounds",
+        ),
+        (
+            lambda pods: told(pods, histogram(0.1, float("inf"), counts=(1, 1, 1))),
+            "outcomes[0].compute_latency_seconds.upper_bounds[1]",
+        ),
+        (
+            lambda pods: told(pods, histogram(-0.1, counts=(1, 1))),
+            "outcomes[0].compute_latency_seconds.upper_bounds[0]",
+        ),
+        (
+            lambda pods: told(pods, histogram(0.1, 0.2, counts=(2**63 - 1,) * 3)),
+            "outcomes[0].compute_latency_seconds.counts[0]",
+        ),
+        (
+            lambda pods: told(
+                pods, outcome("1.0.0", compute_latency_seconds=histogram_of(sum=1.7e308))
+            ),
+            "outcomes[0].compute_latency_seconds.sum",
         ),
         (
             lambda pods: told(pods, histogram(0.2, 0.1, counts=(1, 1, 1))),
@@ -535,7 +595,7 @@ def histogram(*bounds: float, counts: tuple[int, ...]) -> VersionOutcomes:
         ),
         (
             lambda pods: told(pods, histogram(0.1, counts=(1, -1))),
-            "outcomes[0].compute_latency_seconds.counts",
+            "outcomes[0].compute_latency_seconds.counts[1]",
         ),
     ],
 )
@@ -547,6 +607,77 @@ def test_a_report_that_could_not_be_added_up_is_refused(
         act(place.pods)
     assert (caught.value.reason, caught.value.field) == ("FIELD_INVALID", field)
     assert names(place, PodFilter(include_lost=True)) == []
+
+
+def changed(said: Pod, **generation: object) -> Pod:
+    """A pod whose generation says something else."""
+    (first,) = said.generations
+    return said.model_copy(update={"generations": (first.model_copy(update=generation),)})
+
+
+LONG = "\U0001f600" * 1025
+
+
+@pytest.mark.parametrize(
+    ("said", "field"),
+    [
+        (pod("a").model_copy(update={"software_version": LONG}), "pod.software_version"),
+        (changed(pod("a"), message=LONG), "pod.generations[0].message"),
+        (changed(pod("a"), reason=LONG), "pod.generations[0].reason"),
+        (
+            changed(pod("a"), version=pin("1.0.0").model_copy(update={"manifest_digest": LONG})),
+            "pod.generations[0].version.manifest_digest",
+        ),
+        (
+            pod("a").model_copy(update={"generations": pod("a").generations * 33}),
+            "pod.generations",
+        ),
+    ],
+)
+def test_a_pod_that_says_too_much_is_refused(place: Place, said: Pod, field: str) -> None:
+    """Each text and each list has its bound."""
+    with pytest.raises(InvalidInput) as caught:
+        sent(place.pods, said, 1)
+    assert (caught.value.reason, caught.value.field) == ("FIELD_INVALID", field)
+
+
+def test_a_pod_that_says_all_it_may_fits_into_a_list_many_times(place: Place) -> None:
+    """No pod can make the list of all pods unreadable."""
+    text = LONG[:1024]
+    full = pod("a", labels={f"{n:x}" + text[:255]: text[:256] for n in range(16)})
+    full = changed(
+        full,
+        message=text,
+        reason=text,
+        version=VersionPin(version=str(version_name("1.0.0")), manifest_digest=text),
+    ).model_copy(update={"software_version": text})
+    full = full.model_copy(update={"generations": full.generations * MAXIMUM_GENERATIONS})
+    sent(place.pods, full, 1)
+    assert pod_to_wire(place.pods.get(PodName("a"))).ByteSize() < 512 << 10
+
+
+@pytest.mark.parametrize(
+    ("change", "reason", "field"),
+    [
+        ({"sequence": 3}, "FIELD_INVALID", "sequence"),
+        ({"sequence": 0}, "FIELD_INVALID", "sequence"),
+        ({"seen": LONG}, "FIELD_INVALID", "seen"),
+        ({"allowed": LONG}, "FIELD_INVALID", "allowed"),
+        ({"hops": 2**63 - 1}, "FIELD_INVALID", "hops"),
+        ({"from_version": VersionPin(version="x")}, "NAME_INVALID", "from_version.version"),
+        ({"to_version": VersionPin(version="x")}, "NAME_INVALID", "to_version.version"),
+    ],
+)
+def test_a_revert_that_cannot_have_been_is_refused(
+    place: Place, change: dict[str, object], reason: str, field: str
+) -> None:
+    """Of a promotion that is not there yet, of what is no version, or with too long a text."""
+    place.promote("1.0.0")
+    place.promote("1.1.0")
+    with pytest.raises(InvalidInput) as caught:
+        sent(place.pods, pod("a"), 1, revert("a", "1.1.0", sequence=2).model_copy(update=change))
+    assert (caught.value.reason, caught.value.field) == (reason, f"reverts[0].{field}")
+    assert not place.pods.reverts(STABLE, page_size=0, page_token="").items
 
 
 def told(pods: Pods, *outcomes: VersionOutcomes) -> None:

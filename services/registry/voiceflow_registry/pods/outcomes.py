@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -40,28 +41,41 @@ _COUNTS: Final = (
     "hops",
     "failed_hops",
     "non_finite_hops",
-    "speech_seconds",
     "turns",
     "speakers",
     "speakers_merged",
     "label_changes",
     "score_count",
-    "score_sum",
-    "score_sum_of_squares",
     "compared_frames",
     "differing_frames",
 )
+_SCORES: Final = ("score_sum", "score_sum_of_squares")
+_LARGEST_COUNT: Final = 2**63 - 1
+_LONGEST_SPEECH_SECONDS: Final = 315_576_000_000
 
 
 def added_up(parts: Sequence[VersionOutcomes]) -> VersionOutcomes:
     """The sum of what pods report of one version, in any role; the role is that of the last part.
 
+    A sum that a message cannot hold is the largest that it can.
+
     Args:
         parts: At least one.
     """
-    sums = {name: sum(getattr(part, name) for part in parts) for name in _COUNTS}
+    sums = {
+        name: min(sum(getattr(part, name) for part in parts), _LARGEST_COUNT) for name in _COUNTS
+    }
+    speech = min(sum(part.speech_seconds for part in parts), _LONGEST_SPEECH_SECONDS)
+    scores = {name: _summed(getattr(part, name) for part in parts) for name in _SCORES}
     latency = merged([part.compute_latency_seconds for part in parts])
-    return parts[-1].model_copy(update={**sums, "compute_latency_seconds": latency})
+    return parts[-1].model_copy(
+        update={
+            **sums,
+            **scores,
+            "speech_seconds": speech,
+            "compute_latency_seconds": latency,
+        }
+    )
 
 
 def merged(histograms: Iterable[Histogram]) -> Histogram:
@@ -75,17 +89,18 @@ def merged(histograms: Iterable[Histogram]) -> Histogram:
         return Histogram()
     shared = set.intersection(*(set(histogram.upper_bounds) for histogram in filled))
     bounds = tuple(sorted(shared))
-    counts = np.zeros(len(bounds) + 1, dtype=np.int64)
+    counts = [0] * (len(bounds) + 1)
     for histogram in filled:
         up_to = dict(
             zip(histogram.upper_bounds, itertools.accumulate(histogram.counts), strict=False)
         )
         cumulative = [up_to[bound] for bound in bounds] + [sum(histogram.counts)]
-        counts += np.diff(cumulative, prepend=0)
+        added = (high - low for low, high in itertools.pairwise([0, *cumulative]))
+        counts = [count + more for count, more in zip(counts, added, strict=True)]
     return Histogram(
         upper_bounds=bounds,
-        counts=tuple(int(count) for count in counts),
-        sum=math.fsum(histogram.sum for histogram in filled),
+        counts=tuple(min(count, _LARGEST_COUNT) for count in counts),
+        sum=_summed(histogram.sum for histogram in filled),
     )
 
 
@@ -102,7 +117,7 @@ def quantile(histogram: Histogram, share: float) -> float | None:
     total = sum(histogram.counts)
     if not total or not histogram.upper_bounds:
         return None
-    cumulative = np.cumsum([0, *histogram.counts[:-1]])
+    cumulative = np.cumsum([0.0, *map(float, histogram.counts[:-1])])
     return float(np.interp(share * total, cumulative, [0.0, *histogram.upper_bounds]))
 
 
@@ -161,6 +176,11 @@ class _Estimate:
     units: int
 
 
+def _summed(numbers: Iterable[float]) -> float:
+    """The sum; where it is beyond the range of a float, the end of that."""
+    return max(-sys.float_info.max, min(sum(numbers), sys.float_info.max))
+
+
 def _ratio_comparison(
     figure: _Ratio, base: Sequence[VersionOutcomes], target: Sequence[VersionOutcomes]
 ) -> Comparison | None:
@@ -196,7 +216,7 @@ def _mean_score(of: VersionOutcomes) -> _Estimate:
     count, mean = of.score_count, of.score_sum / of.score_count
     if count < 2:
         return _Estimate(mean, math.nan, count)
-    spread = max(0.0, of.score_sum_of_squares - count * mean**2)
+    spread = max(0.0, of.score_sum_of_squares - count * mean * mean)
     return _Estimate(mean, spread / (count - 1) / count, count)
 
 
@@ -205,7 +225,9 @@ def _comparison(name: str, base: _Estimate, target: _Estimate) -> Comparison:
     variance = base.variance + target.variance
     if not (math.isfinite(variance) and variance > 0.0):
         return Comparison(name=name, base=base.value, target=target.value)
-    freedom = variance**2 / sum(side.variance**2 / (side.units - 1) for side in (base, target))
+    # As shares of the whole, whose squares leave the range of no float.
+    shares = ((side.variance / variance, side.units) for side in (base, target))
+    freedom = 1.0 / sum(share**2 / (units - 1) for share, units in shares)
     reach = float(special.stdtrit(freedom, (1.0 + _CONFIDENCE) / 2.0)) * math.sqrt(variance)
     return Comparison(
         name=name,

@@ -105,7 +105,9 @@ class Pods:
         name = PodName.parse(pod.name, field="pod.name")
         channel = ChannelName.parse(pod.channel, field="pod.channel")
         check_pod(pod, report_number)
-        check_reverts(pod, channel, reverts)
+        if reverts:
+            newest = self._channels.newest(channel)
+            check_reverts(pod, channel, reverts, newest.sequence if newest else 0)
         check_outcomes(outcomes)
         record = PodRecord(
             principal=caller.principal,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import itertools
-import math
 import uuid
 from collections.abc import Sequence
 from typing import Final
 
+from voiceflow.catalog.channels import VersionPin
 from voiceflow.catalog.names import ChannelName, VersionName
 from voiceflow.catalog.pods import Histogram, Pod, Revert, VersionOutcomes
 from voiceflow.errors import InvalidInput
@@ -16,8 +16,22 @@ MAXIMUM_REVERTS: Final = 100
 MAXIMUM_LABELS: Final = 16
 MAXIMUM_GENERATIONS: Final = 32
 
+MAXIMUM_TEXT_CHARACTERS: Final = 1024
+MAXIMUM_COUNT: Final = 10**12
+"""Sums over a hundred thousand pods and all their generations fit into 64 bits."""
+MAXIMUM_SUM: Final = 1e15
+MAXIMUM_SPEECH_SECONDS: Final = 1e10
+
 _LABEL_CHARACTERS: Final = 256
-_HISTOGRAM_BOUNDS: Final = 200
+_HISTOGRAM_BOUNDS: Final = 100
+_PARTS_OF: Final = {
+    "failed_streams": "streams",
+    "failed_hops": "hops",
+    "non_finite_hops": "hops",
+    "speakers_merged": "speakers",
+    "differing_frames": "compared_frames",
+}
+"""Counts that are a part of others."""
 
 
 def check_pod(pod: Pod, report_number: int) -> None:
@@ -41,14 +55,28 @@ def check_pod(pod: Pod, report_number: int) -> None:
         raise invalid(
             "pod.generations", f"{len(pod.generations)}; allowed are {MAXIMUM_GENERATIONS}"
         )
+    _check_text("pod.software_version", pod.software_version)
     for index, generation in enumerate(pod.generations):
-        VersionName.parse(
-            generation.version.version, field=f"pod.generations[{index}].version.version"
-        )
+        where = f"pod.generations[{index}]"
+        _check_pin(f"{where}.version", generation.version)
+        _check_text(f"{where}.message", generation.message)
+        _check_text(f"{where}.reason", generation.reason)
 
 
-def check_reverts(pod: Pod, channel: ChannelName, reverts: Sequence[Revert]) -> None:
-    """Whether these are reverts of this pod on its channel. Raises as `check_pod`."""
+def check_reverts(
+    pod: Pod, channel: ChannelName, reverts: Sequence[Revert], newest_sequence: int
+) -> None:
+    """Whether these are reverts of this pod under promotions of its channel.
+
+    Args:
+        pod: Who reports them.
+        channel: That it follows.
+        reverts: What it reports.
+        newest_sequence: Of the channel's newest promotion; 0 if there is none.
+
+    Raises:
+        InvalidInput: As `check_pod`.
+    """
     if len(reverts) > MAXIMUM_REVERTS:
         raise invalid("reverts", f"{len(reverts)} of them; allowed are {MAXIMUM_REVERTS}")
     prefix = f"{channel}/reverts/"
@@ -63,7 +91,17 @@ def check_reverts(pod: Pod, channel: ChannelName, reverts: Sequence[Revert]) -> 
             )
         if revert.pod != pod.name:
             raise invalid(f"{where}.pod", f"{revert.pod[:100]!r}; a pod reports for itself alone")
-        VersionName.parse(revert.from_version.version, field=f"{where}.from_version.version")
+        if not 1 <= revert.sequence <= newest_sequence:
+            raise invalid(
+                f"{where}.sequence",
+                f"{revert.sequence}; allowed is 1 to {newest_sequence}, the newest of {channel}",
+            )
+        _check_pin(f"{where}.from_version", revert.from_version)
+        if revert.to_version is not None:
+            _check_pin(f"{where}.to_version", revert.to_version)
+        _check_text(f"{where}.seen", revert.seen)
+        _check_text(f"{where}.allowed", revert.allowed)
+        _check_number(f"{where}.hops", revert.hops, most=MAXIMUM_COUNT)
 
 
 def check_outcomes(outcomes: Sequence[VersionOutcomes]) -> None:
@@ -73,10 +111,18 @@ def check_outcomes(outcomes: Sequence[VersionOutcomes]) -> None:
     for index, part in enumerate(outcomes):
         where = f"outcomes[{index}]"
         VersionName.parse(part.version, field=f"{where}.version")
-        for name in VersionOutcomes.model_fields:
-            value = getattr(part, name)
-            if isinstance(value, int | float) and not isinstance(value, bool):
-                _check_number(f"{where}.{name}", value, signed=name == "score_sum")
+        for name, number in part:
+            if isinstance(number, int):
+                _check_number(f"{where}.{name}", number, most=MAXIMUM_COUNT)
+        for name, whole in _PARTS_OF.items():
+            if getattr(part, name) > getattr(part, whole):
+                raise invalid(
+                    f"{where}.{name}",
+                    f"{getattr(part, name)}; allowed are at most {whole}, {getattr(part, whole)}",
+                )
+        _check_number(f"{where}.speech", part.speech_seconds, most=MAXIMUM_SPEECH_SECONDS)
+        _check_number(f"{where}.score_sum", abs(part.score_sum), most=MAXIMUM_SUM)
+        _check_number(f"{where}.score_sum_of_squares", part.score_sum_of_squares, most=MAXIMUM_SUM)
         _check_histogram(f"{where}.compute_latency_seconds", part.compute_latency_seconds)
 
 
@@ -85,9 +131,19 @@ def invalid(field: str, seen: str) -> InvalidInput:
     return InvalidInput(f"{field}: {seen}", reason="FIELD_INVALID", field=field)
 
 
-def _check_number(field: str, value: float, *, signed: bool) -> None:
-    if not math.isfinite(value) or (value < 0 and not signed):
-        raise invalid(field, f"{value}; allowed is a finite number{'' if signed else ' from 0'}")
+def _check_text(field: str, text: str) -> None:
+    if len(text) > MAXIMUM_TEXT_CHARACTERS:
+        raise invalid(field, f"{len(text)} characters; allowed are {MAXIMUM_TEXT_CHARACTERS}")
+
+
+def _check_pin(field: str, pin: VersionPin) -> None:
+    VersionName.parse(pin.version, field=f"{field}.version")
+    _check_text(f"{field}.manifest_digest", pin.manifest_digest)
+
+
+def _check_number(field: str, value: float, *, most: float) -> None:
+    if not 0 <= value <= most:  # neither is NaN
+        raise invalid(field, f"{value}; allowed is a number up to {most}")
 
 
 def _check_histogram(field: str, histogram: Histogram) -> None:
@@ -97,14 +153,18 @@ def _check_histogram(field: str, histogram: Histogram) -> None:
     if len(bounds) > _HISTOGRAM_BOUNDS:
         raise invalid(f"{field}.upper_bounds", f"{len(bounds)}; allowed are {_HISTOGRAM_BOUNDS}")
     ascending = all(low < high for low, high in itertools.pairwise(bounds))
-    if not ascending or not all(map(math.isfinite, bounds)):
+    if not ascending:
         raise invalid(f"{field}.upper_bounds", "not ascending; allowed are ascending numbers")
-    if len(counts) != len(bounds) + 1 or min(counts) < 0:
+    for index, bound in enumerate(bounds):
+        _check_number(f"{field}.upper_bounds[{index}]", bound, most=MAXIMUM_SUM)
+    if len(counts) != len(bounds) + 1:
         raise invalid(
             f"{field}.counts",
-            f"{len(counts)} counts for {len(bounds)} bounds; allowed is one more, from 0",
+            f"{len(counts)} counts for {len(bounds)} bounds; allowed is one more",
         )
-    _check_number(f"{field}.sum", histogram.sum, signed=True)
+    for index, count in enumerate(counts):
+        _check_number(f"{field}.counts[{index}]", count, most=MAXIMUM_COUNT)
+    _check_number(f"{field}.sum", histogram.sum, most=MAXIMUM_SUM)
 
 
 def _is_uuid(text: str) -> bool:
