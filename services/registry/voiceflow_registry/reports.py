@@ -30,6 +30,14 @@ def report_key(record: ReportRecord) -> str:
     return _key(record.report.manifest_digest, record.report.name.rpartition("/")[2])
 
 
+def placed(record: ReportRecord, key: str) -> ReportRecord:
+    """The same report, named as the one whose place is this key."""
+    parent = record.report.name.rpartition("/")[0]
+    run = key.rpartition("/")[2].removesuffix(".json")
+    report = record.report.model_copy(update={"name": f"{parent}/{run}"})
+    return record.model_copy(update={"report": report})
+
+
 class Reports:
     """The reports on every manifest that was ever run.
 

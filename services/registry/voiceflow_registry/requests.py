@@ -1,7 +1,9 @@
 """Makes changes safe to retry: a request that was carried out is answered again, not done again.
 
-A change's record holds the request that made it. `requests/…` is an index over those records: it is
-written after the record, may lack the newest entries after a crash, and can be rebuilt from them.
+A change's record holds the request that made it. `requests/…` says which record a request makes: it
+is written before the record, once, so that of two payloads under one id, wherever they arrive, one
+is carried out. After a crash it may name a record that was never made; the same payload goes on
+then. Entries are kept for good. Should they be lost, the records still tell.
 """
 
 from __future__ import annotations
@@ -85,13 +87,15 @@ class _Entry(Value):
 
 
 class RequestIndex:
-    """Finds the record that a request has made."""
+    """Finds the record that a request makes, or has made."""
 
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
 
     def find(self, request: Request) -> str | None:
-        """Key of the record that this very request made; None if none is known.
+        """Key of the record that this very request makes; None if none is known.
+
+        The record may not be there, or be another request's, that was faster.
 
         Raises:
             InvalidInput: REQUEST_ID_REUSED.
@@ -106,16 +110,22 @@ class RequestIndex:
         return entry.key if same_request(request, entry.request) else None
 
     def note(self, request: Request, key: str) -> str:
-        """Remembers which record a request has made.
+        """Remembers which record a request makes; to be done before it is made.
 
         Returns:
-            The record that was remembered first; another one if this request was carried out twice.
+            Key of the record that was remembered first; another one if this request is carried out
+            twice and its records have other keys.
+
+        Raises:
+            InvalidInput: REQUEST_ID_REUSED, if its id was first used with another payload.
         """
         if not request.request_id:
             return key
         index_key = _key(request)
         content = create_once(self._store, index_key, encode(_Entry(request=request, key=key)))
-        return decode(_Entry, content, index_key).key
+        entry = decode(_Entry, content, index_key)
+        same_request(request, entry.request)
+        return entry.key
 
 
 def _key(request: Request) -> str:

@@ -26,7 +26,7 @@ from voiceflow.validation.values import (
 )
 from voiceflow_registry.paging import page_of
 from voiceflow_registry.records import ReportRecord, Request, VersionRecord
-from voiceflow_registry.reports import Reports, new_run, report_key
+from voiceflow_registry.reports import Reports, new_run, placed, report_key
 from voiceflow_registry.requests import Caller, RequestIndex, request_of, same_request
 from voiceflow_registry.storage.object_store import ObjectStore
 from voiceflow_registry.versions.reader import described
@@ -177,7 +177,7 @@ class Validations:
         policy: ChannelPolicy | None = None,
         channel: ChannelName | None = None,
         baseline: VersionName | None = None,
-    ) -> Iterator[Gate | GateResult | Examined]:
+    ) -> Generator[Gate | GateResult | Examined, None, None]:
         """Runs anything through the gates and stores nothing; the last item is the Examined.
 
         Args:
@@ -313,7 +313,7 @@ class Validations:
         """The report that this very request has made before."""
         key = self._requests.find(request)
         record = self._reports.at(key) if key else None
-        if record is None:  # the index may lack it: its writer died in between
+        if record is None:  # the index may be lost
             record = self._reports.made_by(version.manifest_digest, request)
         if record is None or not same_request(request, record.request):
             return None
@@ -321,11 +321,9 @@ class Validations:
         return record
 
     def _keep(self, record: ReportRecord) -> ValidationReport:
-        """Stores a report; of two runs for one request, both answer what was noted first."""
-        record = self._reports.add(record)
-        first = self._requests.note(record.request, report_key(record))
-        kept = self._reports.at(first) if first != report_key(record) else None
-        return (kept or record).report
+        """Stores a report; two runs for one request have one place, and answer what is there."""
+        place = self._requests.note(record.request, report_key(record))
+        return self._reports.add(placed(record, place)).report
 
     def _demanded(self, policy: ChannelPolicy, channel: ChannelName | None) -> tuple[Gate, ...]:
         if channel is not None and policy.demanded_gates:

@@ -26,7 +26,7 @@ from tests.fakes.channels import (
     version_name,
 )
 from tests.fakes.memory_store import MemoryStore
-from tests.fakes.storage import Fault, FaultyStore, Operation
+from tests.fakes.storage import Crashed, Fault, FaultyStore, Operation
 from voiceflow.catalog.channels import Promotion
 from voiceflow.catalog.gates import Gate
 from voiceflow.catalog.names import ChannelName, ModelName
@@ -34,6 +34,7 @@ from voiceflow.errors import Conflict, InvalidInput, NotAllowedNow, NotFound
 from voiceflow_registry.channels.channels import Channels
 from voiceflow_registry.records import ChannelHint, channel_key, encode, history_key
 from voiceflow_registry.requests import Caller
+from voiceflow_registry.storage.object_store import StoreUnavailable
 from voiceflow_registry.versions.versions import Versions
 
 EDGE = ChannelName("diarizer", "edge")
@@ -211,7 +212,7 @@ def test_r23_a_retry_finds_its_answer_without_the_index(store: MemoryStore) -> N
 
 
 def test_a_request_id_with_another_payload_is_refused(store: MemoryStore) -> None:
-    """Also where the index lacks it, because the process died right after the commit."""
+    """Also where the index is lost: the newest promotion tells."""
     channels = replica(store)
     used = request_id()
     _, first = channels.promote(BOB, STABLE, rollout=rollout("1.0.0"), etag="", request_id=used)
@@ -224,16 +225,6 @@ def test_a_request_id_with_another_payload_is_refused(store: MemoryStore) -> Non
                 BOB, STABLE, rollout=rollout("1.1.0"), etag=first.etag, request_id=used
             )
         assert caught.value.reason == "REQUEST_ID_REUSED"
-    promoted(channels, "1.1.0")  # brings the index up to the promotion before it
-    with pytest.raises(InvalidInput) as caught:
-        channels.promote(
-            BOB,
-            STABLE,
-            rollout=rollout("1.2.0"),
-            etag=channels.get(STABLE).etag,
-            request_id=used,
-        )
-    assert caught.value.reason == "REQUEST_ID_REUSED"
 
 
 def test_a_request_that_is_under_way_twice_is_done_once() -> None:
@@ -251,7 +242,47 @@ def test_a_request_that_is_under_way_twice_is_done_once() -> None:
     assert replica(store).get(STABLE).sequence == 1
 
 
-@pytest.mark.parametrize("prefix", ["requests/", "channels/", "holds/"])
+def test_of_two_payloads_with_one_id_at_once_one_is_carried_out() -> None:
+    """Two channels, one id, two replicas: the second is refused before it commits anything."""
+    edge = ChannelName("diarizer", "edge")
+    used = request_id()
+
+    def overtake() -> None:
+        replica(store).promote(BOB, edge, rollout=rollout("1.0.0"), etag="", request_id=used)
+
+    store = Interrupted("requests/", overtake)
+    publish(store, "1.0.0")
+    with pytest.raises(InvalidInput) as caught:
+        replica(store).promote(BOB, STABLE, rollout=rollout("1.0.0"), etag="", request_id=used)
+    assert caught.value.reason == "REQUEST_ID_REUSED"
+    assert replica(store).newest(STABLE) is None
+    assert replica(store).get(edge).sequence == 1
+    assert not list(store.list("holds/"))
+
+
+@pytest.mark.parametrize("fault", [Fault.CRASH_BEFORE, Fault.REFUSE])
+def test_an_id_whose_commit_never_came_is_free_for_its_payload_alone(
+    store: MemoryStore, fault: Fault
+) -> None:
+    """The process died in between: the same goes on, another payload is refused."""
+
+    def when(operation: Operation) -> Fault | None:
+        committing = operation.method == "put" and operation.key == history_key(STABLE, 1)
+        return fault if committing else None
+
+    asked = {"rollout": rollout("1.0.0"), "etag": "", "request_id": request_id()}
+    with pytest.raises((Crashed, StoreUnavailable)):
+        replica(FaultyStore(store, when=when)).promote(BOB, STABLE, **asked)  # type: ignore[arg-type]
+    with pytest.raises(InvalidInput) as caught:
+        replica(store).promote(BOB, STABLE, **asked | {"rollout": rollout("1.1.0")})  # type: ignore[arg-type]
+    assert caught.value.reason == "REQUEST_ID_REUSED"
+    answer = replica(store).promote(BOB, STABLE, **asked)  # type: ignore[arg-type]
+    assert answer[1].sequence == 1
+    promoted(replica(store), "1.1.0")
+    assert replica(store).promote(BOB, STABLE, **asked) == answer  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("prefix", ["channels/", "holds/"])
 def test_what_only_saves_work_may_fail_after_the_commit(store: MemoryStore, prefix: str) -> None:
     """A promotion that stands is answered, though its index, hint or hold could not be written."""
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 
 import pytest
 
+from tests.fakes.channels import BOB, Clock, publish, version_name
 from tests.fakes.memory_store import MemoryStore
+from voiceflow.catalog.versions import VersionState
 from voiceflow.errors import InvalidInput
 from voiceflow_registry.requests import Caller, RequestIndex, request_of, same_request
+from voiceflow_registry.versions.versions import Versions
 
 ANNA, BERT = Caller("spiffe://test/anna"), Caller("spiffe://test/bert")
 ID = "6f1c1f2e-0a55-4d0c-9a0e-0d3a6c6f9a01"
@@ -37,6 +41,9 @@ def test_an_id_with_another_payload_is_refused(method: str, payload: dict[str, o
     index.note(first, "yanks/a")
     with pytest.raises(InvalidInput) as caught:
         index.find(other)
+    assert caught.value.reason == "REQUEST_ID_REUSED"
+    with pytest.raises(InvalidInput) as caught:
+        index.note(other, "yanks/b")
     assert caught.value.reason == "REQUEST_ID_REUSED"
 
 
@@ -71,3 +78,37 @@ def test_the_index_remembers_what_was_noted_first() -> None:
     assert index.note(nameless, "reports/c") == "reports/c"
     assert index.find(nameless) is None
     assert len(list(store.list("requests/"))) == 1
+
+
+class Overtaken(MemoryStore):
+    """Does something else right before the first entry of the index is written."""
+
+    def __init__(self, act: Callable[[], object]) -> None:
+        super().__init__()
+        self.act = act
+
+    def put(self, key: str, content: bytes, *, if_generation: int) -> int:
+        """See the port."""
+        if key.startswith("requests/"):
+            act, self.act = self.act, lambda: None
+            act()
+        return super().put(key, content, if_generation=if_generation)
+
+
+def test_of_two_yanks_with_one_id_at_once_one_is_carried_out() -> None:
+    """The second is refused, and its version is as it was."""
+
+    def yank(version: str) -> None:
+        Versions(store, Clock()).yank(
+            BOB, version_name(version), reason="bad", request_id=ID, validate_only=False
+        )
+
+    store = Overtaken(lambda: yank("1.1.0"))
+    publish(store, "1.0.0")
+    publish(store, "1.1.0")
+    with pytest.raises(InvalidInput) as caught:
+        yank("1.0.0")
+    assert caught.value.reason == "REQUEST_ID_REUSED"
+    versions = Versions(store, Clock())
+    assert versions.state(version_name("1.0.0")) is VersionState.PUBLISHED
+    assert versions.state(version_name("1.1.0")) is VersionState.YANKED

@@ -6,10 +6,8 @@ and the newest record is found by probing forward from any sequence that was eve
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Final, Generic, TypeVar
 
 from voiceflow.catalog.names import ChannelName
@@ -19,15 +17,12 @@ from voiceflow_registry.requests import RequestIndex, same_request
 from voiceflow_registry.storage.object_store import (
     ObjectMissing,
     ObjectStore,
-    StoreError,
     create_once,
 )
 
 Entry = TypeVar("Entry", PromotionRecord, PolicyRecord)
 
 _KEPT_ENTRIES: Final = 1024
-
-_log = logging.getLogger(__name__)
 
 
 class History(Generic[Entry]):
@@ -109,9 +104,8 @@ class History(Generic[Entry]):
     ) -> Entry | None:
         """The entry that this very request has made before; None if it is new.
 
-        The index tells, but may lack what was written just before a crash. A request that names
-        an etag can have made only the entry right after it; and whoever appends brings the index
-        up to the entry that he found, so that at most the newest is missing there.
+        The index tells. Should it be lost: a request that names an etag can have made only the
+        entry right after it.
 
         Args:
             name: The channel.
@@ -126,7 +120,8 @@ class History(Generic[Entry]):
             return None
         key = self._requests.find(request)
         if key is not None:
-            return self._read(key)
+            entry = self._read(key)
+            return entry if entry is not None and same_request(request, entry.request) else None
         if newest is not None and same_request(request, newest.request):
             return newest
         sequence = sequence_of(etag) if etag else 0
@@ -135,13 +130,12 @@ class History(Generic[Entry]):
             return following
         return None
 
-    def append(self, name: ChannelName, entry: Entry, before: Entry | None) -> Entry | None:
+    def append(self, name: ChannelName, entry: Entry) -> Entry | None:
         """Writes an entry as the one of its sequence, unless somebody else has.
 
         Args:
             name: The channel.
             entry: Its sequence is one more than that of the newest entry.
-            before: The newest entry, as the caller has read it; None for the first.
 
         Returns:
             The entry that this request has made, now or in a try whose reply was lost; None if
@@ -151,9 +145,8 @@ class History(Generic[Entry]):
             InvalidInput: REQUEST_ID_REUSED.
             StoreUnavailable: Whether it was written is not known; it may yet be.
         """
-        if before is not None:
-            self._requests.note(before.request, self._key(name, before.sequence))
         key = self._key(name, entry.sequence)
+        self._requests.note(entry.request, key)
         content = encode(entry)
         stands = create_once(self._store, key, content)
         found = entry if stands == content else decode(self._kind, stands, key)
@@ -161,8 +154,6 @@ class History(Generic[Entry]):
         self._remember(name, entry.sequence)
         if found is not entry and not same_request(entry.request, found.request):
             return None
-        with best_effort("note a request"):
-            self._requests.note(entry.request, key)
         return found
 
     def _known(self, name: ChannelName) -> int:
@@ -189,12 +180,3 @@ class History(Generic[Entry]):
             self._entries[key] = entry
             while len(self._entries) > _KEPT_ENTRIES:
                 del self._entries[next(iter(self._entries))]
-
-
-@contextmanager
-def best_effort(what: str) -> Iterator[None]:
-    """For what comes after a commit and only saves work: its failure must not undo the answer."""
-    try:
-        yield
-    except StoreError as error:
-        _log.warning("could not %s, which does no harm: %s", what, error)

@@ -143,7 +143,7 @@ class Policies:
         )
         if validate_only:
             return made
-        stands = self._history.append(name, PolicyRecord(policy=made, request=request), newest)
+        stands = self._history.append(name, PolicyRecord(policy=made, request=request))
         if stands is None:
             raise _stale(name, etag)
         return stands.policy

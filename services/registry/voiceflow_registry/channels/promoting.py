@@ -1,15 +1,15 @@
 """Commits promotions and rollbacks: the one way into a channel's history.
 
 Promotion n + 1 of a channel is one object that can be created once: creating it is the commit, and
-of two callers with one etag one wins. What comes after the commit (the index of requests, the hint)
-only saves work. A promotion that names a yanked version was decided before the yank; one that names
-a deleted version cannot come about (see `holds`).
+of two callers with one etag one wins. What comes after the commit (the hint) only saves work. A
+promotion that names a yanked version was decided before the yank; one that names a deleted version
+cannot come about (see `holds`).
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Final, Protocol
 
@@ -18,7 +18,7 @@ from voiceflow.catalog.gates import Gate
 from voiceflow.catalog.names import ChannelName, VersionName
 from voiceflow.catalog.versions import VersionState
 from voiceflow.errors import ContentCorrupt, NotFound
-from voiceflow_registry.channels.history import History, best_effort
+from voiceflow_registry.channels.history import History
 from voiceflow_registry.channels.holds import Holds
 from voiceflow_registry.channels.policies import Policies
 from voiceflow_registry.channels.promotion import (
@@ -55,11 +55,15 @@ from voiceflow_registry.storage.object_store import (
     ObjectMissing,
     ObjectStore,
     PreconditionFailed,
+    StoreError,
 )
 
 _HINT_EVERY: Final = 8
 """Promotions from one hint to the next: stores allow one object to be written about once a second,
 and probing forward over seven is cheap."""
+
+
+_log = logging.getLogger(__name__)
 
 
 class PublishedVersions(Protocol):
@@ -217,7 +221,7 @@ class Promoting:
         with self.holds.held(set(coming.values()), name, promotion.sequence):
             self._check_still_promotable(coming)
             stands = self.history.append(
-                name, PromotionRecord(promotion=promotion, request=request), newest
+                name, PromotionRecord(promotion=promotion, request=request)
             )
             if stands is None:
                 raise etag_stale(name, newest.promotion.etag if newest else "")
@@ -238,14 +242,17 @@ class Promoting:
     def _leave_hint(self, name: ChannelName, sequence: int) -> None:
         if sequence % _HINT_EVERY != 1:
             return
-        # Of two that are written at once the lower may stay; it is a hint.
-        with best_effort("leave a hint"), suppress(PreconditionFailed):
+        try:
             held = self._store.info(channel_key(name))
             self._store.put(
                 channel_key(name),
                 encode(ChannelHint(sequence=sequence)),
                 if_generation=held.generation if held else ABSENT,
             )
+        except PreconditionFailed:
+            return  # of two that are written at once the lower may stay; it is a hint
+        except StoreError as error:  # must not undo the answer
+            _log.warning("could not leave a hint, which does no harm: %s", error)
 
 
 def _request(

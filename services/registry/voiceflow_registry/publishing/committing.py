@@ -163,15 +163,16 @@ class Committing:
 
         Raises:
             AlreadyExists: VERSION_EXISTS.
+            InvalidInput: REQUEST_ID_REUSED.
         """
+        key = version_key(submission.name)
+        self._requests.note(record.request, key)
         self._reports.add(examined.record)
-        create_once(self._store, version_key(submission.name), encode(record))
+        create_once(self._store, key, encode(record))
         standing = self.standing(submission)
         if standing is None:
             raise ContentCorrupt(f"{submission.name} is gone", reason="CONTENT_CORRUPT")
         self.secure(standing, folder, examined.record)
-        if standing.nonce == record.nonce:
-            self._requests.note(record.request, version_key(submission.name))
         return standing
 
     def secure(

@@ -26,7 +26,6 @@ from voiceflow.package import MANIFEST_FILE
 from voiceflow_registry.files.blobs import Blobs
 from voiceflow_registry.records import (
     DeletionRecord,
-    Request,
     VersionRecord,
     YankRecord,
     decode,
@@ -168,9 +167,10 @@ class Versions(VersionReader):
         if validate_only:
             yank = self._read(YankRecord, yank_key(name)) or yank
         else:
+            self._requests.note(request, yank_key(name))
             content = create_once(self._store, yank_key(name), encode(yank))
             yank = decode(YankRecord, content, yank_key(name))
-            self._answered(request, yank.request, yank_key(name))
+            same_request(request, yank.request)  # tells where the index is lost
         return self._version(name, record, full=False, yank=yank)
 
     def delete(
@@ -218,14 +218,10 @@ class Versions(VersionReader):
         if validate_only:
             deletion = self._read(DeletionRecord, key) or deletion
         else:
-            deletion = decode(DeletionRecord, create_once(self._store, key, encode(deletion)), key)
-            self._answered(request, deletion.request, key)
-        return self._version(name, record, full=False, deletion=deletion)
-
-    def _answered(self, request: Request, first: Request, key: str) -> None:
-        """Remembers that a request was answered by a record, whoever made that."""
-        if same_request(request, first):
             self._requests.note(request, key)
+            deletion = decode(DeletionRecord, create_once(self._store, key, encode(deletion)), key)
+            same_request(request, deletion.request)  # tells where the index is lost
+        return self._version(name, record, full=False, deletion=deletion)
 
     def _readable(self, name: VersionName) -> VersionRecord:
         record = self.record(name)
