@@ -29,11 +29,16 @@ from voiceflow.catalog.channels import (
     WatchEvent,
 )
 from voiceflow.catalog.names import ChannelName
-from voiceflow.errors import InvalidInput, NotAllowedNow, TooLarge, Unavailable
+from voiceflow.errors import ContentCorrupt, InvalidInput, NotAllowedNow, TooLarge, Unavailable
 from voiceflow_registry.channels.channels import Channels
 from voiceflow_registry.channels.watch import WatchHub
 from voiceflow_registry.records import history_key
-from voiceflow_registry.storage.object_store import ObjectInfo, ObjectStore, StoreUnavailable
+from voiceflow_registry.storage.object_store import (
+    ABSENT,
+    ObjectInfo,
+    ObjectStore,
+    StoreUnavailable,
+)
 
 EDGE = ChannelName("diarizer", "edge")
 POLL_SECONDS = 0.01
@@ -354,6 +359,32 @@ async def test_a_store_that_fails_ends_no_watcher_and_skips_nothing(store: Memor
         before = await pending
         assert len(before) <= 3
         assert [before[-1], *await promotions(events, 2)] == made
+
+
+async def test_a_promotion_that_comes_corrupt_ends_its_watchers(store: MemoryStore) -> None:
+    """After those before it; nobody waits without a word."""
+    elsewhere = replica(store)
+    async with hub_of(store) as hub:
+        async with hub.subscribe([cursor(after=0)]) as events:
+            await take(events, Heartbeat)
+            store.put(history_key(STABLE, 3), b"damaged", if_generation=ABSENT)
+            made = [promote(elsewhere) for _ in range(2)]
+            assert await promotions(events, 2) == made
+            with pytest.raises(ContentCorrupt):
+                await take(events, Promotion)
+        with pytest.raises(ContentCorrupt):
+            await _subscribe(hub)
+
+
+async def test_a_watcher_that_comes_up_to_what_is_corrupt_is_ended(store: MemoryStore) -> None:
+    """It is sent all that comes before."""
+    made = [promote(replica(store)) for _ in range(4)]
+    key = history_key(STABLE, 3)
+    store.put(key, b"damaged", if_generation=store.get(key).generation)
+    async with hub_of(store) as hub, hub.subscribe([cursor(after=0)]) as events:
+        assert await promotions(events, 2) == made[:2]
+        with pytest.raises(ContentCorrupt):
+            await take(events, Promotion)
 
 
 async def test_a_watcher_far_behind_catches_up_through_faults(store: MemoryStore) -> None:

@@ -58,6 +58,7 @@ class Feed:
         kept: Some of the newest promotions, by sequence.
         looked_at: When the last look that worked was begun, by the loop's clock.
         wakes: Of each watcher, what is set when there is something new.
+        corrupt: Why there is no way on from the head, as last looked at; None: nothing of the kind.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class Feed:
         self._nudged = asyncio.Event()
         self._waiting: list[asyncio.Future[None]] = []
         self._asked: list[asyncio.Future[None]] = []
+        self.corrupt: ContentCorrupt | None = None
         self._failing = False
         self._task = asyncio.create_task(self._run(), name=f"feed of {name}")
         self._task.add_done_callback(self._ended)
@@ -132,12 +134,16 @@ class Feed:
             self._nudged.clear()
             self._asked, self._waiting = self._waiting, []
             began = loop.time()
-            fault: Exception | None = None
+            fault: StoreError | ContentCorrupt | None = None
             try:
                 await self._look()
                 self.looked_at = began
-            except (StoreError, ContentCorrupt) as error:
+                self.corrupt = None
+            except StoreError as error:
                 fault = error
+            except ContentCorrupt as error:
+                fault = self.corrupt = error
+                self.wake_watchers()
             self._note(fault)
             self._tell(self._asked, fault)
             with suppress(TimeoutError):
@@ -150,14 +156,15 @@ class Feed:
             newest, policy = await self.read(
                 lambda: (self._channels.newest(self.name), self._channels.policy(self.name))
             )
-            found = [newest] if newest else []
+            found, corrupt = ([newest] if newest else []), None
         else:
-            found, changed = await self.read(
+            news, changed = await self.read(
                 lambda: (
-                    list(self._channels.promotions_after(self.name, self.head)),
+                    readable(self._channels.promotions_after(self.name, self.head)),
                     self._channels.policy_after(self.name, known.sequence),
                 )
             )
+            found, corrupt = news
             policy = changed or known
         for promotion in found:
             self.kept[promotion.sequence] = promotion
@@ -167,11 +174,13 @@ class Feed:
         if found or policy is not known:
             self._policy = policy
             self.wake_watchers()
+        if corrupt is not None:
+            raise corrupt
 
     def _note(self, fault: Exception | None) -> None:
         """Logs when looking begins to fail, and when it works again."""
         if fault is not None and not self._failing:
-            _log.warning("cannot look at %s, its watchers wait: %s", self.name, fault)
+            _log.warning("cannot look at %s: %s", self.name, fault)
         elif fault is None and self._failing:
             _log.info("can look at %s again", self.name)
         self._failing = fault is not None
@@ -190,6 +199,19 @@ class Feed:
                 looked.set_result(None)
             else:
                 looked.set_exception(fault)
+
+
+def readable(
+    promotions: Iterator[Promotion],
+) -> tuple[list[Promotion], ContentCorrupt | None]:
+    """Promotions up to the first that is not as it was stored, and what is wrong with that."""
+    found: list[Promotion] = []
+    try:
+        for promotion in promotions:
+            found.append(promotion)  # noqa: PERF402 - what was read before a fault counts
+    except ContentCorrupt as error:
+        return found, error
+    return found, None
 
 
 def shutting_down() -> Unavailable:

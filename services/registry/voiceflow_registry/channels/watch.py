@@ -6,7 +6,7 @@ is beyond it: from what the feed has kept, or from the store. So nothing is queu
 and whoever joins, lags or leaves, the next one to be sent is always the one after the last.
 
 A store that does not answer ends no watcher and skips nothing: promotions come later, and meanwhile
-heartbeats stop.
+heartbeats stop. What is not as it was stored ends those that have come so far: it does not pass.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from voiceflow.catalog.channels import (
     WatchEvent,
 )
 from voiceflow.catalog.names import ChannelName
-from voiceflow.errors import ContentCorrupt, InvalidInput, NotAllowedNow, TooLarge
-from voiceflow_registry.channels.feed import Feed, WatchedChannels, shutting_down
+from voiceflow.errors import InvalidInput, NotAllowedNow, TooLarge
+from voiceflow_registry.channels.feed import Feed, WatchedChannels, readable, shutting_down
 from voiceflow_registry.storage.object_store import StoreError
 
 MAXIMUM_CHANNELS: Final = 100
@@ -78,8 +78,8 @@ class WatchHub:
 
         The events are first the policy of each channel, then promotions, and a heartbeat when all
         that there were are sent. The same promotion is the same object for all watchers. Iterating
-        raises TooLarge, WATCHER_TOO_SLOW, if more than the limit wait, and Unavailable,
-        SHUTTING_DOWN, when the hub closes.
+        raises TooLarge, WATCHER_TOO_SLOW, if more than the limit wait, ContentCorrupt where the
+        next promotion is not as it was stored, and Unavailable, SHUTTING_DOWN, when the hub closes.
 
         Args:
             cursors: 1 to 100 channels, each once, and how far each is known.
@@ -88,6 +88,7 @@ class WatchHub:
             InvalidInput: NAME_INVALID, FIELD_REQUIRED, FIELD_INVALID.
             NotAllowedNow: SEQUENCE_AHEAD, if a cursor is beyond what the registry holds.
             StoreUnavailable: The store does not answer.
+            ContentCorrupt: The newest promotion or the policy is not as it was stored.
         """
         names = _names(cursors)
         self._check_open()
@@ -178,9 +179,12 @@ class WatchHub:
 
         Raises:
             TooLarge: WATCHER_TOO_SLOW.
+            ContentCorrupt: CONTENT_CORRUPT.
         """
         sent = watcher.sent[feed]
         if sent >= feed.head:
+            if feed.corrupt is not None:
+                raise feed.corrupt
             return None
         waiting = watcher.waiting()
         if waiting > self._waiting_limit:
@@ -193,14 +197,16 @@ class WatchHub:
         if kept is not None:
             return kept
         try:
-            read = await feed.read(
-                lambda: list(
+            read, corrupt = await feed.read(
+                lambda: readable(
                     islice(self._channels.promotions_after(feed.name, sent), _READ_AT_ONCE)
                 )
             )
-        except (StoreError, ContentCorrupt) as error:
+        except StoreError as error:
             _log.warning("cannot read what follows %s of %s: %s", sent, feed.name, error)
             return None
+        if corrupt is not None and not read:
+            raise corrupt
         watcher.ahead = {(feed, promotion.sequence): promotion for promotion in read}
         return watcher.ahead.get((feed, sent + 1))
 
