@@ -248,16 +248,16 @@ def test_of_two_payloads_with_one_id_at_once_one_is_carried_out() -> None:
     used = request_id()
 
     def overtake() -> None:
-        replica(store).promote(BOB, edge, rollout=rollout("1.0.0"), etag="", request_id=used)
+        replica(place).promote(BOB, edge, rollout=rollout("1.0.0"), etag="", request_id=used)
 
-    store = Interrupted("requests/", overtake)
-    publish(store, "1.0.0")
+    place = Interrupted("requests/", overtake)
+    publish(place, "1.0.0")
     with pytest.raises(InvalidInput) as caught:
-        replica(store).promote(BOB, STABLE, rollout=rollout("1.0.0"), etag="", request_id=used)
+        replica(place).promote(BOB, STABLE, rollout=rollout("1.0.0"), etag="", request_id=used)
     assert caught.value.reason == "REQUEST_ID_REUSED"
-    assert replica(store).newest(STABLE) is None
-    assert replica(store).get(edge).sequence == 1
-    assert not list(store.list("holds/"))
+    assert replica(place).newest(STABLE) is None
+    assert replica(place).get(edge).sequence == 1
+    assert not list(place.list("holds/"))
 
 
 @pytest.mark.parametrize("fault", [Fault.CRASH_BEFORE, Fault.REFUSE])

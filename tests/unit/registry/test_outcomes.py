@@ -203,7 +203,7 @@ LARGEST = 2**63 - 1
 )
 def test_no_numbers_keep_others_from_being_added_up(hostile: dict[str, object]) -> None:
     """Sums neither wrap nor raise, and the answer can be sent."""
-    pods = [outcomes(**hostile)] * 3
+    pods = [outcomes(**hostile)] * 3  # type: ignore[arg-type]
     fine = [outcomes(streams=2, turns=4, score_count=2, score_sum=3.0, score_sum_of_squares=5.0)]
     base, target = added_up(pods), added_up(fine)
     found = OutcomeComparison(

@@ -551,7 +551,8 @@ def histogram_of(**values: float) -> Histogram:
         *(
             (
                 lambda pods, part=part, whole=whole: told(
-                    pods, outcome("1.0.0", **{whole: 4, part: 5})
+                    pods,
+                    outcome("1.0.0", **{whole: 4, part: 5}),  # type: ignore[arg-type]
                 ),
                 f"outcomes[0].{part}",
             )

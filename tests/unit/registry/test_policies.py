@@ -137,6 +137,16 @@ def test_a_default_policy_that_breaks_a_rule_is_refused_at_once() -> None:
         replica(MemoryStore(), policy=OPEN_POLICY.model_copy(update={"promoters": ("*",)}))
 
 
+def test_what_changes_nothing_leaves_the_policy_that_stands(channels: Channels) -> None:
+    """No sequence is written; of the default, setting it makes it the channel's own."""
+    first = set_to(channels, channels.policy(STABLE))
+    assert first.sequence == 1
+    made = set_to(channels, WANTED)
+    assert set_to(channels, WANTED) == made
+    assert set_to(channels, WANTED, "promoters") == made
+    assert channels.policy(STABLE) == made
+
+
 def test_an_etag_is_required_and_must_be_the_newest(channels: Channels) -> None:
     """Who sets a policy has seen the one that it replaces."""
     with pytest.raises(InvalidInput) as caught:

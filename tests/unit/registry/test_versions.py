@@ -149,7 +149,18 @@ def test_all_filters_that_are_set_must_hold(
 
 
 @pytest.mark.parametrize(
-    "text", ["1.0.0", ">=1.0", "~1.0.0", ">=1.0.0,", ",", ">=1.0.0 <2.0.0", "=1.0.0," * 200, ">=\0"]
+    "text",
+    [
+        "1.0.0",
+        ">=1.0",
+        "~1.0.0",
+        ">=1.0.0,",
+        ",",
+        ">=1.0.0 <2.0.0",
+        "=1.0.0," * 200,
+        ">=\0",
+        "=1.0.0+b",
+    ],
 )
 def test_a_range_that_is_none_is_refused_with_what_is_allowed(many: Replica, text: str) -> None:
     """The field and the way to write it are named."""

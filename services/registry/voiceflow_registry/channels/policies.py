@@ -84,7 +84,7 @@ class Policies:
         request_id: str,
         validate_only: bool,
     ) -> ChannelPolicy:
-        """Sets a channel's policy, or some fields of it.
+        """Sets a channel's policy, or some fields of it; where nothing changes, that it has stands.
 
         Args:
             caller: Who.
@@ -126,6 +126,8 @@ class Policies:
             raise _stale(name, etag)
         wanted = _ordered(masked(present, policy, update_mask or None))
         _check(wanted)
+        if present.sequence and _said(wanted) == _said(present):
+            return present
         if present.sequence >= MAXIMUM_SEQUENCE:
             raise NotAllowedNow(
                 f"{name.policy} is at sequence {present.sequence}, the last there is",

@@ -73,11 +73,12 @@ def _comparators(text: str) -> list[tuple[Callable[[Any, Any], bool], semver.Ver
     for part in text[: _RANGE_CHARACTERS + 1].split(","):
         match = _COMPARATOR.fullmatch(part)
         version = match[2] if match else ""
-        if not match or not semver.Version.is_valid(version) or len(text) > _RANGE_CHARACTERS:
+        is_whole = semver.Version.is_valid(version) and "+" not in version
+        if not match or not is_whole or len(text) > _RANGE_CHARACTERS:
             raise InvalidInput(
                 f"filter.semver_range: {part[:100]!r} is no comparator; allowed are >=, <=, >, <, "
-                "= and != with a whole version, joined by commas, as in >=1.2.0,<2.0.0, in at most "
-                f"{_RANGE_CHARACTERS} characters",
+                "= and != with a whole version without build metadata, joined by commas, as in "
+                f">=1.2.0,<2.0.0, in at most {_RANGE_CHARACTERS} characters",
                 reason="FIELD_INVALID",
                 field="filter.semver_range",
             )
