@@ -1,8 +1,9 @@
 """Removes what nothing refers to and nobody goes on with, once it is older than a grace period.
 
 Blobs of no version, reports on manifests of no version, uploads that were given up, reports of pods
-long gone. Versions, histories, yanks, deletions, policies and reverts are never removed. How
-removing is kept apart from publishing stands in `voiceflow_registry.files.condemned`.
+long gone, holds whose place in a history is taken. Versions, histories, yanks, deletions, policies,
+reverts and the index of requests are never removed. How removing is kept apart from publishing
+stands in `voiceflow_registry.files.condemned`.
 """
 
 from __future__ import annotations
@@ -14,13 +15,20 @@ from itertools import groupby, islice
 from typing import Final
 
 from voiceflow.artifact import Manifest
-from voiceflow.catalog.names import VersionName
+from voiceflow.catalog.names import ChannelName, VersionName
 from voiceflow.catalog.pods import CollectedObject, Collection
 from voiceflow.catalog.versions import VersionState
 from voiceflow.errors import InvalidInput
 from voiceflow_registry.files.condemned import Condemned
 from voiceflow_registry.files.uploads import UPLOADS_PREFIX, begun_in, upload_of_key
-from voiceflow_registry.records import CondemnedObject, blob_key, report_prefix
+from voiceflow_registry.records import (
+    HOLDS_PREFIX,
+    CondemnedObject,
+    blob_key,
+    held_by,
+    history_key,
+    report_prefix,
+)
 from voiceflow_registry.requests import Caller, request_of
 from voiceflow_registry.storage.object_store import ObjectInfo, ObjectStore
 from voiceflow_registry.versions.index import VersionIndex
@@ -143,6 +151,12 @@ class Collector:
             for info in self._store.list(prefix):
                 if info.create_time <= before and not spared.has(info.key):
                     yield _condemned(info)
+        for info in self._store.list(HOLDS_PREFIX):
+            if info.create_time <= oldest and self._is_taken(*held_by(info.key)):
+                yield _condemned(info)
+
+    def _is_taken(self, channel: ChannelName, sequence: int) -> bool:
+        return self._store.info(history_key(channel, sequence)) is not None
 
     def _spared(self, oldest: datetime) -> _Spared:
         """What is referred to. Uploads are read before the versions that they become."""

@@ -11,7 +11,7 @@
     reports/<manifest hex>/<run>.json           create-only: what the gates saw
     uploads/<manifest hex>/<model>/<semver>/…   parts of versions on their way in
     condemned/<id>.json                         what a collection is about to remove
-    requests/<principal>/<request>.json         index: which record a request has made
+    requests/<principal>/<request>.json         index: which record a request makes; kept for good
     pods/<pod>.json                             newest report of a pod, replaced under condition
     reverts/<model>/<channel>/<id>.json         create-only: reverts that pods reported
 
@@ -218,6 +218,7 @@ class RevertRecord(Value):
 
 Record = TypeVar("Record", bound=Value)
 
+HOLDS_PREFIX: Final = "holds/"
 CONDEMNED_PREFIX: Final = "condemned/"
 
 _DIGEST: Final = "digest"
@@ -281,7 +282,13 @@ def policy_key(name: ChannelName, sequence: int) -> str:
 
 def hold_prefix(name: VersionName) -> str:
     """Below which the holds of a version are: `<channel>/<sequence>-<nonce>`."""
-    return f"holds/{name.model}/{name.version}/"
+    return f"{HOLDS_PREFIX}{name.model}/{name.version}/"
+
+
+def held_by(key: str) -> tuple[ChannelName, int]:
+    """The channel of a hold, and the sequence that its promotion wants."""
+    _, model, _, channel, place = key.split("/")
+    return ChannelName(model, channel), int(place.partition("-")[0])
 
 
 def channel_key(name: ChannelName) -> str:

@@ -166,6 +166,20 @@ def test_pods_long_gone_are_forgotten() -> None:
     ]
 
 
+def test_holds_that_a_crash_left_are_taken_once_their_place_is() -> None:
+    """One whose promotion may yet be written stays, however old; so does one that is young."""
+    store = MemoryStore()
+    for sequence in (1, 2):
+        hold = f"holds/tones/1.0.0-rc.1/stable/{sequence:020}-1f2e"
+        store.put(hold, b"{}", if_generation=0)
+    store.put("history/tones/stable/00000000000000000001.json", b"{}", if_generation=0)
+    assert not collect(later(store, DAY - 60)).objects
+    assert [item.key for item in collect(later(store, DAY + 60)).objects] == [
+        "holds/tones/1.0.0-rc.1/stable/00000000000000000001-1f2e"
+    ]
+    assert len(keys(store, "holds/")) == 1
+
+
 def test_an_upload_is_spared_as_long_as_somebody_goes_on_with_it() -> None:
     """With all its parts, and the old files of others that it need not send."""
     store = MemoryStore()

@@ -9,8 +9,8 @@ the other:
 
 Whichever announces itself last sees the other. A hold names the place in the history that its
 promotion wants; once somebody's promotion stands there, the hold means nothing any more. A crash in
-between leaves a hold that keeps the version from being deleted until the channel's next promotion.
-No clock takes part.
+between leaves a hold that keeps the version from being deleted until the channel's next promotion;
+collection removes it then. No clock takes part.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Final
 
 from voiceflow.catalog.names import ChannelName, VersionName
 from voiceflow.errors import VoiceFlowError
-from voiceflow_registry.records import hold_prefix, nonce
+from voiceflow_registry.records import held_by, hold_prefix, nonce
 from voiceflow_registry.storage.object_store import ObjectStore, StoreError, create_once
 
 _CONTENT: Final = b"{}\n"
@@ -63,10 +63,7 @@ class Holds:
 
     def channels(self, version: VersionName) -> list[ChannelName]:
         """Channels to which a promotion that names the version may be under way."""
-        found = set()
-        for info in self._store.list(hold_prefix(version)):
-            channel, name = info.key.split("/")[-2:]
-            found.add((ChannelName(version.model, channel), int(name.partition("-")[0])))
+        found = {held_by(info.key) for info in self._store.list(hold_prefix(version))}
         return sorted(
             {channel for channel, sequence in found if not self._taken(channel, sequence)}
         )
