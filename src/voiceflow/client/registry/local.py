@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from voiceflow.artifact import Digest, Manifest, digest_of
 from voiceflow.errors import PackageInvalid
@@ -57,7 +59,8 @@ def open_package(folder: Path) -> LocalPackage:
     """Reads a package's manifest and checks the digest of every file.
 
     Raises:
-        PackageInvalid: A file is missing, too large or has another digest than stated.
+        PackageInvalid: A file is missing, too large, no regular file, or has another digest than
+            stated.
     """
     content = read_manifest(folder)
     manifest = Manifest.from_json(content)
@@ -77,11 +80,11 @@ def read_manifest(folder: Path) -> bytes:
     """The bytes of `manifest.json`.
 
     Raises:
-        PackageInvalid: FILE_MISSING, FILE_TOO_LARGE.
+        PackageInvalid: FILE_MISSING, FILE_TOO_LARGE, FILE_NOT_REGULAR.
     """
     path = folder / MANIFEST_FILE
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             content = file.read(MAXIMUM_MANIFEST_BYTES + 1)
     except OSError as error:
         raise _missing(path, error) from error
@@ -90,10 +93,28 @@ def read_manifest(folder: Path) -> bytes:
     return content
 
 
+def open_file(path: Path) -> BinaryIO:
+    """Opens a file of a package for reading; waits for no other process.
+
+    Raises:
+        PackageInvalid: FILE_NOT_REGULAR: a pipe, a device or the like, which may never end.
+        OSError: It cannot be opened.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise PackageInvalid(
+            f"{path}: is no regular file, which is what a package may hold",
+            reason="FILE_NOT_REGULAR",
+            field="files",
+        )
+    return os.fdopen(descriptor, "rb")
+
+
 def digest_of_file(path: Path) -> tuple[Digest, int]:
     """Digest and size of a file."""
     hasher, size = hashlib.sha256(), 0
-    with path.open("rb") as file:
+    with open_file(path) as file:
         while piece := file.read(PIECE_BYTES):
             hasher.update(piece)
             size += len(piece)
