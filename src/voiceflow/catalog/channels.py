@@ -8,7 +8,7 @@ from typing import Annotated, Final
 from pydantic import Field
 
 from voiceflow.catalog.gates import AccuracyBudget, CostBudget, Gate, NonNegative
-from voiceflow.catalog.values import Sequence64, Signature, Time, Value
+from voiceflow.catalog.values import LONGEST_SECONDS, Sequence64, Signature, Time, Value
 
 MAXIMUM_REASON_CHARACTERS: Final = 1024
 
@@ -120,7 +120,7 @@ class RevertRules(Value):
     slower_percent: NonNegative | None = None
     flicker_worse_percent: NonNegative | None = None
     non_finite_hops: Annotated[int, Field(ge=0, lt=2**31)] | None = None
-    hang_after_seconds: Annotated[float, Field(gt=0.0)] | None = None
+    hang_after_seconds: Annotated[float, Field(gt=0.0, le=LONGEST_SECONDS)] | None = None
 
 
 class FleetRollback(Value):
@@ -151,7 +151,7 @@ class ChannelPolicy(Value):
     allow_prereleases: bool = False
     allow_downgrades: bool = False
     demanded_gates: tuple[Gate, ...] = ()
-    validation_valid_for_seconds: Annotated[float, Field(gt=0.0)] | None = None
+    validation_valid_for_seconds: Annotated[float, Field(gt=0.0, le=LONGEST_SECONDS)] | None = None
     cost_budget: CostBudget = CostBudget()
     accuracy_budget: AccuracyBudget = AccuracyBudget()
     revert_rules: RevertRules = RevertRules()

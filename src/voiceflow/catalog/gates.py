@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
-from voiceflow.catalog.values import Sequence64, Time, Value
+from voiceflow.catalog.values import LONGEST_SECONDS, Sequence64, Time, Value
 
 
 class Gate(StrEnum):
@@ -117,7 +117,8 @@ class ValidationReport(Value):
     evaluation_set_digest: str = ""
 
 
-NonNegative = Annotated[float, Field(ge=0.0)]
+NonNegative = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+Duration = Annotated[float, Field(ge=0.0, le=LONGEST_SECONDS)]
 Bytes = Annotated[int, Field(ge=0, lt=2**63)]
 
 
@@ -132,8 +133,8 @@ class CostBudget(Value):
         resident_bytes: Memory of a process that has it loaded.
     """
 
-    call_p99_seconds: NonNegative | None = None
-    batch_p99_seconds: NonNegative | None = None
+    call_p99_seconds: Duration | None = None
+    batch_p99_seconds: Duration | None = None
     slower_percent: NonNegative | None = None
     model_size_bytes: Bytes | None = None
     resident_bytes: Bytes | None = None

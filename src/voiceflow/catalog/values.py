@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Generic, TypeVar
+from typing import Annotated, Final, Generic, TypeVar
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
@@ -14,6 +14,10 @@ Item = TypeVar("Item")
 Time = AwareDatetime
 Sequence64 = Annotated[int, Field(ge=0, lt=2**63)]
 """A sequence number of a channel's history or policy; 0: none yet."""
+
+
+LONGEST_SECONDS: Final = 315_576_000_000.0
+"""About 10,000 years: as long as google.protobuf.Duration can be."""
 
 
 class Value(BaseModel):

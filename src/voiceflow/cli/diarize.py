@@ -14,7 +14,7 @@ import click
 from rich.console import Console
 
 from voiceflow.artifact import LatencyMode
-from voiceflow.cli.options import server_option
+from voiceflow.cli.options import MAXIMUM_INT32, server_option, text
 from voiceflow.cli.outputs import STDOUT, Outputs
 from voiceflow.cli.run import Views, run_file, run_live, stop_on_interrupt
 from voiceflow.cli.views import FileView, LineView, LiveView, talk_table
@@ -60,22 +60,35 @@ class Wish:
 @click.option("--rttm", metavar="PATH", help="Write the turns as RTTM; - is standard output.")
 @click.option("--json", "json_", metavar="PATH", help="Write everything as JSON; - likewise.")
 @click.option("--html", metavar="PATH", help="Write a page that plays the audio over a timeline.")
-@click.option("--minimum-speakers", type=click.IntRange(0), default=0, help="0: not known.")
-@click.option("--maximum-speakers", type=click.IntRange(0), default=0, help="0: not known.")
+@click.option(
+    "--minimum-speakers", type=click.IntRange(0, MAXIMUM_INT32), default=0, help="0: not known."
+)
+@click.option(
+    "--maximum-speakers", type=click.IntRange(0, MAXIMUM_INT32), default=0, help="0: not known."
+)
 @click.option(
     "--channel",
-    type=click.IntRange(0),
+    type=click.IntRange(0, MAXIMUM_INT32),
     help="Send this channel alone.",
 )
-@click.option("--model", help="models/M/versions/V, models/M/channels/C or models/M@RANGE.")
-@click.option("--session", default="", help="A name for the conversation.")
+@click.option(
+    "--model", type=text, help="models/M/versions/V, models/M/channels/C or models/M@RANGE."
+)
+@click.option("--session", type=text, default="", help="A name for the conversation.")
 @click.option(
     "--encoding",
     type=click.Choice([encoding.value for encoding in Encoding]),
     help="Standard input is raw samples of this form; else it is WAV.",
 )
-@click.option("--rate", type=click.IntRange(1), help="Samples a second of raw input.")
-@click.option("--channels", type=click.IntRange(1), default=1, help="Channels of raw input.")
+@click.option(
+    "--rate", type=click.IntRange(1, MAXIMUM_INT32), help="Samples a second of raw input."
+)
+@click.option(
+    "--channels",
+    type=click.IntRange(1, MAXIMUM_INT32),
+    default=1,
+    help="Channels of raw input.",
+)
 def diarize(
     audio: str | None,
     server: str,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from voiceflow.cli.main import commands, exit_code
+from voiceflow.cli.commands import commands, exit_code
 from voiceflow.cli.outputs import Outputs
 from voiceflow.cli.service_process import newest_model
 from voiceflow.client import Timeline

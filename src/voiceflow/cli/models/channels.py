@@ -41,6 +41,7 @@ from voiceflow.cli.models.session import (
 )
 from voiceflow.cli.models.tables import moment, promotions_table, rollout_text
 from voiceflow.cli.models.validation import validate_version
+from voiceflow.cli.options import MAXIMUM_INT64, Number
 from voiceflow.client.registry import RegistryClient
 from voiceflow.errors import InvalidInput, NotAllowedNow, NotFound
 
@@ -60,13 +61,13 @@ expires_option = click.option(
 @click.option("--channel", required=True, help="stable, or diarizer/stable.")
 @click.option(
     "--canary",
-    type=float,
+    type=Number(0.0, 100.0, min_open=True, max_open=True),
     metavar="PERCENT",
     help="Let it serve this part of the streams, beside the present primary.",
 )
 @click.option(
     "--shadow",
-    type=float,
+    type=Number(0.0, 100.0, min_open=True),
     is_flag=False,
     flag_value=100.0,
     metavar="[PERCENT]",
@@ -139,7 +140,7 @@ def promote(
 @click.option(
     "--to",
     "to_sequence",
-    type=click.IntRange(1),
+    type=click.IntRange(1, MAXIMUM_INT64),
     metavar="SEQUENCE",
     help="Whose primary to go back to. [the newest other one that is not yanked]",
 )
@@ -219,7 +220,7 @@ def history(
 @click.argument("channels", type=CHANNEL, nargs=-1, required=True)
 @click.option(
     "--after",
-    type=click.IntRange(0),
+    type=click.IntRange(0, MAXIMUM_INT64),
     metavar="SEQUENCE",
     help="Begin after this promotion; 0: with the first. [the newest]",
 )
@@ -235,7 +236,8 @@ def watch(
 ) -> None:
     """Tell of every promotion of CHANNELS as it comes, each once, until Ctrl-C.
 
-    Outages of the registry are outlasted. With --json also policies and heartbeats are told.
+    Ctrl-C is its normal end: exit code 0. Outages of the registry are outlasted. With --json also
+    policies and heartbeats are told.
     """
     cursors = [ChannelCursor(channel=str(one), after_sequence=after) for one in channels]
     try:

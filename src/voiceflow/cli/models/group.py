@@ -10,16 +10,21 @@ from voiceflow.cli.models.operating import collect_garbage, pods, policy
 from voiceflow.cli.models.packing import pack
 from voiceflow.cli.models.publishing import delete, download, publish, yank
 from voiceflow.cli.models.validation import validate
+from voiceflow.cli.options import text
 
 
-class _InOrder(click.Group):
+class _Models(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         """As they were added."""
         del ctx
         return list(self.commands)
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """All of them are names and texts for the registry, or paths that are told in JSON."""
+        return super().parse_args(ctx, [text(one) for one in args])
 
-@click.group(cls=_InOrder)
+
+@click.group(cls=_Models)
 def models() -> None:
     """Publish versions of models, run them through the gates, promote them to channels.
 
@@ -28,7 +33,8 @@ def models() -> None:
 
     Exit codes: 0 done; 1 failed, or a gate did not pass; 2 wrong usage; 3 a name, file or package
     is not usable; 4 no registry, or it is too busy; 5 not served, or not installed here; 6 not
-    allowed as things are, or changed meanwhile; 7 not allowed for this caller; 130 interrupted.
+    allowed as things are, or changed meanwhile; 7 not allowed for this caller; 130 interrupted
+    by Ctrl-C, which is the normal end of watch: 0.
     """
 
 

@@ -11,6 +11,7 @@ from voiceflow.catalog.channels import ChannelPolicy
 from voiceflow.catalog.names import ChannelName
 from voiceflow.catalog.pods import Collection, Pod
 from voiceflow.catalog.queries import PodFilter
+from voiceflow.catalog.values import LONGEST_SECONDS
 from voiceflow.cli.models.names import CHANNEL
 from voiceflow.cli.models.session import (
     FILE,
@@ -24,6 +25,7 @@ from voiceflow.cli.models.session import (
     validate_only_option,
 )
 from voiceflow.cli.models.tables import megabytes, pods_table, table
+from voiceflow.cli.options import Number
 from voiceflow.client.registry import RegistryClient
 from voiceflow.errors import InvalidInput
 
@@ -98,7 +100,9 @@ def pods(channel: ChannelName | None, include_lost: bool, registry: str, as_json
 
 
 @click.command("collect-garbage")
-@click.option("--grace-hours", type=click.FloatRange(0.0), help="Spare what is younger.")
+@click.option(
+    "--grace-hours", type=Number(0.0, LONGEST_SECONDS / 3600.0), help="Spare what is younger."
+)
 @validate_only_option
 @registry_option
 @json_option
@@ -137,8 +141,12 @@ def collect_garbage(
             out().print(f"  {one.key}", highlight=False, soft_wrap=True)
 
 
-def policy_fields(path: Path) -> dict[str, object]:
+def policy_fields(path: Path, name: str | None = None) -> dict[str, object]:
     """The fields of a policy that a file states, as `--json` prints it or alone.
+
+    Args:
+        path: The file.
+        name: Of the policy that it must be, if it says which; None: any.
 
     Raises:
         InvalidInput: FIELD_INVALID.
@@ -154,7 +162,15 @@ def policy_fields(path: Path) -> dict[str, object]:
     unknown = sorted(set(stated) - set(ChannelPolicy.model_fields))
     if unknown:
         raise _invalid(f"{path}: states {', '.join(unknown)}; allowed are {', '.join(known)}")
-    return {field: stated[field] for field in known if field in stated}
+    fields = {field: stated[field] for field in known if field in stated}
+    if not fields:
+        raise _invalid(f"{path}: states nothing; allowed are {', '.join(known)}")
+    if name is not None and stated.get("name", name) != name:
+        raise _invalid(
+            f"{path}: name is {stated['name']!r:.200}; allowed is {name}, or no name: take it"
+            " out to set another channel's policy here"
+        )
+    return fields
 
 
 def policy_of(name: ChannelName | str, fields: dict[str, object], path: Path) -> ChannelPolicy:
@@ -174,7 +190,7 @@ def policy_of(name: ChannelName | str, fields: dict[str, object], path: Path) ->
 
 
 def _changed(present: ChannelPolicy, path: Path) -> tuple[ChannelPolicy, list[str]]:
-    fields = policy_fields(path)
+    fields = policy_fields(path, present.name)
     wanted = policy_of(present.name, as_data(present) | fields, path)
     return wanted, [_MASKS.get(field, field) for field in fields]
 

@@ -9,6 +9,7 @@ import click
 
 from voiceflow.cli.models.session import FILE, FOLDER, as_data, err, json_option, out, print_json
 from voiceflow.cli.models.tables import table
+from voiceflow.cli.options import Number
 
 
 @click.command()
@@ -37,7 +38,7 @@ from voiceflow.cli.models.tables import table
 @click.option("--card", type=FILE, help="Model card in Markdown; else a skeleton to fill in.")
 @click.option(
     "--tolerance",
-    type=click.FloatRange(0.0),
+    type=Number(0.0),
     default=1e-4,
     show_default=True,
     help="How far another machine's outputs may be from the golden ones.",

@@ -14,12 +14,14 @@ import click
 from pydantic import BaseModel
 from rich.console import Console
 
+from voiceflow.cli.options import address
 from voiceflow.client.registry import DEFAULT_REGISTRY, RegistryClient
 
 _Value = TypeVar("_Value")
 
 registry_option = click.option(
     "--registry",
+    type=address,
     default=DEFAULT_REGISTRY,
     show_default=True,
     envvar="VOICEFLOW_REGISTRY",
@@ -92,7 +94,7 @@ def as_moment(value: Any) -> datetime:
         return datetime.now(UTC) + later
     try:
         return datetime.fromisoformat(str(value)).astimezone(UTC)
-    except ValueError:
+    except (ValueError, OverflowError):  # the latter at the ends of the calendar
         raise click.BadParameter(
             f"{value!r} is no time such as 2026-05-01T12:00:00Z or 30d"
         ) from None

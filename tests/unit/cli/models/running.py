@@ -8,7 +8,7 @@ from typing import Any
 
 from click.testing import CliRunner
 
-from voiceflow.cli.main import commands, error_lines, exit_code
+from voiceflow.cli.commands import commands, error_lines, exit_code
 from voiceflow.errors import VoiceFlowError
 
 

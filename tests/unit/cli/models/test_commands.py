@@ -14,7 +14,7 @@ from tests.fakes.publishing import Package, ScriptedGates, package
 from tests.fakes.registry import running
 from tests.unit.cli.models.running import Outcome, run
 from voiceflow.catalog.gates import Finding, Gate
-from voiceflow.cli.main import error_lines, exit_code
+from voiceflow.cli.commands import error_lines, exit_code
 from voiceflow.errors import (
     AlreadyExists,
     Conflict,
@@ -325,14 +325,27 @@ async def test_a_policy_is_changed_field_by_field(desk: Desk) -> None:
     assert second["demanded_gates"] == first["demanded_gates"]
     saved = desk.folder / "saved.json"
     saved.write_text((await desk.done("policy", "tones/stable", "--json")).out)
-    again = (await desk.data("policy", "tones/beta", "--set", saved))["policy"]
+    again = (await desk.data("policy", "tones/stable", "--set", saved))["policy"]
     assert again["validation_valid_for_seconds"] == 3600.0
-    assert "model_size_bytes 1000" in (await desk.done("policy", "tones/beta")).out
+    assert "model_size_bytes 1000" in (await desk.done("policy", "tones/stable")).out
+    other = await desk.run("policy", "tones/beta", "--set", saved)
+    assert other.code == 3
+    assert "allowed is models/tones/channels/beta/policy" in other.err
 
 
 @pytest.mark.parametrize(
     ("text", "word"),
-    [("promotors: []", "promotors"), ("demanded_gates: [speed]", "demanded_gates"), ("3", "table")],
+    [
+        ("promotors: []", "promotors"),
+        ("demanded_gates: [speed]", "demanded_gates"),
+        ("3", "table"),
+        ("{}", "states nothing; allowed are promoters"),
+        ("cost_budget: {call_p99_seconds: 1.0e+300}", "cost_budget.call_p99_seconds"),
+        ("cost_budget: {batch_p99_seconds: .inf}", "cost_budget.batch_p99_seconds"),
+        ("accuracy_budget: {der_percent: .inf}", "accuracy_budget.der_percent"),
+        ("validation_valid_for_seconds: 1.0e+300", "validation_valid_for_seconds"),
+        ("revert_rules: {hang_after_seconds: 1.0e+300}", "revert_rules.hang_after_seconds"),
+    ],
 )
 async def test_a_policy_that_cannot_be_set_says_why(desk: Desk, text: str, word: str) -> None:
     """Before the registry is asked to."""
@@ -394,8 +407,17 @@ def test_a_registry_that_is_not_there_is_one_line_and_4() -> None:
         ["publish", ".", "--promote", "stable", "--validate-only"],
         ["watch"],
         ["rollback", "tones/stable", "--to", "0"],
+        ["rollback", "tones/stable", "--to", str(2**63)],
+        ["watch", "tones/stable", "--after", str(2**63)],
+        ["history", "tones/stable", "--at", "9999-12-31T23:59:59-12:00"],
+        ["history", "tones/stable", "--at", "0001-01-01T00:00:00+12:00"],
+        ["yank", "tones@1.0.0", "--reason", "\udcff"],
+        ["promote", "tones@1.0.0", "--channel", "a", "--canary", "nan"],
+        ["promote", "tones@1.0.0", "--channel", "a", "--canary", "1e400"],
+        ["collect-garbage", "--grace-hours", "1e300"],
+        ["list", "--registry", ""],
     ],
-    ids=" ".join,
+    ids=lambda arguments: ascii(" ".join(arguments)),
 )
 def test_wrong_usage_ends_with_2(arguments: list[str]) -> None:
     """Before anything is read or connected."""
