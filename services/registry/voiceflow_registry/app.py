@@ -19,10 +19,18 @@ from voiceflow.validation.validator import Validator
 from voiceflow_registry.channels.channels import Channels
 from voiceflow_registry.channels.watch import WatchHub
 from voiceflow_registry.collect import Collector
+from voiceflow_registry.files.spool import Spool
 from voiceflow_registry.pods.pods import Pods
 from voiceflow_registry.publishing.publish import Publishing
 from voiceflow_registry.publishing.submission import PublishLimits
-from voiceflow_registry.servicer import SERVICE_NAME, Acts, Presence, RegistryServicer, Threads
+from voiceflow_registry.servicer import (
+    SERVICE_NAME,
+    Acts,
+    Places,
+    Presence,
+    RegistryServicer,
+    Threads,
+)
 from voiceflow_registry.servicer import register as add_to_server
 from voiceflow_registry.settings import Bucket, Settings
 from voiceflow_registry.storage.filesystem import FilesystemStore
@@ -31,6 +39,9 @@ from voiceflow_registry.validations import GateRunner, Validations
 from voiceflow_registry.versions.versions import Versions
 
 _LOG = logging.getLogger(__name__)
+
+_FULL_SECONDS: Final = 5.0
+"""When publishers who find no place are told to come back."""
 
 _RESTART_SECONDS: Final = 1.0
 """When callers of a replica that stops are told to come back: to another one, or its successor."""
@@ -48,6 +59,7 @@ class App:
         servicer: The API.
         acts: What it does.
         threads: Where that is done.
+        spool: For files of the process that `run` is the life of.
         on_close: Called when nobody calls any more.
     """
 
@@ -55,14 +67,21 @@ class App:
     servicer: RegistryServicer
     acts: Acts
     threads: Threads
+    spool: Spool
     on_close: Callable[[], None]
 
     async def run(self) -> None:
-        """Serves until SIGTERM or SIGINT, then drains."""
+        """Serves until SIGTERM or SIGINT, then drains.
+
+        Raises:
+            OSError: The spool's folder cannot be used, or the port is taken.
+        """
         try:
+            self.spool.open()
             await self.server.run()
         finally:
             await self.close()
+            self.spool.close()
 
     async def start(self) -> str:
         """Serves from now on; returns the bound ``host:port``."""
@@ -179,7 +198,13 @@ def assemble(
         default_policy=policy,
     )
     presence = Presence(retry_after_seconds=_RESTART_SECONDS)
-    servicer = RegistryServicer(acts, threads, presence)
+    servicer = RegistryServicer(
+        acts,
+        threads,
+        presence,
+        Places(settings.publishes, retry_after_seconds=_FULL_SECONDS),
+        publish_idle_seconds=settings.publish_idle_seconds,
+    )
     server = RpcServer(
         services=(Service(SERVICE_NAME, partial(add_to_server, servicer)),),
         host=settings.host,
@@ -189,7 +214,7 @@ def assemble(
         on_ready=on_ready,
         on_drain=servicer.drain,
     )
-    return App(server, servicer, acts, threads, on_close)
+    return App(server, servicer, acts, threads, Spool(settings.spool_dir), on_close)
 
 
 def open_store(settings: Settings) -> ObjectStore:

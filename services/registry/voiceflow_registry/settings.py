@@ -149,6 +149,17 @@ class Settings(BaseSettings):
     version_bytes: Bytes = Field(
         2 * MAXIMUM_FILE_BYTES, description="largest version, all files together"
     )
+    publishes: Count = Field(
+        32, description="streams that publish at once, 16 MiB each; more are refused"
+    )
+    publish_idle_seconds: Seconds = Field(
+        60.0, description="a stream that publishes is cut if nothing comes for so long"
+    )
+    spool_dir: Path | None = Field(
+        None,
+        description="folder for versions that are in the gates; what registries that were killed"
+        " left there is removed. Default: one in the system's temporary folder",
+    )
     upload_expire_seconds: Seconds = Field(
         24 * 3600.0, description="an upload that nobody goes on with is given up after"
     )

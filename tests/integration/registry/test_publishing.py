@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import logging
+import threading
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import grpc
+import pytest
 
 from tests.fakes.publishing import Package, ScriptedGates, finding, package
 from tests.fakes.registry import (
@@ -21,7 +25,14 @@ from tests.fakes.registry import (
 )
 from tests.integration.registry.seeded import UUIDS
 from voiceflow.catalog.gates import Gate
-from voiceflow.errors import InvalidInput, NotAllowedNow, NotFound
+from voiceflow.errors import (
+    InvalidInput,
+    LimitExceeded,
+    NotAllowedNow,
+    NotFound,
+    Overloaded,
+    Unavailable,
+)
 from voiceflow.registry.v1 import registry_pb2 as pb
 from voiceflow.registry.v1 import registry_pb2_grpc as pb_grpc
 from voiceflow.rpc.status import from_rpc_error
@@ -191,3 +202,173 @@ async def test_a_big_chunk_and_the_largest_manifest_fit() -> None:
         refusal = await failure(registry.PublishVersion, much)
         assert isinstance(refusal, InvalidInput)
         assert (refusal.reason, refusal.field) == ("FIELD_INVALID", "chunk.data")
+
+
+class Cutting:
+    """A stream that has sent all and has not half-closed, and ways to end it."""
+
+    def __init__(self, address: str, what: Package, **options: Any) -> None:
+        self.channel = grpc.aio.insecure_channel(
+            address, options=[("grpc.use_local_subchannel_pool", 1)]
+        )
+        self.call: Any = pb_grpc.ModelRegistryStub(self.channel).PublishVersion(**options)
+        self._requests = whole(what)
+
+    async def send(self) -> None:
+        """Sends all requests."""
+        for request in self._requests:
+            await self.call.write(request)
+
+    async def cancel(self) -> None:
+        """The caller changes its mind."""
+        self.call.cancel()
+
+    async def close(self) -> None:
+        """The connection ends."""
+        await self.channel.close()
+
+    async def expire(self) -> None:
+        """The deadline passes."""
+        await self.call.code()
+
+
+@pytest.mark.parametrize("how", ["cancel", "close", "expire"])
+async def test_a_stream_that_is_cut_publishes_nothing(how: str) -> None:
+    """Though every byte came: without a half-close there is no version, and it can be resumed."""
+    async with running() as (app, registry):
+        for at in range(8):
+            what = package(f"1.0.{at}", weights=bytes([at]) * 1000)
+            timeout = {"timeout": 1.0} if how == "expire" else {}
+            cutting = Cutting(app.server.address, what, **timeout)
+            await cutting.send()
+
+            async def came(what: Package = what) -> bool:
+                return (await received(registry, what)).get("model.onnx") == 1000
+
+            assert await eventually(came)
+            await getattr(cutting, how)()
+            await cutting.close()
+        await eventually(lambda: nobody(app))
+        for at in range(8):
+            what = package(f"1.0.{at}", weights=bytes([at]) * 1000)
+            missing = await failure(registry.GetVersion, pb.GetVersionRequest(name=str(what.name)))
+            assert isinstance(missing, NotFound)
+            assert (await received(registry, what))["model.onnx"] == 1000
+        assert await resumed(registry, what)
+
+
+async def nobody(app: Any) -> bool:
+    """All streams that published have ended on the server."""
+    return bool(app.servicer._publishes._taken == 0)
+
+
+async def test_a_publisher_that_leaves_while_the_gates_run_publishes_nothing() -> None:
+    """Also after a half-close: nothing is committed for whoever is not there to be answered."""
+    gates = HeldGates()
+    async with running(gates=gates) as (app, registry):
+        publishing = asyncio.ensure_future(call(registry.PublishVersion, whole(BIG)))
+        await asyncio.to_thread(gates.started.wait, 30)
+        publishing.cancel()
+        await eventually(lambda: nobody(app))
+        gates.go_on.set()
+        await app.threads.close()  # what has begun has ended
+        assert app.acts.versions.find(BIG.name) is None
+
+
+class HeldGates(ScriptedGates):
+    """Gates that wait in the first one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.started = threading.Event()
+        self.go_on = threading.Event()
+
+    def run(self, *arguments: Any, **named: Any) -> Iterator[Any]:
+        """See `ScriptedGates`."""
+        self.started.set()
+        self.go_on.wait(30)
+        yield from super().run(*arguments, **named)
+
+
+async def test_a_stream_that_says_nothing_is_cut() -> None:
+    """UPLOAD_IDLE, before `begin` and after it; what came is kept."""
+    async with running(publish_idle_seconds=0.2) as (app, registry):
+        silent = Cutting(app.server.address, BIG)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await silent.call
+        assert from_rpc_error(caught.value).reason == "UPLOAD_IDLE"
+        await silent.close()
+        begun = Cutting(app.server.address, BIG)
+        for request in whole(BIG)[:2]:
+            await begun.call.write(request)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await begun.call
+        error = from_rpc_error(caught.value)
+        assert isinstance(error, LimitExceeded)
+        assert error.reason == "UPLOAD_IDLE"
+        await begun.close()
+        assert (await received(registry, BIG))["model.onnx"] == CHUNK_BYTES
+
+
+async def test_streams_beyond_the_limit_are_refused() -> None:
+    """OVERLOADED with a time to come back; a place that is free again is taken."""
+    async with running(publishes=1) as (app, registry):
+        first = Cutting(app.server.address, BIG)
+        await first.call.write(begin(BIG))
+        await first.call.initial_metadata()
+        refusal = await failure(registry.PublishVersion, whole(BIG))
+        assert isinstance(refusal, Overloaded)
+        assert refusal.retry_after_seconds
+        await first.close()
+        await eventually(lambda: nobody(app))
+        assert (await publish(registry, BIG)).report.passed
+
+
+async def test_streams_that_send_end_at_once_when_the_server_stops(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """SHUTTING_DOWN with a time to come back, long before the grace period; what came is kept."""
+    caplog.set_level(logging.WARNING)
+    async with running(grace_seconds=60.0) as (app, registry):
+        idle = Cutting(app.server.address, BIG)
+        for request in whole(BIG)[:2]:
+            await idle.call.write(request)
+        await idle.call.initial_metadata()
+        draining = asyncio.ensure_future(app.server.drain())
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await asyncio.wait_for(idle.call, 30)
+        error = from_rpc_error(caught.value)
+        assert isinstance(error, Unavailable)
+        assert error.reason == "SHUTTING_DOWN"
+        assert error.retry_after_seconds
+        await asyncio.wait_for(draining, 30)
+        assert (await received(registry, BIG)).keys() == BIG.files.keys()
+        await idle.close()
+    assert not caplog.records
+
+
+async def test_an_empty_chunk_is_refused() -> None:
+    """It would keep a stream open for nothing."""
+    async with running() as (_, registry):
+        refusal = await failure(registry.PublishVersion, [begin(BIG), chunk("model.onnx", 0, b"")])
+        assert (refusal.reason, refusal.field) == ("FIELD_INVALID", "chunk.data")
+
+
+async def test_a_size_stated_wrongly_is_told_though_another_puts_the_content() -> None:
+    """FIELD_INVALID on the sizes: nothing that is stored is damaged."""
+    async with running() as (app, registry):
+        liar = package("1.0.1", weights=BIG.files["model.onnx"])
+        sizes = [
+            pb.PublishBegin.DeclaredFile(file=file, size_bytes=10 if file == "model.onnx" else size)
+            for file, size in ((file, len(content)) for file, content in liar.files.items())
+        ]
+        stream = Cutting(app.server.address, liar)
+        await stream.call.write(begin(liar, files=sizes))
+        await stream.call.initial_metadata()
+        await publish(registry, BIG)
+        await stream.call.done_writing()
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stream.call
+        error = from_rpc_error(caught.value)
+        assert (error.reason, error.field) == ("FIELD_INVALID", "begin.files")
+        await stream.close()

@@ -14,6 +14,23 @@ from voiceflow_registry.files.blobs import Blobs, DigestDiffers
 from voiceflow_registry.files.uploads import UploadStore
 
 
+def is_held(blobs: Blobs, file: VersionFile) -> bool:
+    """Whether a file's content is there already.
+
+    Raises:
+        InvalidInput: FIELD_INVALID, if it has another size than stated.
+    """
+    held = blobs.info(file.digest)
+    if held is not None and held.size_bytes != file.size_bytes:
+        raise InvalidInput(
+            f"begin.files: {file.file} is stated to have {file.size_bytes} bytes; the content with "
+            f"its digest has {held.size_bytes}",
+            reason="FIELD_INVALID",
+            field="begin.files",
+        )
+    return held is not None
+
+
 class Incoming(Protocol):
     """A file on its way in."""
 
@@ -125,7 +142,7 @@ class KeptFile:
         if self.complete:
             return
         if self.received_bytes != self._file.size_bytes:
-            self.complete = self._blobs.info(self._file.digest) is not None
+            self.complete = is_held(self._blobs, self._file)
             return
         in_parts = self._kept_bytes > 0
         if in_parts:
@@ -137,8 +154,9 @@ class KeptFile:
             self._let_go(kept_bytes=0)
             _compare(self._file, error.seen)
         except Conflict:
-            if self._blobs.info(self._file.digest) is None:
+            if not is_held(self._blobs, self._file):
                 raise
+        is_held(self._blobs, self._file)  # perhaps put there by another stream, with its own size
         self._let_go(kept_bytes=self._file.size_bytes)
         self.complete = True
         self._uploads.remove_file(self._number)

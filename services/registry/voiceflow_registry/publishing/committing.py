@@ -11,7 +11,7 @@ from __future__ import annotations
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -49,6 +49,10 @@ from voiceflow_registry.versions.versions import Versions
 _COPY_BYTES: Final = 1 << 20
 _BUMP_TOO_SMALL: Final = ".bump-too-small"
 _RETRY_AFTER_SECONDS: Final = 5.0
+
+
+class PublisherLeft(Exception):
+    """The publisher has left before the commit: nobody is there to be told."""
 
 
 class Committing:
@@ -110,10 +114,17 @@ class Committing:
             except BlobMissing:
                 raise _collected(file.file) from None
 
-    def examine(self, submission: Submission, request: Request, folder: Path) -> Examined:
+    def examine(
+        self,
+        submission: Submission,
+        request: Request,
+        folder: Path,
+        still_wanted: Callable[[], bool],
+    ) -> Examined:
         """Runs the gates of publishing over the files in a folder.
 
         Raises:
+            PublisherLeft: The version is not wanted any more.
             NotAllowedNow: BUMP_TOO_SMALL, GATES_NOT_PASSED, SANDBOX_TOO_WEAK.
             Overloaded: OVERLOADED, if none before it is done in time.
         """
@@ -125,12 +136,19 @@ class Committing:
                 retry_after_seconds=_RETRY_AFTER_SECONDS,
             )
         try:
-            *_, last = self._validations.examine(
-                request,
-                submission.name,
-                Candidate(submission.manifest, folder),
-                gates=self._limits.gates,
-            )
+            last: object = None
+            with closing(
+                self._validations.examine(
+                    request,
+                    submission.name,
+                    Candidate(submission.manifest, folder),
+                    gates=self._limits.gates,
+                )
+            ) as run:
+                for event in run:
+                    if not still_wanted():
+                        raise PublisherLeft
+                    last = event
         finally:
             self._places.release()
         if not isinstance(last, Examined):

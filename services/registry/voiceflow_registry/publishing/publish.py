@@ -31,9 +31,9 @@ from voiceflow.catalog.versions import (
 )
 from voiceflow.errors import InvalidInput, NotFound
 from voiceflow_registry.files.blobs import Blobs
-from voiceflow_registry.files.incoming import HeldFile, Incoming, KeptFile, LocalFile
+from voiceflow_registry.files.incoming import HeldFile, Incoming, KeptFile, LocalFile, is_held
 from voiceflow_registry.files.uploads import UploadStore
-from voiceflow_registry.publishing.committing import Committing
+from voiceflow_registry.publishing.committing import Committing, PublisherLeft
 from voiceflow_registry.publishing.submission import PublishLimits, Submission, read_submission
 from voiceflow_registry.records import Request
 from voiceflow_registry.requests import Caller, RequestIndex, request_of, same_request
@@ -166,7 +166,7 @@ class Publishing:
             expire_time=last_change + timedelta(seconds=self._limits.upload_seconds),
         )
 
-    def finish(self, session: UploadSession) -> Published:
+    def finish(self, session: UploadSession, still_wanted: Callable[[], bool]) -> Published:
         """Everything after the last byte; `UploadSession.finish` calls it."""
         submission, request = session.submission, session.request
         standing = self._committing.standing(submission)
@@ -177,7 +177,7 @@ class Publishing:
                 here = {entry.name for entry in folder.iterdir()}
                 there = [file for file in submission.files if file.file not in here]
                 self._committing.fetch(there, folder)
-                examined = self._committing.examine(submission, request, folder)
+                examined = self._committing.examine(submission, request, folder, still_wanted)
                 record = self._committing.record(submission, request, examined)
                 if session.folder is not None:
                     version = version_of(record, full=True).model_copy(
@@ -204,15 +204,7 @@ class Publishing:
         files: dict[str, Incoming] = {}
         deleted = self._is_deleted(submission.name)
         for number, file in enumerate(submission.files):
-            held = self._blobs.info(file.digest)
-            if held is not None and held.size_bytes != file.size_bytes:
-                raise InvalidInput(
-                    f"begin.files: {file.file} is stated to have {file.size_bytes} bytes; the "
-                    f"content with its digest has {held.size_bytes}",
-                    reason="FIELD_INVALID",
-                    field="begin.files",
-                )
-            if held is not None or deleted:
+            if is_held(self._blobs, file) or deleted:
                 files[file.file] = HeldFile(file)
             elif folder is not None:
                 files[file.file] = LocalFile(file, folder, stack)
@@ -221,7 +213,8 @@ class Publishing:
         return files
 
     def _uploaded(self, uploads: UploadStore, number: int, file: VersionFile) -> UploadedFile:
-        complete = self._blobs.info(file.digest) is not None
+        held = self._blobs.info(file.digest)
+        complete = held is not None and held.size_bytes == file.size_bytes
         received_bytes = file.size_bytes if complete else uploads.received_bytes(number)
         return UploadedFile(
             file=file.file,
@@ -272,7 +265,7 @@ class UploadSession:
         Args:
             file: As in the manifest.
             offset: Where in the file the data begin.
-            data: At most 1 MiB.
+            data: 1 byte to 1 MiB.
             crc32c: CRC32C of the data; checked if given.
 
         Raises:
@@ -289,9 +282,9 @@ class UploadSession:
                 reason="FILE_UNKNOWN",
                 field="chunk.file",
             )
-        if len(data) > MAXIMUM_CHUNK_BYTES:
+        if not 1 <= len(data) <= MAXIMUM_CHUNK_BYTES:
             raise InvalidInput(
-                f"chunk.data: {len(data)} bytes; at most {MAXIMUM_CHUNK_BYTES} are allowed",
+                f"chunk.data: {len(data)} bytes; 1 to {MAXIMUM_CHUNK_BYTES} are allowed",
                 reason="FIELD_INVALID",
                 field="chunk.data",
             )
@@ -307,10 +300,14 @@ class UploadSession:
         while sum(other.buffered_bytes for other in self._files.values()) >= self._part_bytes:
             max(self._files.values(), key=lambda other: other.buffered_bytes).flush()
 
-    def finish(self) -> Published:
+    def finish(self, *, still_wanted: Callable[[], bool] = lambda: True) -> Published:
         """Ends the upload: checks that all has come, runs the gates, commits the version.
 
+        Args:
+            still_wanted: Whether the publisher is still there; asked up to the commit.
+
         Raises:
+            PublisherLeft: The publisher is not; what came is kept.
             InvalidInput: UPLOAD_INCOMPLETE; what came is kept.
             NotAllowedNow: BUMP_TOO_SMALL, GATES_NOT_PASSED, SANDBOX_TOO_WEAK.
             AlreadyExists: VERSION_EXISTS.
@@ -318,6 +315,9 @@ class UploadSession:
             Overloaded: OVERLOADED.
         """
         with self._stack:
+            if not still_wanted():
+                self.leave()
+                raise PublisherLeft
             for incoming in self._files.values():
                 incoming.finish_if_whole()
             missing = [
@@ -333,7 +333,7 @@ class UploadSession:
                     reason="UPLOAD_INCOMPLETE",
                     field="chunk",
                 )
-            return self._publishing.finish(self)
+            return self._publishing.finish(self, still_wanted)
 
     def leave(self) -> None:
         """Ends the stream and keeps what came; a later one, here or elsewhere, may go on."""

@@ -4,9 +4,9 @@ Messages end here: what is below works on the values of `voiceflow.catalog`. The
 runs in a thread.
 """
 
-from voiceflow_registry.servicer.presence import Presence
+from voiceflow_registry.servicer.presence import Places, Presence
 from voiceflow_registry.servicer.service import SERVICE_NAME, RegistryServicer, register
 from voiceflow_registry.servicer.threads import Threads
 from voiceflow_registry.servicer.values import Acts
 
-__all__ = ["SERVICE_NAME", "Acts", "Presence", "RegistryServicer", "Threads", "register"]
+__all__ = ["SERVICE_NAME", "Acts", "Places", "Presence", "RegistryServicer", "Threads", "register"]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from functools import partial
 
+import grpc
+
 from voiceflow.catalog.names import UploadName, VersionName
-from voiceflow.errors import InvalidInput, VoiceFlowError
+from voiceflow.errors import InvalidInput, LimitExceeded, VoiceFlowError
 from voiceflow.registry.v1 import registry_pb2 as pb
 from voiceflow.rpc.registry import (
     declared_file_from_wire,
@@ -15,9 +19,9 @@ from voiceflow.rpc.registry import (
     upload_to_wire,
     version_to_wire,
 )
-from voiceflow_registry.publishing.publish import UploadSession
-from voiceflow_registry.servicer.presence import Presence
-from voiceflow_registry.servicer.threads import Threads
+from voiceflow_registry.publishing.publish import Published, UploadSession
+from voiceflow_registry.servicer.presence import Places, Presence
+from voiceflow_registry.servicer.threads import Threads, Turn
 from voiceflow_registry.servicer.values import (
     Acts,
     Context,
@@ -34,26 +38,30 @@ class PublishingMethods:
     _acts: Acts
     _threads: Threads
     _presence: Presence
+    _publishes: Places
+    _publish_idle_seconds: float
 
     async def PublishVersion(  # noqa: N802
         self, requests: AsyncIterator[pb.PublishVersionRequest], context: Context
     ) -> pb.PublishVersionResponse:
         """See the service. Of each stream one chunk is on its way at a time."""
-        with self._presence.entered():
-            first = await anext(requests, None)
+        with self._presence.entered(), self._publishes.taken():
+            first = await self._next(requests, context)
             if first is None or first.WhichOneof("request") != "begin":
                 raise _out_of_order("a stream starts with `begin`")
             session = await self._begin(first.begin, context)
             turn = self._threads.turn()
             try:
-                async for request in requests:
+                with suppress(grpc.aio.BaseError):  # the caller has left: reading tells
+                    await context.send_initial_metadata(())
+                while (request := await self._next(requests, context)) is not None:
                     await turn.go_on(partial(_write, session, request))
             except BaseException:
                 # Also where the caller has left: what came is kept, for a stream that goes on.
                 with suppress(VoiceFlowError):
                     await turn.go_on(session.leave)
                 raise
-            published = await turn.call_long(session.finish)
+            published = await self._finished(turn, session)
         return pb.PublishVersionResponse(
             version=version_to_wire(published.version),
             report=report_to_wire(published.report),
@@ -68,6 +76,37 @@ class PublishingMethods:
         caller = caller_of(context)
         upload = await self._threads.call(lambda: self._acts.publishing.upload(caller, name))
         return pb.GetUploadResponse(upload=upload_to_wire(upload))
+
+    async def _next(
+        self, requests: AsyncIterator[pb.PublishVersionRequest], context: Context
+    ) -> pb.PublishVersionRequest | None:
+        """The next request; None once the caller has half-closed."""
+        try:
+            request = await self._presence.heard(
+                lambda: anext(requests, None), self._publish_idle_seconds
+            )
+        except TimeoutError:
+            raise LimitExceeded(
+                f"nothing came for {self._publish_idle_seconds:g} seconds; what was sent is kept: "
+                "begin again, ask how far the upload came, and send the rest",
+                reason="UPLOAD_IDLE",
+            ) from None
+        if request is None:
+            # gRPC ends the requests of a call that was cut as if the caller had half-closed, and
+            # only then cancels it: before it answers whoever reads once more.
+            await context.read()
+        return request
+
+    async def _finished(self, turn: Turn, session: UploadSession) -> Published:
+        """Ends the upload, unless the caller leaves before the version is committed."""
+        left = threading.Event()
+        try:
+            return await turn.call_long(
+                lambda: session.finish(still_wanted=lambda: not left.is_set())
+            )
+        except asyncio.CancelledError:
+            left.set()
+            raise
 
     async def _begin(self, begin: pb.PublishBegin, context: Context) -> UploadSession:
         name = VersionName.parse(begin.version, field="begin.version")

@@ -13,7 +13,7 @@ from voiceflow.errors import NotServed
 from voiceflow.registry.v1 import registry_pb2 as pb
 from voiceflow_registry.servicer.channels import ChannelMethods
 from voiceflow_registry.servicer.pods import PodMethods
-from voiceflow_registry.servicer.presence import Presence
+from voiceflow_registry.servicer.presence import Places, Presence
 from voiceflow_registry.servicer.publishing import PublishingMethods
 from voiceflow_registry.servicer.threads import Threads
 from voiceflow_registry.servicer.validating import ValidatingMethods
@@ -37,12 +37,24 @@ class RegistryServicer(
         acts: What the registry can do.
         threads: Where it is done.
         presence: Who is in.
+        publishes: For streams that publish.
+        publish_idle_seconds: Such a stream is cut if nothing comes for so long.
     """
 
-    def __init__(self, acts: Acts, threads: Threads, presence: Presence) -> None:
+    def __init__(
+        self,
+        acts: Acts,
+        threads: Threads,
+        presence: Presence,
+        publishes: Places,
+        *,
+        publish_idle_seconds: float,
+    ) -> None:
         self._acts = acts
         self._threads = threads
         self._presence = presence
+        self._publishes = publishes
+        self._publish_idle_seconds = publish_idle_seconds
 
     async def ListAuditEntries(  # noqa: N802
         self, _request: pb.ListAuditEntriesRequest, _context: Context
@@ -54,7 +66,7 @@ class RegistryServicer(
         )
 
     async def drain(self, grace_seconds: float) -> None:
-        """Takes no new streams, ends those that watch, and waits for those that do something.
+        """Takes no new streams, ends those that watch or send, and waits for those at work.
 
         Args:
             grace_seconds: For at most so long.

@@ -146,6 +146,13 @@ class Threads:
             raise ContentCorrupt(
                 "what is stored is incomplete or not as it was stored", reason="CONTENT_CORRUPT"
             ) from error
+        except OSError as error:  # files on their way in or out are written here first
+            _LOG.exception("the registry's own disk does not take or give what it should")
+            raise Unavailable(
+                "the registry's disk cannot be used; nothing was changed",
+                reason="STORAGE_UNAVAILABLE",
+                retry_after_seconds=self._retry_after_seconds,
+            ) from error
 
     def _start(self, running: Coroutine[Any, Any, Answer]) -> asyncio.Task[Answer]:
         task = asyncio.create_task(running)

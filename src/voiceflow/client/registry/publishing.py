@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -148,28 +149,24 @@ class Publishing:
     async def _kept(self, call: _Call) -> dict[str, int]:
         """Bytes of each file that the registry has.
 
-        The upload is there once `begin` has been taken; nothing but asking tells when. Nothing is
+        Initial metadata comes once `begin` has been taken, or with the end of the call. Nothing is
         kept of what is only checked.
         """
-        if self._begin.validate_only:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(call.initial_metadata(), _BEGIN_SECONDS)
+        if self._begin.validate_only or call.done():
             return {}
-        pause_seconds, waited_seconds = 0.01, 0.0
-        while not call.done() and waited_seconds < _BEGIN_SECONDS:
-            try:
-                response = await self._connection.ask_once(
-                    self._connection.stub.GetUpload, pb.GetUploadRequest(name=self._upload)
-                )
-            except NotFound:
-                await asyncio.sleep(pause_seconds)
-                waited_seconds += pause_seconds
-                pause_seconds = min(2 * pause_seconds, _LONGEST_PAUSE_SECONDS)
-                continue
-            upload = upload_from_wire(response.upload)
-            return {
-                file.file: file.size_bytes if file.complete else file.received_bytes
-                for file in upload.files
-            }
-        return {}
+        try:
+            response = await self._connection.ask_once(
+                self._connection.stub.GetUpload, pb.GetUploadRequest(name=self._upload)
+            )
+        except NotFound:  # another stream has just published it
+            return {}
+        upload = upload_from_wire(response.upload)
+        return {
+            file.file: file.size_bytes if file.complete else file.received_bytes
+            for file in upload.files
+        }
 
     async def _send_file(self, call: _Call, file: LocalFile, offset: int) -> bool:
         """Sends a file from an offset on; False if the registry has ended the call."""
@@ -197,18 +194,20 @@ class Publishing:
         self._tell(Progress(stage, self._done_bytes, self._package.size_bytes))
 
 
+_BEGIN_SECONDS: Final = 10.0
+"""A registry that says nothing for so long is sent the rest nevertheless."""
+
 _PASSING: Final = frozenset(
     {
         # An older stream of this upload was still being written when its offsets were read.
         *("UPLOAD_SUPERSEDED", "CHUNK_GAP", "CHUNK_OVERLAP"),
+        # This side has slept.
+        "UPLOAD_IDLE",
         # Something was damaged on the way: the registry keeps what was whole.
         *("CHUNK_CORRUPT", "DIGEST_MISMATCH"),
     }
 )
 """Reasons of the registry that pass if the rest is sent again."""
-
-_BEGIN_SECONDS: Final = 10.0
-_LONGEST_PAUSE_SECONDS: Final = 0.5
 
 
 async def _write(call: _Call, request: pb.PublishVersionRequest) -> bool:

@@ -297,7 +297,8 @@ class ModelRegistryServicer:
         registry demands of every version (1 to 3 by default) have passed, and the version is committed,
         all in one step: until then no method shows it.
 
-        A stream that is cut leaves an upload, from which a new stream may go on: begin again with the
+        Initial metadata comes once `begin` is taken. A stream that is cut, at any time before the
+        answer, publishes nothing more and leaves an upload, from which a new stream may go on: begin again with the
         same version and manifest, ask GetUpload for the offsets, send the rest. Where an older stream of
         the same upload is still open, it may be ended with ABORTED, UPLOAD_SUPERSEDED. Files that
         the registry already holds, by digest, need not be sent.
@@ -318,6 +319,7 @@ class ModelRegistryServicer:
         PERMISSION_DENIED    SIGNATURE_MISSING, SIGNATURE_INVALID, KEY_REVOKED
         RESOURCE_EXHAUSTED   SIZE_LIMIT           a file or the version exceeds the registry's limit
         ABORTED              UPLOAD_SUPERSEDED
+        UPLOAD_IDLE          nothing came for too long; what was sent is kept
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -74,6 +74,7 @@ class Receiver:
             if request.HasField("begin"):
                 self.begun = True
                 self.request_ids.append(request.begin.request_id)
+                await context.send_initial_metadata(())
                 continue
             chunk = request.chunk
             if seen == limit:
@@ -229,8 +230,9 @@ async def test_the_reason_of_a_refusal_survives_failed_writes(
     receiver.begun = True
 
     async def at_the_first_chunk(requests: Any, context: Any) -> None:
-        for _ in range(2):
-            await anext(aiter(requests))
+        await anext(aiter(requests))
+        await context.send_initial_metadata(())
+        await anext(aiter(requests))
         await context.abort(*abort_arguments(AlreadyExists("other", reason="VERSION_EXISTS")))
 
     async with scripted(PublishVersion=at_the_first_chunk, GetUpload=receiver.upload) as (
