@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import threading
 from collections.abc import AsyncIterator, Iterator
@@ -36,6 +37,7 @@ from voiceflow.errors import (
 from voiceflow.registry.v1 import registry_pb2 as pb
 from voiceflow.registry.v1 import registry_pb2_grpc as pb_grpc
 from voiceflow.rpc.status import from_rpc_error
+from voiceflow_registry.publishing.publish import Published, UploadSession
 
 BIG = package(weights=bytes(range(256)) * (10 << 10))  # 2.5 MiB
 
@@ -233,8 +235,17 @@ class Cutting:
 
 
 @pytest.mark.parametrize("how", ["cancel", "close", "expire"])
-async def test_a_stream_that_is_cut_publishes_nothing(how: str) -> None:
-    """Though every byte came: without a half-close there is no version, and it can be resumed."""
+async def test_a_stream_that_is_cut_publishes_nothing(
+    how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though every byte came: without a half-close nothing is finished, and it can be resumed."""
+    finish, finished = UploadSession.finish, []
+
+    def noted(session: UploadSession, **named: Any) -> Published:
+        finished.append(session)
+        return finish(session, **named)
+
+    monkeypatch.setattr(UploadSession, "finish", noted)
     async with running() as (app, registry):
         for at in range(8):
             what = package(f"1.0.{at}", weights=bytes([at]) * 1000)
@@ -249,6 +260,7 @@ async def test_a_stream_that_is_cut_publishes_nothing(how: str) -> None:
             await getattr(cutting, how)()
             await cutting.close()
         await eventually(lambda: nobody(app))
+        assert not finished
         for at in range(8):
             what = package(f"1.0.{at}", weights=bytes([at]) * 1000)
             missing = await failure(registry.GetVersion, pb.GetVersionRequest(name=str(what.name)))
@@ -262,8 +274,16 @@ async def nobody(app: Any) -> bool:
     return bool(app.servicer._publishes._taken == 0)
 
 
-async def test_a_publisher_that_leaves_while_the_gates_run_publishes_nothing() -> None:
+async def idle(app: Any) -> bool:
+    """What has begun on the server has ended."""
+    return not app.threads._kept
+
+
+async def test_a_publisher_that_leaves_while_the_gates_run_publishes_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     """Also after a half-close: nothing is committed for whoever is not there to be answered."""
+    caplog.set_level(logging.WARNING)
     gates = HeldGates()
     async with running(gates=gates) as (app, registry):
         publishing = asyncio.ensure_future(call(registry.PublishVersion, whole(BIG)))
@@ -271,8 +291,10 @@ async def test_a_publisher_that_leaves_while_the_gates_run_publishes_nothing() -
         publishing.cancel()
         await eventually(lambda: nobody(app))
         gates.go_on.set()
-        await app.threads.close()  # what has begun has ended
+        await eventually(lambda: idle(app))
         assert app.acts.versions.find(BIG.name) is None
+    gc.collect()  # what nobody looked at is logged then
+    assert not caplog.records
 
 
 class HeldGates(ScriptedGates):

@@ -157,8 +157,13 @@ class Threads:
     def _start(self, running: Coroutine[Any, Any, Answer]) -> asyncio.Task[Answer]:
         task = asyncio.create_task(running)
         self._kept.add(task)
-        task.add_done_callback(self._kept.discard)
+        task.add_done_callback(self._ended)
         return task
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._kept.discard(task)
+        if not task.cancelled():
+            task.exception()  # where the caller has left, nobody else looks at it
 
     async def _closed(
         self, opening: asyncio.Task[Answer], close: Callable[[Answer], object]
