@@ -218,7 +218,10 @@ def test_measurements_of_another_model_file_are_left_out(stream: Path, tmp_path:
     onnx.save(graph, other_file)
     other = pack(other_file, draft | {"version": "1.3.0"}, folder=tmp_path / "other")
     assert other.manifest.measured == ()
-    assert "measured" in {one.field for one in other.assumed}
+    told = {one.field: one.value for one in other.assumed}
+    assert told["measured"] == "none"
+    assert told["embedding_space"] == first.manifest.embedding_space
+    assert told["state_space"] == first.manifest.state_space
 
 
 def test_a_folder_of_another_version_is_not_written_over(stream: Path, tmp_path: Path) -> None:

@@ -131,6 +131,10 @@ def _fields(
             if fields.pop(field, None):
                 why = "the draft's belongs to another model file; state it anew"
                 assumed.append(Assumption(field, "none", why))
+        for field in ("embedding_space", "state_space"):
+            if fields.get(field):
+                why = "as with the draft's other model file; weights trained anew have their own"
+                assumed.append(Assumption(field, str(fields[field]), why))
     if facts.window_samples is not None:
         assume(
             "context_seconds",

@@ -101,7 +101,9 @@ def pods(channel: ChannelName | None, include_lost: bool, registry: str, as_json
 
 @click.command("collect-garbage")
 @click.option(
-    "--grace-hours", type=Number(0.0, LONGEST_SECONDS / 3600.0), help="Spare what is younger."
+    "--grace-hours",
+    type=Number(0.0, LONGEST_SECONDS / 3600.0),
+    help="Spare what is younger; longer than the registry's own grace period, or without effect.",
 )
 @validate_only_option
 @registry_option

@@ -9,7 +9,7 @@ import click
 from voiceflow.catalog.channels import Promotion
 from voiceflow.catalog.gates import ValidationReport
 from voiceflow.catalog.names import VersionName
-from voiceflow.catalog.versions import Version
+from voiceflow.catalog.versions import Version, VersionState
 from voiceflow.cli.models.bars import TransferBar
 from voiceflow.cli.models.listing import version_data
 from voiceflow.cli.models.names import VERSION, channel_name, short
@@ -195,5 +195,7 @@ def download(version: VersionName, folder: Path | None, registry: str, as_json: 
 def _published_line(published: Published, *, validate_only: bool) -> str:
     name = short(published.version.name)
     if published.already_published:
-        return f"{name} was published before, with the same bytes"
+        state = published.version.state
+        since = "" if state is VersionState.PUBLISHED else f", and is {state} since"
+        return f"{name} was published before, with the same bytes{since}"
     return f"{name} can be published" if validate_only else f"{name} published"
