@@ -149,7 +149,7 @@ class Threads:
         except OSError as error:  # files on their way in or out are written here first
             _LOG.exception("the registry's own disk does not take or give what it should")
             raise Unavailable(
-                "the registry's disk cannot be used; nothing was changed",
+                "the registry's disk cannot be used; whether a change took place is not known",
                 reason="STORAGE_UNAVAILABLE",
                 retry_after_seconds=self._retry_after_seconds,
             ) from error
