@@ -27,7 +27,7 @@ run: $(VENV)/.editable  ## a model through the registry, then a conversation liv
 
 .PHONY: test
 test: install  ## run the tests (TESTS="tests/unit -k turns" for some of them)
-	$(BIN)/python -m pytest $(TESTS)
+	$(BIN)/python -m pytest -n logical --dist loadfile $(TESTS)
 
 .PHONY: lint
 lint: install  ## ruff: lint rules and format

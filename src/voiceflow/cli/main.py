@@ -23,6 +23,7 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.stderr.write(_MESSAGE)
         code = _INTERRUPTED
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # what was asked for is done, or told
     sys.exit(code)
 
 
@@ -30,8 +31,8 @@ def main() -> None:
 def _leaving_at_once() -> Iterator[None]:
     """Ctrl-C ends the process on the spot: nothing has begun that would have to be put in order.
 
-    KeyboardInterrupt would end up in the modules that are being imported, and some of them take any
-    error for a missing library.
+    KeyboardInterrupt would be raised inside the modules that are being imported, and not every
+    extension among them outlasts that.
     """
     handles = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # not under nohup
     if handles:
