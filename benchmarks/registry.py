@@ -9,8 +9,9 @@ of the bucket say what the registry adds and nothing of Google's latency.
 - Publish: a package of 50 MB over gRPC until every byte has been taken, and until it is committed:
   stored, hashed, put through gates 1 to 3, verified. Beside it in the same run the least that
   taking it needs, on the same disk: copying the files with fsync and hashing them three times (the
-  client once, the registry before and after it stores them). A package of that size was published
-  before it, so that what memory still grows by is not what the process needs once.
+  client once, the registry before and after it stores them). Three packages of that
+  size were published before it, so that what memory still grows by is not what the process needs
+  once.
 - Promote: versions promoted by turns, one after the other on one channel, and on eight channels at
   once.
 - Watch: watchers spread over two registries on one store follow one channel; it is promoted through
@@ -267,7 +268,7 @@ async def measure(name: str, store: str, settings: dict[str, str | float], watch
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=_var())))
         large = [
             rewrite(DEFAULT_MODEL, scratch / v, v, padding_bytes=_LARGE_BYTES - 6_000_000 + 4 * n)
-            for n, v in enumerate(("1.0.0", "2.0.0"))
+            for n, v in enumerate(("1.0.0", "2.0.0", "3.0.0", "4.0.0"))
         ]
         small = [rewrite(DEFAULT_MODEL, scratch / v, v) for v in ("1.0.1", "1.0.2")]
         manifest = load_package(small[0]).manifest
