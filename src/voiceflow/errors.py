@@ -8,7 +8,9 @@
     ├── NotFound            asked for something that does not exist here
     ├── AlreadyExists       what is to be made is there already, and is different
     ├── OutOfRange          an offset beyond the end
+    ├── Unauthenticated     who calls is not known
     ├── Forbidden           this caller may not do that
+    │   └── Untrusted       not signed by who may sign it, or older than what is known
     ├── Conflict            something changed meanwhile; read again and decide again
     ├── Overloaded          refused for now; try again after `retry_after_seconds`
     ├── LimitExceeded       cut off because a stated limit was passed
@@ -104,8 +106,16 @@ class OutOfRange(VoiceFlowError):
     """The caller asked for something beyond the end."""
 
 
+class Unauthenticated(VoiceFlowError):
+    """Who calls is not known: no credentials, or none that hold."""
+
+
 class Forbidden(VoiceFlowError):
     """This caller may not do that."""
+
+
+class Untrusted(Forbidden):
+    """Not signed by a key that may sign it, or older than what is known already."""
 
 
 class Conflict(VoiceFlowError):

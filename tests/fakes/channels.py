@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 from voiceflow.catalog.channels import Canary, ChannelPolicy, Rollout, Shadow, VersionPin
 from voiceflow.catalog.gates import Gate
 from voiceflow.catalog.names import ChannelName, VersionName
+from voiceflow.identity.caller import Caller
 from voiceflow_registry.channels.channels import Channels
 from voiceflow_registry.records import Request, VersionRecord, encode, version_key
-from voiceflow_registry.requests import Caller
 from voiceflow_registry.storage.object_store import ABSENT, ObjectStore
 from voiceflow_registry.versions.versions import Versions
 

@@ -14,6 +14,7 @@ from voiceflow.catalog.gates import Figure, Finding, Gate, GateResult, Outcome, 
 from voiceflow.catalog.names import UploadName, VersionName
 from voiceflow.catalog.versions import DeclaredFile
 from voiceflow.contract import STREAM_CONTRACT, TensorSignature
+from voiceflow.identity.caller import Caller
 from voiceflow.validation.values import (
     Baseline,
     Budgets,
@@ -25,7 +26,6 @@ from voiceflow.validation.values import (
 from voiceflow_registry.collect import Collector
 from voiceflow_registry.publishing.publish import Published, Publishing, UploadSession
 from voiceflow_registry.publishing.submission import PublishLimits
-from voiceflow_registry.requests import Caller
 from voiceflow_registry.storage.object_store import ObjectStore
 from voiceflow_registry.validations import GateRunner, Validations
 from voiceflow_registry.versions.versions import Versions

@@ -19,6 +19,7 @@ from voiceflow.catalog.names import ChannelName, VersionName
 from voiceflow.catalog.pods import CollectedObject, Collection
 from voiceflow.catalog.versions import VersionState
 from voiceflow.errors import InvalidInput
+from voiceflow.identity.caller import Caller
 from voiceflow_registry.files.condemned import Condemned
 from voiceflow_registry.files.uploads import UPLOADS_PREFIX, begun_in, upload_of_key
 from voiceflow_registry.records import (
@@ -29,7 +30,7 @@ from voiceflow_registry.records import (
     history_key,
     report_prefix,
 )
-from voiceflow_registry.requests import Caller, request_of
+from voiceflow_registry.requests import request_of
 from voiceflow_registry.storage.object_store import ObjectInfo, ObjectStore
 from voiceflow_registry.versions.index import VersionIndex
 from voiceflow_registry.versions.versions import Versions

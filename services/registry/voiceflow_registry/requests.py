@@ -12,24 +12,13 @@ import hashlib
 import json
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from voiceflow.artifact import digest_of
 from voiceflow.catalog.values import Value
 from voiceflow.errors import InvalidInput
+from voiceflow.identity.caller import Caller
 from voiceflow_registry.records import Request, decode, encode
 from voiceflow_registry.storage.object_store import ObjectMissing, ObjectStore, create_once
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who calls.
-
-    Attributes:
-        principal: A URI; without authentication, the address that the call comes from.
-    """
-
-    principal: str
 
 
 def request_of(

@@ -16,6 +16,7 @@ from voiceflow.catalog.gates import Gate, GateResult, Outcome, ValidationReport
 from voiceflow.catalog.names import ChannelName, ValidationName, VersionName
 from voiceflow.catalog.values import Page
 from voiceflow.errors import NotFound, Overloaded
+from voiceflow.identity.caller import Caller
 from voiceflow.validation.values import (
     Baseline,
     Budgets,
@@ -27,7 +28,7 @@ from voiceflow.validation.values import (
 from voiceflow_registry.paging import page_of
 from voiceflow_registry.records import ReportRecord, Request, VersionRecord
 from voiceflow_registry.reports import Reports, new_run, placed, report_key
-from voiceflow_registry.requests import Caller, RequestIndex, request_of, same_request
+from voiceflow_registry.requests import RequestIndex, request_of, same_request
 from voiceflow_registry.storage.object_store import ObjectStore
 from voiceflow_registry.versions.reader import described
 from voiceflow_registry.versions.versions import Versions

@@ -4,7 +4,8 @@ Exit codes: 0 done (also when Ctrl-C ended the audio early and the results were 
 `watch`), 1 the stream failed or was cut off (what was final is written), a gate did not pass, or
 what came out could not be written, 2 wrong usage, 3 the audio, a file, a name or the request is not
 usable, 4 no server, or it is too busy, 5 not served by that server (yet), or not installed here, 6
-not allowed as things are, or changed meanwhile, 7 not allowed for this caller, 130 interrupted.
+not allowed as things are, or changed meanwhile, 7 not allowed for this caller, or not signed by who
+may, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ from voiceflow.errors import (
     Overloaded,
     PackageInvalid,
     TooLarge,
+    Unauthenticated,
     Unavailable,
+    Untrusted,
     VoiceFlowError,
 )
 
@@ -50,7 +53,9 @@ _EXIT_CODES: dict[type[VoiceFlowError], int] = {
     NotAllowedNow: 6,
     AlreadyExists: 6,
     Conflict: 6,
+    Unauthenticated: 7,
     Forbidden: 7,
+    Untrusted: 7,
 }
 _EXIT_CODES_BY_REASON = {"GATES_NOT_PASSED": 1, "BUMP_TOO_SMALL": 1, "DEADLINE_EXCEEDED": 4}
 

@@ -31,9 +31,9 @@ from voiceflow.catalog.channels import Promotion
 from voiceflow.catalog.gates import Gate
 from voiceflow.catalog.names import ChannelName, ModelName
 from voiceflow.errors import Conflict, InvalidInput, NotAllowedNow, NotFound
+from voiceflow.identity.caller import Caller
 from voiceflow_registry.channels.channels import Channels
 from voiceflow_registry.records import ChannelHint, channel_key, encode, history_key
-from voiceflow_registry.requests import Caller
 from voiceflow_registry.storage.object_store import StoreUnavailable
 from voiceflow_registry.versions.versions import Versions
 

@@ -27,10 +27,10 @@ from voiceflow.catalog.gates import Gate
 from voiceflow.catalog.names import VersionName
 from voiceflow.catalog.pods import Collection
 from voiceflow.errors import Conflict, InvalidInput, NotAllowedNow, NotFound
+from voiceflow.identity.caller import Caller
 from voiceflow_registry.collect import Collector
 from voiceflow_registry.publishing.submission import PublishLimits
 from voiceflow_registry.records import blob_key
-from voiceflow_registry.requests import Caller
 from voiceflow_registry.storage.object_store import ObjectStore, StoreUnavailable
 
 COLLECTOR = Caller("spiffe://test/collector")

@@ -37,11 +37,11 @@ from voiceflow.catalog.pods import (
 )
 from voiceflow.catalog.queries import PodFilter
 from voiceflow.errors import Conflict, InvalidInput, NotFound
+from voiceflow.identity.caller import Caller
 from voiceflow.rpc.registry import pod_to_wire
 from voiceflow_registry.channels.channels import REGISTRY_PRINCIPAL
 from voiceflow_registry.pods.pods import Pods
 from voiceflow_registry.pods.reports import MAXIMUM_GENERATIONS
-from voiceflow_registry.requests import Caller
 from voiceflow_registry.storage.object_store import ObjectStore, StoreUnavailable
 from voiceflow_registry.versions.versions import Versions
 

@@ -34,6 +34,7 @@ from voiceflow.errors import (
     NotFound,
     VoiceFlowError,
 )
+from voiceflow_registry.channels.etags import etag_of, sequence_of
 from voiceflow_registry.channels.promotion import (
     VersionFacts,
     next_promotion,
@@ -41,7 +42,6 @@ from voiceflow_registry.channels.promotion import (
     rollback_target,
 )
 from voiceflow_registry.channels.rollouts import named_versions
-from voiceflow_registry.channels.statements import etag_of, sequence_of
 from voiceflow_registry.channels.wishes import (
     MAXIMUM_SEQUENCE,
     PromotionWish,

@@ -42,8 +42,8 @@ from voiceflow.errors import (
     TooLarge,
     VoiceFlowError,
 )
+from voiceflow.identity.caller import Caller
 from voiceflow_registry.publishing.submission import PublishLimits
-from voiceflow_registry.requests import Caller
 from voiceflow_registry.storage.filesystem import FilesystemStore
 
 SMALL_PARTS = PublishLimits(part_bytes=8)

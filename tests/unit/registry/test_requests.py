@@ -11,7 +11,8 @@ from tests.fakes.channels import BOB, Clock, publish, version_name
 from tests.fakes.memory_store import MemoryStore
 from voiceflow.catalog.versions import VersionState
 from voiceflow.errors import InvalidInput
-from voiceflow_registry.requests import Caller, RequestIndex, request_of, same_request
+from voiceflow.identity.caller import Caller
+from voiceflow_registry.requests import RequestIndex, request_of, same_request
 from voiceflow_registry.versions.versions import Versions
 
 ANNA, BERT = Caller("spiffe://test/anna"), Caller("spiffe://test/bert")

@@ -26,7 +26,7 @@ from voiceflow.catalog.gates import (
 )
 from voiceflow.catalog.names import ChannelName, ValidationName
 from voiceflow.errors import InvalidInput, NotAllowedNow, NotFound, Overloaded
-from voiceflow_registry.requests import Caller
+from voiceflow.identity.caller import Caller
 from voiceflow_registry.storage.object_store import StoreUnavailable
 from voiceflow_registry.validations import MEASURED_GATES, Validations
 

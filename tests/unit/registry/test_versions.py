@@ -34,8 +34,8 @@ from voiceflow.errors import (
     OutOfRange,
     VoiceFlowError,
 )
+from voiceflow.identity.caller import Caller
 from voiceflow_registry.records import blob_key, version_key
-from voiceflow_registry.requests import Caller
 from voiceflow_registry.storage.object_store import ObjectStore, StoreUnavailable
 
 OPERATOR = Caller("spiffe://test/operator")

@@ -10,12 +10,12 @@ from voiceflow.catalog.channels import Channel, ChannelPolicy, Promotion, Promot
 from voiceflow.catalog.names import ANY_MODEL, ChannelName, ModelName, VersionName
 from voiceflow.catalog.values import Page, Signature
 from voiceflow.errors import NotFound
+from voiceflow.identity.caller import Caller
 from voiceflow_registry.channels.policies import Policies
 from voiceflow_registry.channels.promoting import PassedGates, Promoting, PublishedVersions
 from voiceflow_registry.channels.promotion import channel_of
 from voiceflow_registry.channels.wishes import PromotionWish, RollbackWish, channel_not_found
 from voiceflow_registry.paging import page_of
-from voiceflow_registry.requests import Caller
 from voiceflow_registry.storage.object_store import ObjectStore
 
 REGISTRY_PRINCIPAL: Final = "voiceflow:registry"

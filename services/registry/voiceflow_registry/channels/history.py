@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Final, Generic, TypeVar
 
 from voiceflow.catalog.names import ChannelName
-from voiceflow_registry.channels.statements import sequence_of
+from voiceflow_registry.channels.etags import sequence_of
 from voiceflow_registry.records import PolicyRecord, PromotionRecord, Request, decode, encode
 from voiceflow_registry.requests import RequestIndex, same_request
 from voiceflow_registry.storage.object_store import (

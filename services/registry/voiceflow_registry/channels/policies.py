@@ -18,11 +18,12 @@ from voiceflow.catalog.channels import ChannelPolicy
 from voiceflow.catalog.gates import Gate
 from voiceflow.catalog.names import ChannelName
 from voiceflow.errors import Conflict, InvalidInput, NotAllowedNow
+from voiceflow.identity.caller import Caller
+from voiceflow_registry.channels.etags import etag_of
 from voiceflow_registry.channels.history import History
-from voiceflow_registry.channels.statements import etag_of
 from voiceflow_registry.channels.wishes import MAXIMUM_SEQUENCE
 from voiceflow_registry.records import PolicyRecord, policy_key
-from voiceflow_registry.requests import Caller, request_of
+from voiceflow_registry.requests import request_of
 from voiceflow_registry.storage.object_store import ObjectStore
 
 MAXIMUM_PROMOTERS: Final = 100

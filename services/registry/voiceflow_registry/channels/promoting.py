@@ -18,6 +18,7 @@ from voiceflow.catalog.gates import Gate
 from voiceflow.catalog.names import ChannelName, VersionName
 from voiceflow.catalog.versions import VersionState
 from voiceflow.errors import ContentCorrupt, NotFound
+from voiceflow.identity.caller import Caller
 from voiceflow_registry.channels.history import History
 from voiceflow_registry.channels.holds import Holds
 from voiceflow_registry.channels.policies import Policies
@@ -49,7 +50,7 @@ from voiceflow_registry.records import (
     encode,
     history_key,
 )
-from voiceflow_registry.requests import Caller, request_of
+from voiceflow_registry.requests import request_of
 from voiceflow_registry.storage.object_store import (
     ABSENT,
     ObjectMissing,

@@ -34,8 +34,9 @@ from voiceflow.catalog.gates import Gate
 from voiceflow.catalog.names import ChannelName, VersionName
 from voiceflow.catalog.versions import VersionState
 from voiceflow.errors import Forbidden, NotAllowedNow, Violation
+from voiceflow.trust.statements import Statement
+from voiceflow_registry.channels.etags import etag_of
 from voiceflow_registry.channels.rollouts import complete, digest_field, share, version_field
-from voiceflow_registry.channels.statements import etag_of, statement_of
 from voiceflow_registry.channels.wishes import (
     MAXIMUM_SEQUENCE,
     PromotionWish,
@@ -287,14 +288,14 @@ def _append(
             reason="SEQUENCE_EXHAUSTED",
         )
     sequence = newest.sequence + 1 if newest else 1
-    statement = statement_of(
-        channel,
+    statement = Statement.following(
+        newest.statement if newest else None,
+        channel=channel,
         sequence=sequence,
         kind=kind,
         rollout=rollout,
         expire_time=wish.expire_time,
-        before=newest.statement if newest else None,
-    )
+    ).to_bytes()
     return Promotion(
         name=channel.promotion(sequence),
         sequence=sequence,

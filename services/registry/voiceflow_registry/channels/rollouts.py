@@ -88,22 +88,6 @@ def share(rollout: Rollout, role: Role, version: str) -> float:
     return 100.0
 
 
-def as_signed(rollout: Rollout) -> dict[str, object]:
-    """A rollout within a statement."""
-    said: dict[str, object] = {}
-    for role, pin in rollout.pins().items():
-        entry: dict[str, object] = {
-            "manifest_digest": pin.manifest_digest,
-            "version": pin.version,
-        }
-        if role is not Role.PRIMARY:
-            percentage = share(rollout, role, pin.version)
-            # RFC 8785 writes whole numbers without a fraction.
-            entry["percentage"] = int(percentage) if percentage.is_integer() else percentage
-        said[role.value] = entry
-    return said
-
-
 def version_field(role: Role) -> str:
     """Path of the request's field that names a role's version."""
     return f"rollout.{_PIN_OF[role]}.version"

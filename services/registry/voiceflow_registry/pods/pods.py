@@ -18,6 +18,7 @@ from voiceflow.catalog.pods import OutcomeComparison, Pod, Revert, VersionOutcom
 from voiceflow.catalog.queries import PodFilter
 from voiceflow.catalog.values import Page
 from voiceflow.errors import Conflict, NotAllowedNow, NotFound
+from voiceflow.identity.caller import Caller
 from voiceflow_registry.channels.channels import REGISTRY_PRINCIPAL, Channels
 from voiceflow_registry.channels.listing import Listing
 from voiceflow_registry.paging import page_of
@@ -32,7 +33,6 @@ from voiceflow_registry.records import (
     pod_key,
     revert_prefix,
 )
-from voiceflow_registry.requests import Caller
 from voiceflow_registry.storage.object_store import (
     ABSENT,
     ObjectMissing,

@@ -30,13 +30,14 @@ from voiceflow.catalog.versions import (
     VersionState,
 )
 from voiceflow.errors import InvalidInput, NotFound
+from voiceflow.identity.caller import Caller
 from voiceflow_registry.files.blobs import Blobs
 from voiceflow_registry.files.incoming import HeldFile, Incoming, KeptFile, LocalFile, is_held
 from voiceflow_registry.files.uploads import UploadStore
 from voiceflow_registry.publishing.committing import Committing, PublisherLeft
 from voiceflow_registry.publishing.submission import PublishLimits, Submission, read_submission
 from voiceflow_registry.records import Request
-from voiceflow_registry.requests import Caller, RequestIndex, request_of, same_request
+from voiceflow_registry.requests import RequestIndex, request_of, same_request
 from voiceflow_registry.storage.object_store import ObjectStore
 from voiceflow_registry.validations import Validations
 from voiceflow_registry.versions.reader import version_of

@@ -17,13 +17,13 @@ from voiceflow.catalog.channels import ChannelPolicy
 from voiceflow.catalog.names import ANY_MODEL, ModelName
 from voiceflow.catalog.values import Page, Signature
 from voiceflow.errors import InvalidInput, VoiceFlowError
+from voiceflow.identity.caller import Caller
 from voiceflow.rpc.registry import signature_from_wire
 from voiceflow_registry.channels.channels import Channels
 from voiceflow_registry.channels.watch import WatchHub
 from voiceflow_registry.collect import Collector
 from voiceflow_registry.pods.pods import Pods
 from voiceflow_registry.publishing.publish import Publishing
-from voiceflow_registry.requests import Caller
 from voiceflow_registry.validations import Validations
 from voiceflow_registry.versions.versions import Versions
 

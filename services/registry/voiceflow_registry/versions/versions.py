@@ -22,6 +22,7 @@ from voiceflow.errors import (
     OutOfRange,
     Violation,
 )
+from voiceflow.identity.caller import Caller
 from voiceflow.package import MANIFEST_FILE
 from voiceflow_registry.files.blobs import Blobs
 from voiceflow_registry.records import (
@@ -33,7 +34,7 @@ from voiceflow_registry.records import (
     encode,
     yank_key,
 )
-from voiceflow_registry.requests import Caller, RequestIndex, request_of, same_request
+from voiceflow_registry.requests import RequestIndex, request_of, same_request
 from voiceflow_registry.storage.object_store import ObjectStore, create_once
 from voiceflow_registry.versions.reader import VersionReader, described
 
