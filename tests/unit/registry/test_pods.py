@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import pytest
@@ -36,7 +36,7 @@ from voiceflow.catalog.pods import (
     VersionOutcomes,
 )
 from voiceflow.catalog.queries import PodFilter
-from voiceflow.errors import Conflict, InvalidInput, NotFound
+from voiceflow.errors import Conflict, Forbidden, InvalidInput, NotFound
 from voiceflow.identity.caller import Caller
 from voiceflow.rpc.registry import pod_to_wire
 from voiceflow_registry.channels.channels import REGISTRY_PRINCIPAL
@@ -45,7 +45,7 @@ from voiceflow_registry.pods.reports import MAXIMUM_GENERATIONS
 from voiceflow_registry.storage.object_store import ObjectStore, StoreUnavailable
 from voiceflow_registry.versions.versions import Versions
 
-POD = Caller("spiffe://voiceflow/pod/a")
+POD = Caller("spiffe://voiceflow/pod/a", pods=("*",))
 EDGE = ChannelName("diarizer", "edge")
 
 
@@ -470,6 +470,40 @@ def test_a_quorum_that_a_crash_cut_off_is_seen_when_the_report_comes_again(place
     assert place.channels.get(STABLE).sequence == 2
     sent(place.replica(), pod("b"), 1, left)
     assert place.channels.get(STABLE).sequence == 3
+
+
+def test_a_pod_reports_for_itself_alone(place: Place) -> None:
+    """Whoever has no grant for a pod is refused before anything of its report is kept."""
+    other = replace(POD, pods=("b",))
+    for caller in (other, replace(POD, pods=())):
+        with pytest.raises(Forbidden, match="its own pods: ") as caught:
+            place.pods.report(caller, pod("a"), report_number=1, reverts=[], outcomes=[])
+        assert (caught.value.reason, caught.value.field) == ("POD_NOT_CALLER", "pod.name")
+    with pytest.raises(NotFound):
+        place.pods.get(PodName("a"))
+    place.pods.report(other, pod("b"), report_number=1, reverts=[], outcomes=[])
+
+
+def test_of_pods_under_one_grant_none_speaks_for_another(place: Place) -> None:
+    """A pod that is not lost is reported by its own principal; a lost one may have a new one."""
+    place.promote("1.0.0")
+    thief = Caller("spiffe://voiceflow/pod/thief", pods=("*",))
+    sent(place.pods, pod("a"), 1)
+    for said, number, reverts in (
+        (pod("a"), 1, []),  # the very report that is known
+        (pod("a"), 2, []),
+        (pod("a", start=86_400), 1, []),
+        (pod("a"), 2, [revert("a", "1.0.0")]),
+    ):
+        with pytest.raises(Forbidden) as caught:
+            place.pods.report(thief, said, report_number=number, reverts=reverts, outcomes=[])
+        assert (caught.value.reason, caught.value.field) == ("POD_NOT_CALLER", "pod.name")
+        assert POD.principal not in caught.value.message
+    assert not place.pods.reverts(STABLE, page_size=1, page_token="").items
+    place.clock.now += timedelta(seconds=31)
+    place.pods.report(thief, pod("a"), report_number=1, reverts=[], outcomes=[])
+    with pytest.raises(Forbidden):
+        sent(place.pods, pod("a"), 2)
 
 
 def test_outcomes_of_two_versions_are_added_up_over_the_channels_pods(place: Place) -> None:

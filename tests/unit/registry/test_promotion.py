@@ -484,3 +484,12 @@ def test_a_rollback_of_the_registry_needs_no_named_promoter() -> None:
     wish = RollbackWish(principal="voiceflow:registry", etag=SERVING.newest.etag)
     refused(Forbidden, "POLICY_FORBIDS", lambda: check_state(named, wish))
     check_state(named, replace(wish, kind=PromotionKind.AUTOMATIC_ROLLBACK))
+
+
+def test_an_operator_rolls_back_without_being_named() -> None:
+    """Who may set the policy need not wait for somebody whom it names; a promoter must."""
+    named = replace(SERVING, policy=POLICY.model_copy(update={"promoters": (ALICE.principal,)}))
+    assert SERVING.newest is not None
+    wish = RollbackWish(principal=BOB.principal, etag=SERVING.newest.etag)
+    refused(Forbidden, "POLICY_FORBIDS", lambda: check_state(named, wish))
+    check_state(named, replace(wish, by_operator=True))

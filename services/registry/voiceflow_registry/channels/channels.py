@@ -10,7 +10,7 @@ from voiceflow.catalog.channels import Channel, ChannelPolicy, Promotion, Promot
 from voiceflow.catalog.names import ANY_MODEL, ChannelName, ModelName, VersionName
 from voiceflow.catalog.values import Page, Signature
 from voiceflow.errors import NotFound
-from voiceflow.identity.caller import Caller
+from voiceflow.identity.caller import Caller, CallerRole
 from voiceflow_registry.channels.policies import Policies
 from voiceflow_registry.channels.promoting import PassedGates, Promoting, PublishedVersions
 from voiceflow_registry.channels.promotion import channel_of
@@ -220,6 +220,7 @@ class Channels:
             signature=signature,
             to_sequence=to_sequence,
             kind=kind,
+            by_operator=CallerRole.OPERATOR in caller.roles,
         )
         promotion = self._promoting.rollback(caller, name, wish, validate_only=validate_only)
         return self._channel(name, promotion), promotion

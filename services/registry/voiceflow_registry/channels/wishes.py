@@ -67,10 +67,13 @@ class RollbackWish(Wish):
     Attributes:
         to_sequence: Of the promotion whose primary to go back to; 0: let `rollback_target` choose.
         kind: Who wants it: a person, or a quorum of pods.
+        by_operator: An operator wants it: going back does not wait for somebody whom the policy
+            names.
     """
 
     to_sequence: int = 0
     kind: PromotionKind = PromotionKind.ROLLBACK
+    by_operator: bool = False
 
 
 def check_wish(wish: Wish, now: datetime) -> None:
@@ -99,7 +102,7 @@ def check_wish(wish: Wish, now: datetime) -> None:
 
 
 def check_state(situation: Situation, wish: Wish) -> None:
-    """Whether a wish is about the channel as it is now, and its caller is named by the policy.
+    """Whether a wish is about the channel as it is now, and the policy lets its caller have it.
 
     An empty etag says that the caller has seen no channel. If there is one by now, promoting is
     ETAG_STALE like any other etag that was overtaken: of two first promotions, one wins.
@@ -122,8 +125,10 @@ def check_state(situation: Situation, wish: Wish) -> None:
             )
     if wish.etag != (newest.etag if newest else ""):
         raise etag_stale(situation.channel, wish.etag)
-    if isinstance(wish, RollbackWish) and wish.kind is PromotionKind.AUTOMATIC_ROLLBACK:
-        return  # the policy named the quorum, not a principal
+    if isinstance(wish, RollbackWish) and (
+        wish.kind is PromotionKind.AUTOMATIC_ROLLBACK or wish.by_operator
+    ):
+        return  # the policy names a quorum, not a principal; operators may set the policy
     promoters = situation.policy.promoters
     if promoters and not any(_matches(pattern, wish.principal) for pattern in promoters):
         raise Forbidden(

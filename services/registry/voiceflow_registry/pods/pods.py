@@ -24,7 +24,14 @@ from voiceflow_registry.channels.listing import Listing
 from voiceflow_registry.paging import page_of
 from voiceflow_registry.pods.fleet import quorum
 from voiceflow_registry.pods.outcomes import added_up, comparisons
-from voiceflow_registry.pods.reports import check_outcomes, check_pod, check_reverts, invalid
+from voiceflow_registry.pods.reports import (
+    check_outcomes,
+    check_pod,
+    check_reporter,
+    check_reverts,
+    check_same_reporter,
+    invalid,
+)
 from voiceflow_registry.records import (
     PodRecord,
     RevertRecord,
@@ -89,7 +96,7 @@ class Pods:
         that was set back. The report that is known may come again.
 
         Args:
-            caller: Who sent it; kept with it.
+            caller: Who sent it; kept with it. As long as a pod is not lost, nobody else may.
             pod: As it says itself.
             report_number: 1, 2, 3, … since the pod's start.
             reverts: That were not acknowledged yet.
@@ -100,9 +107,11 @@ class Pods:
 
         Raises:
             InvalidInput: NAME_INVALID, FIELD_INVALID.
+            Forbidden: POD_NOT_CALLER.
             Conflict: REPORT_OUTDATED.
         """
         name = PodName.parse(pod.name, field="pod.name")
+        check_reporter(caller, name)
         channel = ChannelName.parse(pod.channel, field="pod.channel")
         check_pod(pod, report_number)
         if reverts:
@@ -243,14 +252,19 @@ class Pods:
         return decode(PodRecord, stored.content, key), stored.generation
 
     def _check_current(self, record: PodRecord, known: PodRecord | None) -> None:
-        """Raises REPORT_OUTDATED if the report that is known is later than this one."""
-        if known is None or _same_report(record, known):
+        """Raises POD_NOT_CALLER for another's pod, REPORT_OUTDATED if a later report is known."""
+        if known is None:
+            return
+        lost = self._is_lost(known.pod)
+        if not lost:
+            check_same_reporter(record.principal, known.principal, record.pod.name)
+        if _same_report(record, known):
             return
         start, known_start = record.pod.start_time, known.pod.start_time
         if start == known_start:
             current = record.report_number > known.report_number
         else:
-            current = start > known_start or self._is_lost(known.pod)
+            current = start > known_start or lost
         if not current:
             raise Conflict(
                 f"{record.pod.name}: report {record.report_number} of the run that began at "

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from typing import Final
 
 from voiceflow.catalog.channels import VersionPin
-from voiceflow.catalog.names import ChannelName, VersionName
+from voiceflow.catalog.names import ChannelName, PodName, VersionName
 from voiceflow.catalog.pods import Histogram, Pod, Revert, VersionOutcomes
-from voiceflow.errors import InvalidInput
+from voiceflow.errors import Forbidden, InvalidInput
+from voiceflow.identity.caller import Caller
 
 MAXIMUM_REVERTS: Final = 100
 MAXIMUM_LABELS: Final = 16
@@ -32,6 +33,38 @@ _PARTS_OF: Final = {
     "differing_frames": "compared_frames",
 }
 """Counts that are a part of others."""
+
+
+def check_reporter(caller: Caller, pod: PodName) -> None:
+    """Whether a caller may report for a pod.
+
+    Raises:
+        Forbidden: POD_NOT_CALLER.
+    """
+    if not caller.is_pod(pod.pod):
+        own = ", ".join(caller.pods) or "none"
+        raise Forbidden(
+            f"pod.name: {caller.principal} may not report for {pod}; its own pods: {own}",
+            reason="POD_NOT_CALLER",
+            field="pod.name",
+        )
+
+
+def check_same_reporter(principal: str, known_principal: str, pod: str) -> None:
+    """Whether a pod that is not lost goes on being reported by who began to.
+
+    Of several pods that one grant covers, none may speak for another.
+
+    Raises:
+        Forbidden: POD_NOT_CALLER.
+    """
+    if principal != known_principal:
+        raise Forbidden(
+            f"pod.name: another principal than {principal} reports for {pod}; allowed once that "
+            "one has been silent for so long that the pod is lost",
+            reason="POD_NOT_CALLER",
+            field="pod.name",
+        )
 
 
 def check_pod(pod: Pod, report_number: int) -> None:

@@ -20,6 +20,7 @@ from voiceflow.rpc.registry import (
     version_to_wire,
 )
 from voiceflow_registry.publishing.publish import Published, UploadSession
+from voiceflow_registry.servicer.ownership import check_model
 from voiceflow_registry.servicer.presence import Places, Presence
 from voiceflow_registry.servicer.threads import Threads, Turn
 from voiceflow_registry.servicer.values import (
@@ -74,6 +75,7 @@ class PublishingMethods:
         """See the service."""
         name = UploadName.parse(request.name)
         caller = caller_of(context)
+        check_model(caller, name.version)
         upload = await self._threads.call(lambda: self._acts.publishing.upload(caller, name))
         return pb.GetUploadResponse(upload=upload_to_wire(upload))
 
@@ -110,13 +112,14 @@ class PublishingMethods:
 
     async def _begin(self, begin: pb.PublishBegin, context: Context) -> UploadSession:
         name = VersionName.parse(begin.version, field="begin.version")
+        caller = caller_of(context)
+        check_model(caller, name, field="begin.version")
         signature = checked_signature(begin, path="begin.signature")
         request_id = checked_request_id(begin.request_id, field="begin.request_id")
         declared = [
             declared_file_from_wire(file, f"begin.files[{at}]")
             for at, file in enumerate(begin.files)
         ]
-        caller = caller_of(context)
         with fields_named(request_id="begin.request_id"):
             return await self._threads.opened(
                 lambda: self._acts.publishing.begin(

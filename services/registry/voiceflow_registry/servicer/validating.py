@@ -6,8 +6,10 @@ from voiceflow.catalog.channels import ChannelPolicy
 from voiceflow.catalog.gates import Gate, GateResult, ValidationReport
 from voiceflow.catalog.names import ChannelName, ValidationName, VersionName
 from voiceflow.errors import InvalidInput
+from voiceflow.identity.caller import CallerRole
 from voiceflow.registry.v1 import registry_pb2 as pb
 from voiceflow.rpc.registry import GATES, gate_result_to_wire, report_to_wire
+from voiceflow_registry.servicer.ownership import check_model
 from voiceflow_registry.servicer.presence import Presence
 from voiceflow_registry.servicer.threads import Threads
 from voiceflow_registry.servicer.values import Acts, Context, caller_of, fields_named, listed
@@ -25,9 +27,10 @@ class ValidatingMethods:
     ) -> None:
         """See the service. A caller that leaves ends the run after the gate that is under way."""
         name = VersionName.parse(request.name)
+        caller = caller_of(context)
+        check_model(caller, name, CallerRole.VALIDATOR, CallerRole.PROMOTER)
         gates = GATES.all_from_wire(request.gates, "gates")
         channel = _channel_of(name, request.channel)
-        caller = caller_of(context)
         with self._presence.entered():
             policy, baseline = await self._threads.call(lambda: self._terms(channel))
             running = self._acts.validations.run(

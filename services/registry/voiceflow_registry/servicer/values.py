@@ -17,7 +17,7 @@ from voiceflow.catalog.channels import ChannelPolicy
 from voiceflow.catalog.names import ANY_MODEL, ModelName
 from voiceflow.catalog.values import Page, Signature
 from voiceflow.errors import InvalidInput, VoiceFlowError
-from voiceflow.identity.caller import Caller
+from voiceflow.identity.caller import Caller, CallerRole
 from voiceflow.rpc.registry import signature_from_wire
 from voiceflow_registry.channels.channels import Channels
 from voiceflow_registry.channels.watch import WatchHub
@@ -65,7 +65,9 @@ class Acts:
 def caller_of(context: Context) -> Caller:
     """Who calls: the host, as long as callers have no identity."""
     _, _, address = unquote(context.peer()).partition(":")  # ipv4:127.0.0.1:50000
-    return Caller(principal=f"host:{address.rpartition(':')[0]}")
+    return Caller(
+        f"host:{address.rpartition(':')[0]}", frozenset(CallerRole), models=("*",), pods=("*",)
+    )
 
 
 @contextmanager

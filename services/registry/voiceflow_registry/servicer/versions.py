@@ -8,6 +8,7 @@ import google_crc32c
 
 from voiceflow.catalog.names import ModelName, VersionName
 from voiceflow.errors import InvalidInput
+from voiceflow.identity.caller import CallerRole
 from voiceflow.registry.v1 import registry_pb2 as pb
 from voiceflow.rpc.registry import (
     difference_to_wire,
@@ -16,6 +17,7 @@ from voiceflow.rpc.registry import (
     version_filter_from_wire,
     version_to_wire,
 )
+from voiceflow_registry.servicer.ownership import check_model
 from voiceflow_registry.servicer.threads import Threads
 from voiceflow_registry.servicer.values import (
     Acts,
@@ -136,6 +138,7 @@ class VersionMethods:
         """See the service."""
         name = VersionName.parse(request.name)
         caller = caller_of(context)
+        check_model(caller, name, CallerRole.OPERATOR)
 
         def yank() -> pb.YankVersionResponse:
             version = self._acts.versions.yank(
