@@ -10,7 +10,6 @@ import base64
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
-from itertools import islice
 from typing import Final, TypeVar
 
 from voiceflow.catalog.values import Page
@@ -24,8 +23,15 @@ _TOKEN_CHARACTERS: Final = 2048
 Item = TypeVar("Item")
 
 
+class More:
+    """In an item's place: enough was looked at for one page, and more may come after this key."""
+
+
+MORE: Final = More()
+
+
 def page_of(
-    items_after: Callable[[str], Iterator[tuple[str, Item]]],
+    items_after: Callable[[str], Iterator[tuple[str, Item | More]]],
     *,
     query: Mapping[str, object],
     page_size: int,
@@ -36,6 +42,7 @@ def page_of(
     Args:
         items_after: Gives key and item, in the list's order, of all that come after a key; "" is
             before the first. It must bear a key that it has never given: a token can be forged.
+            With `MORE` in an item's place the page ends, and the next one goes on after that key.
         query: What was asked for besides size and token, as what JSON can hold: method, parent and
             filters. A token goes on with this query alone.
         page_size: At most so many items; 0 means 50, more than 1000 means 1000.
@@ -54,11 +61,16 @@ def page_of(
         )
     size = min(page_size or DEFAULT_PAGE_SIZE, MAXIMUM_PAGE_SIZE)
     after = _read(page_token, query) if page_token else ""
-    found = list(islice(items_after(after), size + 1))
-    items = [item for _, item in found[:size]]
-    if len(found) <= size:
-        return Page(items)
-    return Page(items, _write(found[size - 1][0], query))
+    items: list[Item] = []
+    last = ""
+    for key, item in items_after(after):
+        if isinstance(item, More):
+            return Page(items, _write(key, query))
+        if len(items) == size:
+            return Page(items, _write(last, query))
+        items.append(item)
+        last = key
+    return Page(items)
 
 
 def _write(key: str, query: Mapping[str, object]) -> str:

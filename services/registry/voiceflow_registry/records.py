@@ -14,6 +14,7 @@
     requests/<principal>/<request>.json         index: which record a request makes; kept for good
     pods/<pod>.json                             newest report of a pod, replaced under condition
     reverts/<model>/<channel>/<id>.json         create-only: reverts that pods reported
+    audit/<day>/<entry>.(intent|outcome).json   create-only: who did what; kept for good
 
 A record is stored as JSON inside an envelope with its digest, so that a flipped bit is found out
 whatever the store does.
@@ -30,6 +31,7 @@ import semver
 from pydantic import Field, ValidationError
 
 from voiceflow.artifact import Digest, Manifest, digest_of
+from voiceflow.catalog.audit import AuditEntry
 from voiceflow.catalog.channels import ChannelPolicy, Promotion
 from voiceflow.catalog.gates import AccuracyBudget, CostBudget, ValidationReport
 from voiceflow.catalog.names import ChannelName, PodName, UploadName, VersionName
@@ -214,6 +216,13 @@ class RevertRecord(Value):
     principal: str
     revert: Revert
     report_time: Time
+
+
+class AuditRecord(Value):
+    """An entry of the audit, as it stands before its deed, or after it."""
+
+    kind: Literal["audit"] = "audit"
+    entry: AuditEntry
 
 
 Record = TypeVar("Record", bound=Value)

@@ -63,6 +63,16 @@ class Rollout(Value):
             pins[Role.SHADOW] = self.shadow.pin
         return pins
 
+    @property
+    def in_short(self) -> str:
+        """For people: `1.2.0, canary 1.3.0 at 5 %, shadow 1.4.0 of 100 %`."""
+        parts = [_number(self.primary)]
+        if self.canary is not None:
+            parts.append(f"canary {_number(self.canary.pin)} at {self.canary.percentage:g} %")
+        if self.shadow is not None:
+            parts.append(f"shadow {_number(self.shadow.pin)} of {self.shadow.percentage:g} %")
+        return ", ".join(parts)
+
 
 class PromotionKind(StrEnum):
     """How a promotion came about."""
@@ -181,3 +191,8 @@ class Heartbeat(Value):
 
 
 WatchEvent = Promotion | ChannelPolicy | Heartbeat
+
+
+def _number(pin: VersionPin) -> str:
+    """`1.2.0` of `models/diarizer/versions/1.2.0`."""
+    return pin.version.rpartition("/")[2]

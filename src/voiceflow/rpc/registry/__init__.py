@@ -5,6 +5,12 @@ microseconds, durations their nanoseconds. What a reader refuses is InvalidInput
 FIELD_INVALID, with the path of the field.
 """
 
+from voiceflow.rpc.registry.audit import (
+    audit_entry_from_wire,
+    audit_entry_to_wire,
+    audit_filter_from_wire,
+    audit_filter_to_wire,
+)
 from voiceflow.rpc.registry.channels import (
     channel_from_wire,
     channel_to_wire,
@@ -76,6 +82,10 @@ __all__ = [
     "GATES",
     "accuracy_budget_from_wire",
     "accuracy_budget_to_wire",
+    "audit_entry_from_wire",
+    "audit_entry_to_wire",
+    "audit_filter_from_wire",
+    "audit_filter_to_wire",
     "channel_from_wire",
     "channel_to_wire",
     "collection_from_wire",

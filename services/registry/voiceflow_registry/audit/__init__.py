@@ -1,0 +1,1 @@
+"""Who did, or was refused, what: written before and after every act that changes something."""
