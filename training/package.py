@@ -77,6 +77,7 @@ def rebuild(
     text = card(Manifest.model_validate(stated), figures).encode()
     files = {"model.onnx": model, "golden.npz": golden, "README.md": text}
     stated["files"] = {name: digest_of(content) for name, content in files.items()}
+    stated["sizes"] = {name: len(content) for name, content in files.items()}
     (paths.PACKAGE / "golden.npz").write_bytes(golden)
     (paths.PACKAGE / "README.md").write_bytes(text)
     MANIFEST.write_text(Manifest.model_validate(stated).to_json(), encoding="utf-8")

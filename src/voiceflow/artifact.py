@@ -18,6 +18,8 @@ from pydantic import (
     PlainValidator,
     StringConstraints,
     ValidationError,
+    ValidationInfo,
+    field_validator,
     model_validator,
 )
 
@@ -52,6 +54,9 @@ ModelId = Annotated[str, StringConstraints(pattern=r"^[a-z]([a-z0-9-]{0,61}[a-z0
 SpaceName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
 Digest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
 """`sha256:` and 64 hexadecimal digits: a digest that names its algorithm."""
+
+FileSize = Annotated[int, Field(strict=True, ge=0, lt=2**63)]
+"""Bytes of a file."""
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 Cosine = Annotated[float, Field(ge=-1.0, le=1.0)]
@@ -112,6 +117,18 @@ class Manifest(_Value):
     licence: Annotated[str, Field(min_length=1)]
     source_commit: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")] | None = None
     files: dict[str, Digest]
+    sizes: dict[str, FileSize] = Field(
+        default_factory=dict, description="bytes of each file; demanded where signatures are"
+    )
+
+    @field_validator("sizes")
+    @classmethod
+    def _of_the_files(cls, sizes: dict[str, int], info: ValidationInfo) -> dict[str, int]:
+        files: dict[str, Digest] = info.data.get("files", {})
+        if sizes and sizes.keys() != files.keys():
+            odd = ", ".join(sorted(sizes.keys() ^ files.keys()))
+            raise ValueError(f"states the size of every file and of no other; not so for {odd}")
+        return sizes
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> Self:

@@ -143,7 +143,11 @@ _FIELDS: Final = {
     "embedding_space": ChangeKind.EMBEDDING_SPACE,
     "state_space": ChangeKind.STATE_SPACE,
 }
-_COMPARED_APART: Final = {"model", "version", "hop_samples", "measured", "files", *_FIELDS}
+# Sizes go with the files: what differs in one differs in its digest.
+_COMPARED_APART: Final = {
+    *("model", "version", "hop_samples", "measured", "files", "sizes"),
+    *_FIELDS,
+}
 
 
 def _tensor_changes(base: Described, target: Described) -> Iterator[ContractChange]:

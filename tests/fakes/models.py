@@ -234,6 +234,9 @@ def _write(
     np.savez(folder / "golden.npz", allow_pickle=False, tolerance=np.float32(1e-4), **arrays)
     (folder / "model.onnx").write_bytes(graph)
     (folder / "README.md").write_text("# A model that hears tones\n\nFor tests.\n")
+    files = {
+        name: (folder / name).read_bytes() for name in ("model.onnx", "golden.npz", "README.md")
+    }
     windowed = contract == WINDOW_CONTRACT
     manifest = Manifest(
         schema_version=1,
@@ -261,10 +264,8 @@ def _write(
             smoothing_seconds=0.4,
         ),
         licence="Apache-2.0",
-        files={
-            name: digest_of((folder / name).read_bytes())
-            for name in ("model.onnx", "golden.npz", "README.md")
-        },
+        files={name: digest_of(content) for name, content in files.items()},
+        sizes={name: len(content) for name, content in files.items()},
     )
     manifest = Manifest.model_validate(manifest.model_dump() | dict(changes))
     (folder / "manifest.json").write_text(manifest.to_json())

@@ -112,7 +112,10 @@ def package(
         ),
         "licence": "Apache-2.0",
         "files": {file: digest_of(content) for file, content in files.items()},
+        "sizes": {file: len(content) for file, content in files.items()},
     }
+    if "files" in changes:
+        del fields["sizes"]  # they were those of other files
     return Package(Manifest(**(fields | changes)).to_json().encode(), files)
 
 

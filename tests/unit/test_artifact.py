@@ -11,6 +11,8 @@ from tests.unit.pipeline.synthetic import manifest
 from voiceflow.artifact import Manifest, digest_of
 from voiceflow.errors import PackageInvalid
 
+DIGEST = "sha256:" + 64 * "0"
+
 
 def changed(**fields: object) -> str:
     """A valid manifest as JSON with some fields replaced."""
@@ -57,6 +59,11 @@ def test_a_digest_names_its_algorithm() -> None:
         ({"contract": "diarization"}, "contract"),
         ({"files": {"model.onnx": "md5:00"}}, "files.model.onnx"),
         ({"colour": "red"}, "colour"),
+        ({"files": {}, "sizes": {"model.onnx": 1}}, "sizes"),
+        ({"files": {"a": DIGEST, "b": DIGEST}, "sizes": {"a": 1}}, "sizes"),
+        ({"files": {"a": DIGEST}, "sizes": {"a": -1}}, "sizes.a"),
+        ({"files": {"a": DIGEST}, "sizes": {"a": 2**63}}, "sizes.a"),
+        ({"files": {"a": DIGEST}, "sizes": {"a": "1"}}, "sizes.a"),
         ({"hop_samples": {"density": 7681}}, "manifest"),
         ({"hop_samples": {}}, "hop_samples"),
         ({"window_samples": 7040}, "manifest"),

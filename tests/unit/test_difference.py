@@ -156,6 +156,12 @@ def test_the_greatest_demand_comes_first() -> None:
     assert [change.bump for change in found.changes] == [Bump.MAJOR, Bump.MINOR, Bump.PATCH]
 
 
+def test_sizes_are_no_difference_of_their_own() -> None:
+    """A manifest that begins to state them says nothing else of the same files."""
+    sizes = dict.fromkeys(MODEL_DIGESTS, 100)
+    assert difference(described(), described("1.0.1", sizes=sizes)).changes == ()
+
+
 def test_versions_of_two_models_are_not_compared() -> None:
     """Numbers of two models say nothing of each other."""
     other = Described(VersionName("other", semver.Version(1)), manifest())
@@ -281,6 +287,7 @@ def test_every_field_of_a_manifest_is_compared() -> None:
         "licence": "MIT",
         "source_commit": 40 * "a",
         "files": {},
+        "sizes": None,  # a file of another size has another digest
     }
     assert set(other) == set(Manifest.model_fields)
     alone = [{field: value} for field, value in other.items() if value is not None]

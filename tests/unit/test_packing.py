@@ -59,6 +59,9 @@ def test_what_is_packed_loads_binds_and_reproduces_itself(
         bind(package)
         reproduce(package)
         assert package.manifest == packed.manifest
+        assert packed.manifest.sizes == {
+            name: len(content) for name, content in package.files.items()
+        }
 
 
 def test_what_the_graph_tells_need_not_be_stated(
@@ -85,7 +88,9 @@ def test_the_default_model_is_recognised(tmp_path: Path) -> None:
     packed = pack(source / "model.onnx", stated, folder=tmp_path, card=source / "README.md")
     before = Manifest.from_json((source / "manifest.json").read_bytes())
     assert packed.assumed == ()
-    assert packed.manifest.model_dump(exclude={"files"}) == before.model_dump(exclude={"files"})
+    made = {"files", "sizes"}
+    assert packed.manifest.model_dump(exclude=made) == before.model_dump(exclude=made)
+    assert packed.manifest.sizes["model.onnx"] == before.sizes["model.onnx"]
     reproduce(load_package(tmp_path))
 
 

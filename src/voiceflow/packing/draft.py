@@ -56,7 +56,7 @@ def read_values(path: Path) -> Any:
         raise _invalid(path, f"cannot be read: {error}") from error
 
 
-_MADE: Final = ("schema_version", "files")
+_MADE: Final = ("schema_version", "files", "sizes")
 """Fields that packing makes itself."""
 
 _READERS: Final[Mapping[str, Callable[[str], Any]]] = {

@@ -106,7 +106,13 @@ def pack(
         GOLDEN_FILE: golden_vectors(graph, manifest, tolerance=tolerance),
         CARD_FILE: text,
     }
-    manifest = _manifest(fields | {"files": {n: digest_of(data) for n, data in files.items()}})
+    manifest = _manifest(
+        fields
+        | {
+            "files": {name: digest_of(data) for name, data in files.items()},
+            "sizes": {name: len(data) for name, data in files.items()},
+        }
+    )
     _write(folder, files | {MANIFEST_FILE: manifest.to_json().encode()})
     unfinished = is_unfinished(text.decode(errors="replace"))
     return Packed(folder, manifest, assumed, unfinished)
@@ -126,6 +132,7 @@ def _fields(
             text = ", ".join(f"{name} {part}" for name, part in parts) or str(value)
             assumed.append(Assumption(field, text, why))
 
+    fields.pop("sizes", None)
     if fields.pop("files", {}).get(MODEL_FILE, model_digest) != model_digest:
         for field in ("measured", "source_commit"):
             if fields.pop(field, None):

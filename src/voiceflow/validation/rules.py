@@ -35,6 +35,9 @@ _MANIFEST: Final = {
     "manifest.file-digest": (
         "A file is not the one that the manifest states. Pack again after the last change."
     ),
+    "manifest.file-size": (
+        "A file does not have the size that the manifest states. Pack again after the last change."
+    ),
     "manifest.bump-too-small": (
         "The manifest differs from the newest earlier version's by more than the version number"
         " tells. Raise the number as the finding says."

@@ -42,6 +42,7 @@ def changed(model: Package, files: dict[str, bytes] | None = None, **fields: obj
     contents = dict(model.files) | (files or {})
     manifest = json.loads(model.manifest) | fields
     manifest["files"] = {file: digest_of(content) for file, content in contents.items()}
+    manifest["sizes"] = {file: len(content) for file, content in contents.items()}
     return Package(json.dumps(manifest).encode(), contents)
 
 

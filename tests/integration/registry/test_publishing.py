@@ -379,7 +379,7 @@ async def test_an_empty_chunk_is_refused() -> None:
 async def test_a_size_stated_wrongly_is_told_though_another_puts_the_content() -> None:
     """FIELD_INVALID on the sizes: nothing that is stored is damaged."""
     async with running() as (app, registry):
-        liar = package("1.0.1", weights=BIG.files["model.onnx"])
+        liar = package("1.0.1", weights=BIG.files["model.onnx"], sizes={})
         sizes = [
             pb.PublishBegin.DeclaredFile(file=file, size_bytes=10 if file == "model.onnx" else size)
             for file, size in ((file, len(content)) for file, content in liar.files.items())

@@ -284,7 +284,7 @@ def test_r2_no_bytes_are_compared_with_their_digest_too() -> None:
     """A file of no bytes is published; one that is only said to have none is not."""
     replica = Replica(MemoryStore())
     replica.publish(package("1.1.0", golden=b""))
-    what = package(golden=b"golden")
+    what = package(golden=b"golden", sizes={})
     declared = [
         file.model_copy(update={"size_bytes": 0}) if file.file == "golden.npz" else file
         for file in what.declared
@@ -320,7 +320,7 @@ def test_files_held_already_need_not_be_sent() -> None:
         replica.publishing.begin(
             PUBLISHER,
             package("1.0.2").name,
-            manifest=package("1.0.2").manifest,
+            manifest=package("1.0.2", sizes={}).manifest,
             signature=None,
             declared=[
                 DeclaredFile(file="model.onnx", size_bytes=8),
@@ -385,12 +385,17 @@ SIZES = package().declared
             "begin.files[3].file",
         ),
         ([DeclaredFile(file="model.onnx", size_bytes=-1)], "FIELD_INVALID", "begin.files[0]"),
+        (
+            [DeclaredFile(file="model.onnx", size_bytes=8), *SIZES[1:]],
+            "FIELD_INVALID",
+            "begin.files",
+        ),
     ],
 )
 def test_sizes_are_stated_once_for_every_file(
     declared: list[DeclaredFile], reason: str, field: str
 ) -> None:
-    """What is missing, stated twice, negative or of no file is refused before a byte is taken."""
+    """Missing, twice, negative, of no file, other than the manifest's: before a byte is taken."""
     store = MemoryStore()
     with pytest.raises(InvalidInput) as caught:
         Replica(store).begin(_with(package(), declared))
@@ -401,7 +406,7 @@ def test_sizes_are_stated_once_for_every_file(
 def test_a_size_that_was_stated_wrongly_can_be_stated_anew() -> None:
     """An upload goes on with the sizes of its newest stream."""
     replica = Replica(MemoryStore(), limits=SMALL_PARTS)
-    what = package(weights=bytes(30))
+    what = package(weights=bytes(30), sizes={})
     too_long = [DeclaredFile(file="model.onnx", size_bytes=50), *what.declared[1:]]
     session = replica.begin(_with(what, too_long))
     session.write("model.onnx", 0, bytes(40), None)

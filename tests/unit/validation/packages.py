@@ -35,13 +35,23 @@ def baseline(folder: Path) -> Baseline:
 
 
 def state(folder: Path, **fields: object) -> None:
-    """Changes fields of a package's manifest, whatever they mean; ... takes a field out."""
+    """Changes fields of a package's manifest, whatever they mean; ... takes a field out.
+
+    Other files without their sizes have none.
+    """
+    if "files" in fields:
+        fields.setdefault("sizes", ...)
     path = folder / "manifest.json"
     stated = json.loads(path.read_text()) | fields
     path.write_text(json.dumps({name: value for name, value in stated.items() if value is not ...}))
 
 
 def put(folder: Path, name: str, content: bytes) -> None:
-    """Replaces a file of a package, and its digest in the manifest."""
+    """Replaces a file of a package, and its digest and size in the manifest."""
     (folder / name).write_bytes(content)
-    state(folder, files=dict(manifest_of(folder).files) | {name: digest_of(content)})
+    manifest = manifest_of(folder)
+    state(
+        folder,
+        files=manifest.files | {name: digest_of(content)},
+        sizes=manifest.sizes | {name: len(content)},
+    )

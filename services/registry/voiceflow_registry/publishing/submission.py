@@ -86,7 +86,7 @@ def read_submission(
         InvalidInput: MANIFEST_INVALID, FILE_UNKNOWN, FIELD_INVALID, FIELD_REQUIRED.
         TooLarge: SIZE_LIMIT.
     """
-    digests = _files_of(name, manifest)
+    parsed = _read(name, manifest)
     if signature is not None and len(signature.content) > MAXIMUM_SIGNATURE_BYTES:
         raise InvalidInput(
             f"signature: {len(signature.content)} bytes; at most {MAXIMUM_SIGNATURE_BYTES} are "
@@ -94,25 +94,32 @@ def read_submission(
             reason="FIELD_INVALID",
             field="begin.signature.content",
         )
-    sizes = _sizes_of(digests, declared)
+    sizes = _sizes_of(parsed, declared)
     for file, size_bytes in sizes.items():
         if size_bytes > limits.file_bytes:
             raise _too_large(file, size_bytes, limits.file_bytes)
     if sum(sizes.values()) > limits.version_bytes:
         raise _too_large("all files", sum(sizes.values()), limits.version_bytes)
+    for file, stated in parsed.sizes.items():
+        if sizes[file] != stated:
+            raise InvalidInput(
+                f"begin.files: {file} with {sizes[file]} bytes; the manifest states {stated}",
+                reason="FIELD_INVALID",
+                field="begin.files",
+            )
     return Submission(
         name=name,
         manifest=manifest,
         signature=signature,
         files=tuple(
             VersionFile(file=file, size_bytes=sizes[file], digest=digest)
-            for file, digest in digests.items()
+            for file, digest in parsed.files.items()
         ),
     )
 
 
-def _files_of(name: VersionName, manifest: bytes) -> Mapping[str, Digest]:
-    """Digests by file name, from a manifest that is of this version."""
+def _read(name: VersionName, manifest: bytes) -> Manifest:
+    """A manifest that is of this version, with files as they may be."""
     if not 1 <= len(manifest) <= MAXIMUM_MANIFEST_BYTES:
         raise _manifest_invalid(
             f"{len(manifest)} bytes; 1 to {MAXIMUM_MANIFEST_BYTES} are allowed", ""
@@ -142,17 +149,17 @@ def _files_of(name: VersionName, manifest: bytes) -> Mapping[str, Digest]:
         raise _manifest_invalid(
             f"files: {len(parsed.files)}; at most {MAXIMUM_FILES} are allowed", ".files"
         )
-    return parsed.files
+    return parsed
 
 
-def _sizes_of(digests: Mapping[str, Digest], declared: Sequence[DeclaredFile]) -> Mapping[str, int]:
+def _sizes_of(manifest: Manifest, declared: Sequence[DeclaredFile]) -> Mapping[str, int]:
     sizes: dict[str, int] = {}
     for number, entry in enumerate(declared):
         field = f"begin.files[{number}]"
-        if entry.file not in digests:
+        if entry.file not in manifest.files:
             raise InvalidInput(
                 f"{field}.file: {entry.file[:200]!r} is not in the manifest; it names "
-                f"{', '.join(digests)}",
+                f"{', '.join(manifest.files)}",
                 reason="FILE_UNKNOWN",
                 field=f"{field}.file",
             )
@@ -164,7 +171,7 @@ def _sizes_of(digests: Mapping[str, Digest], declared: Sequence[DeclaredFile]) -
                 field=field,
             )
         sizes[entry.file] = entry.size_bytes
-    missing = digests.keys() - sizes.keys()
+    missing = manifest.files.keys() - sizes.keys()
     if missing:
         raise InvalidInput(
             f"begin.files: no size of {', '.join(sorted(missing))}; state that of every file in "

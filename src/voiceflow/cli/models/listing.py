@@ -163,7 +163,7 @@ def _show_version(name: VersionName, registry: str, *, as_json: bool) -> None:
     facts.add_row("channels", ", ".join(short(one.name) for one in channels))
     facts.add_row("manifest", version.manifest_digest)
     for field, value in manifest:
-        if field not in {"schema_version", "model", "version", "files", "measured"}:
+        if field not in {"schema_version", "model", "version", "files", "sizes", "measured"}:
             facts.add_row(field.replace("_", " "), _text(value))
     for one in manifest.measured:
         facts.add_row(f"DER on {one.data_set}", f"{one.der_percent:.1f} % ({one.protocol})")

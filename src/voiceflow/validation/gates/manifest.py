@@ -131,10 +131,12 @@ def judge_files(manifest: Manifest, seen: dict[str, FileSeen]) -> Iterator[Findi
                 message="give the file a plain name",
             )
             continue
-        yield from _judge_file(name, stated, seen[name])
+        yield from _judge_file(name, stated, manifest.sizes.get(name), seen[name])
 
 
-def _judge_file(name: str, stated: Digest, file: FileSeen) -> Iterator[Finding]:
+def _judge_file(
+    name: str, stated: Digest, size_bytes: int | None, file: FileSeen
+) -> Iterator[Finding]:
     if file.size_bytes is None:
         yield finding(
             "manifest.file-missing",
@@ -150,6 +152,14 @@ def _judge_file(name: str, stated: Digest, file: FileSeen) -> Iterator[Finding]:
             seen=f"{file.size_bytes} bytes",
             allowed=f"{MAXIMUM_FILE_BYTES} bytes",
             message="make the file smaller",
+        )
+    elif size_bytes is not None and file.size_bytes != size_bytes:
+        yield finding(
+            "manifest.file-size",
+            name,
+            seen=f"{file.size_bytes} bytes",
+            allowed=f"{size_bytes} bytes",
+            message=f"{name} is not the file that the manifest states: pack again",
         )
     elif file.digest != stated:
         yield finding(

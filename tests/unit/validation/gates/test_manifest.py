@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.models import write_stream_package, write_window_package
-from tests.unit.validation.packages import candidate, earlier, state
+from tests.unit.validation.packages import candidate, earlier, manifest_of, state
 from voiceflow.validation.gates import manifest as gate
 from voiceflow.validation.gates.manifest import manifest_gate
 
@@ -125,11 +125,30 @@ def test_a_file_that_is_named_must_be_there(tmp_path: Path) -> None:
 
 
 def test_a_file_must_have_the_digest_that_is_stated(tmp_path: Path) -> None:
-    """One byte more is another file (R2)."""
-    write_stream_package(tmp_path)
-    with (tmp_path / "README.md").open("ab") as file:
-        file.write(b"!")
+    """One byte that differs makes another file (R2)."""
+    card = write_stream_package(tmp_path) / "README.md"
+    card.write_bytes(card.read_bytes()[:-1] + b"!")
     assert rules(tmp_path) == {"manifest.file-digest"}
+
+
+def test_a_file_must_have_the_size_that_is_stated(tmp_path: Path) -> None:
+    """A size is signed with the manifest: whoever downloads reads no byte more."""
+    sizes = manifest_of(write_stream_package(tmp_path)).sizes
+    state(tmp_path, sizes=sizes | {"README.md": sizes["README.md"] + 1})
+    outcome, _ = manifest_gate(candidate(tmp_path), [])
+    (found,) = outcome.findings
+    assert (found.rule_id, found.subject) == ("manifest.file-size", "README.md")
+    assert (found.seen, found.allowed) == (
+        f"{sizes['README.md']} bytes",
+        f"{sizes['README.md'] + 1} bytes",
+    )
+
+
+def test_a_manifest_need_not_state_sizes(tmp_path: Path) -> None:
+    """Those of earlier releases do not."""
+    write_stream_package(tmp_path)
+    state(tmp_path, sizes=...)
+    assert rules(tmp_path) == set()
 
 
 def test_a_file_too_large_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
