@@ -1,46 +1,63 @@
-"""One server interceptor that turns every way a method fails into its status.
+"""Server interceptors that turn every way a method fails into its status.
 
-It wraps the four kinds of methods of ``grpc.aio``. A message that does not decode reaches the
-method as InvalidInput from its request iterator: left to gRPC, a deserializer that raises would
-be answered with UNKNOWN and its text.
+They wrap the four kinds of methods of ``grpc.aio``. ErrorInterceptor stands outermost and applies
+the status table. DecodingInterceptor stands innermost: a message that does not decode is
+InvalidInput, raised when the method is about to look at it, which is after it was decided whether
+the caller may call at all. Left to gRPC, a deserializer that raises would be answered with UNKNOWN
+and its text.
 """
 
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, Final, Never, TypeAlias
+from typing import Any, Final, Never
 
 import grpc
 
 from voiceflow.errors import InvalidInput, VoiceFlowError
+from voiceflow.rpc.handlers import (
+    Context,
+    Continuation,
+    Handler,
+    behaviour_of,
+    is_generator,
+    preceded,
+    rebuilt,
+)
 from voiceflow.rpc.status import abort_arguments
-
-Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
-Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 _LOG = logging.getLogger(__name__)
 
 
 class ErrorInterceptor(grpc.aio.ServerInterceptor):
-    """Applies the status table to every method of a server.
-
-    Methods that stream replies may be written either way: as an async generator, or as a coroutine
-    that calls ``context.write``. Methods that stream requests read them from the iterator.
-    """
+    """Applies the status table to every method of a server."""
 
     async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
-        handler_call_details: grpc.HandlerCallDetails,
+        self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
     ) -> Handler | None:
         """Wraps the method that is about to be called."""
         handler = await continuation(handler_call_details)
         if handler is None:  # no such method: gRPC answers UNIMPLEMENTED
             return None
-        return _guarded(handler, handler_call_details.method)
+        guard = _generator if is_generator(handler) else _coroutine
+        guarded = guard(behaviour_of(handler), handler_call_details.method)
+        return rebuilt(handler, guarded, handler.request_deserializer)
+
+
+class DecodingInterceptor(grpc.aio.ServerInterceptor):
+    """Refuses messages that do not decode; those of a stream, when the method comes to them."""
+
+    async def intercept_service(
+        self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
+    ) -> Handler | None:
+        """Wraps the method that is about to be called."""
+        handler = await continuation(handler_call_details)
+        if handler is None:
+            return None
+        tolerant = rebuilt(handler, behaviour_of(handler), _tolerant(handler.request_deserializer))
+        return preceded(tolerant, _all_decoded if handler.request_streaming else _decoded)
 
 
 class _Undecodable:
@@ -50,30 +67,12 @@ class _Undecodable:
 _UNDECODABLE: Final = _Undecodable()
 
 
-def _guarded(handler: Handler, name: str) -> Handler:
-    """The same method, with its errors mapped and its messages checked."""
-    behaviour: Any = (
-        handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
-    )
-    arrange = _decoded_all if handler.request_streaming else _decoded
-    kind = ("stream" if handler.request_streaming else "unary") + (
-        "_stream" if handler.response_streaming else "_unary"
-    )
-    wrap = _generator if inspect.isasyncgenfunction(behaviour) else _coroutine
-    make: Callable[..., Handler] = getattr(grpc, f"{kind}_rpc_method_handler")
-    return make(
-        wrap(behaviour, arrange, name),
-        request_deserializer=_tolerant(handler.request_deserializer),
-        response_serializer=handler.response_serializer,
-    )
-
-
 def _coroutine(
-    behaviour: Callable[..., Awaitable[Any]], arrange: Callable[[Any], Any], name: str
+    behaviour: Callable[..., Awaitable[Any]], name: str
 ) -> Callable[[Any, Context], Awaitable[Any]]:
     async def method(request: Any, context: Context) -> Any:
         try:
-            return await behaviour(arrange(request), context)
+            return await behaviour(request, context)
         except Exception as error:  # noqa: BLE001 the outermost frame of a method
             await _abort(error, context, name)
 
@@ -81,11 +80,11 @@ def _coroutine(
 
 
 def _generator(
-    behaviour: Callable[..., AsyncIterator[Any]], arrange: Callable[[Any], Any], name: str
+    behaviour: Callable[..., AsyncIterator[Any]], name: str
 ) -> Callable[[Any, Context], AsyncIterator[Any]]:
     async def method(request: Any, context: Context) -> AsyncIterator[Any]:
         try:
-            async for reply in behaviour(arrange(request), context):
+            async for reply in behaviour(request, context):
                 yield reply
         except Exception as error:  # noqa: BLE001 the outermost frame of a method
             await _abort(error, context, name)
@@ -119,14 +118,17 @@ def _tolerant(deserialize: Callable[[bytes], Any] | None) -> Callable[[bytes], A
     return attempt
 
 
-def _decoded(request: Any) -> Any:
+async def _decoded(request: Any, _context: Context) -> Any:
+    return _checked(request)
+
+
+async def _all_decoded(requests: AsyncIterator[Any], _context: Context) -> AsyncIterator[Any]:
+    return (_checked(request) async for request in requests)
+
+
+def _checked(request: Any) -> Any:
     if request is _UNDECODABLE:
         raise InvalidInput(
             "the message is not a valid encoding of its type", reason="MESSAGE_UNDECODABLE"
         )
     return request
-
-
-async def _decoded_all(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
-    async for request in requests:
-        yield _decoded(request)

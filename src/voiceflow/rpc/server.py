@@ -1,7 +1,8 @@
 """The life of a gRPC server: start, say it is ready, serve, drain, stop.
 
 Both services run on this. Health (``grpc.health.v1``, overall and for each service) and reflection
-come with it and stand outside any admission that a service has.
+come with it and stand outside any admission that a service has. Every call passes the errors' table
+first, then that of access, and only then is its message looked at.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import asyncio
 import ipaddress
 import logging
 import signal
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -19,7 +20,10 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from voiceflow.errors import InvalidInput
-from voiceflow.rpc.interceptor import ErrorInterceptor
+from voiceflow.rpc.access import ACCESS, Access, AccessInterceptor, OnRefused
+from voiceflow.rpc.freshness import keep_fresh
+from voiceflow.rpc.interceptor import DecodingInterceptor, ErrorInterceptor
+from voiceflow.rpc.security import Security
 
 _LOG = logging.getLogger(__name__)
 
@@ -70,9 +74,14 @@ class RpcServer:
 
     Attributes:
         services: What is served.
-        host: Address to listen on. Anything but loopback needs ``insecure``.
+        host: Address to listen on. Anything but loopback needs TLS, or ``insecure``.
         port: 0 takes a free one.
+        security: Encrypts, and tells who calls; its files are looked at again while this serves.
         insecure: Accept that there is no TLS on an address that others can reach.
+        health_host: Address to answer health checks on in plain text, and nothing else.
+        health_port: 0 takes a free one; None: none.
+        access: Who may call what.
+        on_refused: Hears of calls that were refused to callers who are known.
         grace_seconds: From the signal to the end of the process.
         on_ready: Called once with the bound ``host:port``, when requests are answered.
         on_drain: Called when the signal has come, with the seconds left; returns when the service's
@@ -82,7 +91,12 @@ class RpcServer:
     services: Sequence[Service]
     host: str = "127.0.0.1"
     port: int = 0
+    security: Security = field(default_factory=Security.development)
     insecure: bool = False
+    health_host: str = "127.0.0.1"
+    health_port: int | None = None
+    access: Mapping[str, Access] = field(default_factory=lambda: ACCESS)
+    on_refused: OnRefused | None = None
     grace_seconds: float = 30.0
     transport: Transport = field(default_factory=Transport)
     on_ready: Callable[[str], None] = lambda _address: None
@@ -114,27 +128,28 @@ class RpcServer:
         _LOG.info("stopped")
 
     async def start(self) -> None:
-        """Binds the port and answers requests from now on."""
-        check_exposure(self.host, self.insecure)
+        """Binds the ports and answers requests from now on.
+
+        Raises:
+            InvalidInput: INSECURE_ADDRESS.
+            OSError: A port is taken.
+        """
+        if not self.security.has_identity:
+            check_exposure(self.host, self.insecure)
         self._health = health.aio.HealthServicer()
-        self._server = grpc.aio.server(
-            interceptors=(ErrorInterceptor(),), options=_options(self.transport)
-        )
-        for service in self.services:
-            service.register(self._server)
-            await self._health.set(service.name, health_pb2.HealthCheckResponse.SERVING)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        names = [service.name for service in self.services]
-        reflection.enable_server_reflection(
-            (*names, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server
-        )
-        bracketed = f"[{self.host}]" if ":" in self.host else self.host
+        self._servers: list[grpc.aio.Server] = []
         try:
-            bound = self._server.add_insecure_port(f"{bracketed}:{self.port}")
-        except RuntimeError as error:
-            raise OSError(f"cannot listen on {bracketed}:{self.port}: {error}") from error
-        self.address = f"{bracketed}:{bound}"
-        await self._server.start()
+            await self._open()
+            if self.health_port is not None:
+                self._open_health_port(self.health_port)
+        except BaseException:
+            await self._stop_servers(grace_seconds=0.0)
+            raise
+        for server in self._servers:
+            await server.start()
+        self._freshness = asyncio.create_task(
+            keep_fresh(self.security.sources, self.security.reload_seconds)
+        )
 
     async def drain(self) -> None:
         """Health says NOT_SERVING; streams may end by themselves within the grace period."""
@@ -143,8 +158,36 @@ class RpcServer:
             await self.on_drain(self.grace_seconds)
 
     async def stop(self) -> None:
-        """Closes the listener and cancels what still runs."""
-        await self._server.stop(grace=_LAST_REPLIES_SECONDS)
+        """Closes the listeners and cancels what still runs."""
+        self._freshness.cancel()
+        await self._stop_servers(grace_seconds=_LAST_REPLIES_SECONDS)
+
+    async def _open(self) -> None:
+        access = AccessInterceptor(self.security, self.on_refused, self.access)
+        server = self._server(ErrorInterceptor(), access, DecodingInterceptor())
+        for service in self.services:
+            service.register(server)
+            await self._health.set(service.name, health_pb2.HealthCheckResponse.SERVING)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        names = [service.name for service in self.services]
+        reflection.enable_server_reflection(
+            (*names, health.SERVICE_NAME, reflection.SERVICE_NAME), server
+        )
+        self.address = _bind(server, self.host, self.port, self.security.server_credentials())
+
+    def _open_health_port(self, port: int) -> None:
+        server = self._server(ErrorInterceptor(), DecodingInterceptor())
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        self.health_address = _bind(server, self.health_host, port, None)
+        _LOG.info("health checks are answered at %s", self.health_address)
+
+    def _server(self, *interceptors: grpc.aio.ServerInterceptor) -> grpc.aio.Server:
+        server = grpc.aio.server(interceptors=interceptors, options=_options(self.transport))
+        self._servers.append(server)
+        return server
+
+    async def _stop_servers(self, *, grace_seconds: float) -> None:
+        await asyncio.gather(*(server.stop(grace_seconds) for server in self._servers))
 
 
 def check_exposure(host: str, insecure: bool) -> None:
@@ -168,6 +211,22 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def _bind(
+    server: grpc.aio.Server, host: str, port: int, credentials: grpc.ServerCredentials | None
+) -> str:
+    """Binds a port; without credentials, for plain text. Returns the bound ``host:port``."""
+    bracketed = f"[{host}]" if ":" in host else host
+    address = f"{bracketed}:{port}"
+    try:
+        if credentials is None:
+            bound = server.add_insecure_port(address)
+        else:
+            bound = server.add_secure_port(address, credentials)
+    except RuntimeError as error:
+        raise OSError(f"cannot listen on {address}: {error}") from error
+    return f"{bracketed}:{bound}"
 
 
 # What ended just now still has to be written out.

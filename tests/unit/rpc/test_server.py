@@ -15,10 +15,12 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from voiceflow.errors import InvalidInput, NotAllowedNow, NotFound, Violation, VoiceFlowError
+from voiceflow.rpc.access import ACCESS, ANYBODY
 from voiceflow.rpc.server import RpcServer, Service, check_exposure
 from voiceflow.rpc.status import from_rpc_error
 
 NAME = "test.Echo"
+KINDS = ["unary_unary", "unary_stream", "stream_unary", "stream_stream"]
 Text = wrappers_pb2.StringValue
 
 
@@ -77,6 +79,10 @@ def register(server: grpc.aio.Server) -> None:
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(NAME, handlers),))
 
 
+OPEN = ACCESS | {f"/{NAME}/{kind}": ANYBODY for kind in KINDS}
+"""The table, with the four methods open to anybody."""
+
+
 async def call(channel: grpc.aio.Channel, kind: str, data: bytes) -> Text:
     """Calls a method with raw bytes; one reply comes back."""
     multi = getattr(channel, kind)(f"/{NAME}/{kind}", response_deserializer=Text.FromString)
@@ -91,7 +97,7 @@ async def call(channel: grpc.aio.Channel, kind: str, data: bytes) -> Text:
 @pytest.fixture
 async def server() -> AsyncIterator[RpcServer]:
     """A started server."""
-    server = RpcServer([Service(NAME, register)], grace_seconds=1.0)
+    server = RpcServer([Service(NAME, register)], grace_seconds=1.0, access=OPEN)
     await server.start()
     yield server
     await server.stop()
@@ -102,9 +108,6 @@ async def channel(server: RpcServer) -> AsyncIterator[grpc.aio.Channel]:
     """A connection to it."""
     async with grpc.aio.insecure_channel(server.address) as channel:
         yield channel
-
-
-KINDS = ["unary_unary", "unary_stream", "stream_unary", "stream_stream"]
 
 
 async def failure(channel: grpc.aio.Channel, kind: str, data: bytes) -> VoiceFlowError:
@@ -193,7 +196,11 @@ async def test_sigterm_drains_before_it_stops() -> None:
             await call(channel, "unary_unary", b"")
 
     server = RpcServer(
-        [Service(NAME, register)], grace_seconds=5.0, on_ready=ready.set_result, on_drain=drain
+        [Service(NAME, register)],
+        access=OPEN,
+        grace_seconds=5.0,
+        on_ready=ready.set_result,
+        on_drain=drain,
     )
     running = asyncio.create_task(server.run())
     await ready
