@@ -19,10 +19,10 @@ from voiceflow.cli.models.gates import GatesView
 from voiceflow.cli.models.operating import policy_fields, policy_of
 from voiceflow.cli.models.session import as_data, print_json_line
 from voiceflow.client.registry import open_package
-from voiceflow.client.registry.local import read_manifest
 from voiceflow.difference import Described
 from voiceflow.errors import InvalidInput, NotServed, PackageInvalid
 from voiceflow.evaluation import EvaluationSet
+from voiceflow.package import read_manifest
 from voiceflow.validation.sandbox import DEFAULT_FLOOR, Layer, Sandbox
 from voiceflow.validation.validator import Validator
 from voiceflow.validation.values import (

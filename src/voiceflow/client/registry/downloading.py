@@ -1,8 +1,9 @@
 """Fetches a version into a folder: resumed after a cut, verified whole, put in place in one step.
 
-Nothing that came is believed: the manifest must have the digest that the caller pins, each file the
-digest that the manifest states, and no byte is read beyond the size that was stated first. What is
-not complete stands beside the folder under another name, where the next call finds it.
+Nothing that came is believed: the manifest must have the digest that the caller pins and the
+signature that the caller demands, each file the digest and size that the manifest states, and
+nothing is read once a file has that size. What is not complete stands beside the folder under
+another name, where the next call finds it.
 """
 
 from __future__ import annotations
@@ -23,17 +24,25 @@ import grpc
 from voiceflow.artifact import Digest, Manifest, digest_of
 from voiceflow.catalog.versions import Version, VersionFile
 from voiceflow.client.registry.connection import Connection
-from voiceflow.client.registry.local import (
-    digest_of_file,
-    open_package,
-    plain_name,
-    read_manifest,
-)
+from voiceflow.client.registry.local import digest_of_file, open_package
 from voiceflow.client.registry.progress import OnProgress, Progress, Stage
 from voiceflow.errors import ContentCorrupt, NotAllowedNow, Unavailable, VoiceFlowError
-from voiceflow.package import MANIFEST_FILE, MAXIMUM_FILE_BYTES
+from voiceflow.package import (
+    MANIFEST_FILE,
+    MAXIMUM_FILE_BYTES,
+    MAXIMUM_MANIFEST_BYTES,
+    SIGNATURE_FILE,
+    CheckManifest,
+    check_sizes_stated,
+    plain_name,
+    read_manifest,
+    read_signature,
+)
 from voiceflow.registry.v1 import registry_pb2 as pb
 from voiceflow.rpc.registry import version_file_from_wire
+
+STALLED_SECONDS: Final = 60.0
+"""A stream that brings nothing for so long is given up."""
 
 
 class Downloading:
@@ -42,12 +51,20 @@ class Downloading:
     Args:
         connection: To the registry.
         folder: Where it shall be.
+        check_manifest: Whom the manifest's signature must be of; None: it is not looked at.
         on_progress: Told how far it is.
     """
 
-    def __init__(self, connection: Connection, folder: Path, on_progress: OnProgress) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        folder: Path,
+        check_manifest: CheckManifest | None,
+        on_progress: OnProgress,
+    ) -> None:
         self._connection = connection
         self._folder = folder
+        self._check_manifest = check_manifest
         self._tell = on_progress
         self._done_bytes = 0
         self._total_bytes = 0
@@ -64,16 +81,11 @@ class Downloading:
 
         Raises:
             ContentCorrupt: What the registry sends is not what is pinned.
+            Untrusted: The manifest is not signed as it must be.
             NotAllowedNow: FOLDER_TAKEN, if there is something else in the folder.
             VoiceFlowError: What the registry says, or the last cut.
         """
-        content = version.manifest or b""
-        if digest_of(content) != manifest_digest:
-            raise _corrupt(MANIFEST_FILE, f"has digest {digest_of(content)}", manifest_digest)
-        manifest = Manifest.from_json(content)
-        if manifest.resource_name != version.name:
-            raise _corrupt(MANIFEST_FILE, f"is that of {manifest.resource_name}", version.name)
-        files = _files(version, manifest)
+        files = self._checked(version, manifest_digest)
         self._total_bytes = sum(file.size_bytes for file in files)
         check_replaceable(self._folder)
         with _writing(self._folder), _partial_folder(self._folder, manifest_digest) as partial:
@@ -81,8 +93,24 @@ class Downloading:
                 await self._fetch(version.name, file, partial / file.file)
                 self._done_bytes += file.size_bytes
                 self._say(Stage.RECEIVING, 0)
-            await asyncio.to_thread(_put_in_place, partial, self._folder, content)
+            await asyncio.to_thread(self._put_in_place, partial, version, manifest_digest)
         return self._folder
+
+    def _checked(self, version: Version, manifest_digest: Digest) -> tuple[VersionFile, ...]:
+        """The files to fetch, of a version that is the pinned one and signed as it must be."""
+        content = version.manifest or b""
+        if len(content) > MAXIMUM_MANIFEST_BYTES:
+            raise _corrupt(MANIFEST_FILE, f"has {len(content)} bytes", f"{MAXIMUM_MANIFEST_BYTES}")
+        if digest_of(content) != manifest_digest:
+            raise _corrupt(MANIFEST_FILE, f"has digest {digest_of(content)}", manifest_digest)
+        if self._check_manifest is not None:
+            self._check_manifest(content, version.signature)
+        manifest = Manifest.from_json(content)
+        if self._check_manifest is not None:
+            check_sizes_stated(manifest)
+        if manifest.resource_name != version.name:
+            raise _corrupt(MANIFEST_FILE, f"is that of {manifest.resource_name}", version.name)
+        return _files(version, manifest)
 
     async def _fetch(self, version: str, file: VersionFile, path: Path) -> None:
         """Fetches one file, from what is there of it on; once anew if its digest does not fit."""
@@ -113,43 +141,70 @@ class Downloading:
                 return
 
     async def _stream(self, version: str, file: VersionFile, handle: IO[bytes]) -> None:
-        """One stream from where the file ends so far.
+        """One stream from where the file ends so far, until it has its size.
+
+        What may come after that is not read: a stream need not end.
 
         Raises:
-            Unavailable: It was cut, or a chunk was damaged on the way.
+            Unavailable: It was cut or stands still, or a chunk was damaged on the way.
             ContentCorrupt: It is not the file that was stated.
         """
         request = pb.DownloadVersionRequest(name=version, file=file.file, offset=handle.tell())
         call = self._connection.stub.DownloadVersion(request)
         try:
             first = True
-            async for reply in call:
-                if first and version_file_from_wire(reply.file) != file:
-                    told = f"is told to have {reply.file.size_bytes} bytes, {reply.file.digest}"
-                    raise _corrupt(file.file, told, f"{file.size_bytes} bytes, {file.digest}")
+            while first or handle.tell() < file.size_bytes:
+                reply = await asyncio.wait_for(call.read(), STALLED_SECONDS)
+                if not isinstance(reply, pb.DownloadVersionResponse):
+                    raise _cut(file, handle.tell(), "ended")
+                _check(reply, file, handle.tell(), first=first)
                 first = False
-                _check(reply, file, handle.tell())
                 await asyncio.to_thread(handle.write, reply.data)
                 self._say(Stage.RECEIVING, handle.tell())
         except grpc.aio.AioRpcError as error:
             raise self._connection.error_of(error) from None
+        except TimeoutError:
+            raise _cut(file, handle.tell(), f"sent nothing for {STALLED_SECONDS:g} s") from None
         finally:
             call.cancel()
-        if handle.tell() != file.size_bytes:
-            raise Unavailable(
-                f"{file.file}: the registry ended it at {handle.tell()} of {file.size_bytes} bytes",
-                reason="DOWNLOAD_CUT",
-            )
+
+    def _put_in_place(self, partial: Path, version: Version, manifest_digest: Digest) -> None:
+        """Gives a complete folder its name; a reader sees what was there before, or all of this."""
+        folder = self._folder
+        (partial / SIGNATURE_FILE).unlink(missing_ok=True)  # another call may have left one
+        if version.signature is not None:
+            _write(partial / SIGNATURE_FILE, version.signature.content)
+        _write(partial / MANIFEST_FILE, version.manifest or b"")
+        _sync(partial)
+        try:
+            if folder.exists() and not self._is_complete(manifest_digest):
+                with tempfile.TemporaryDirectory(
+                    prefix=f".{folder.name}.old.", dir=folder.parent
+                ) as aside:
+                    folder.rename(Path(aside) / folder.name)
+            partial.rename(folder)  # over an empty folder, too
+        except OSError:
+            if not self._is_complete(manifest_digest):
+                raise
+            shutil.rmtree(partial)  # another call was quicker
+        _sync(folder.parent)
+
+    def _is_complete(self, manifest_digest: Digest) -> bool:
+        return is_complete(self._folder, manifest_digest, self._check_manifest)
 
     def _say(self, stage: Stage, of_file_bytes: int) -> None:
         self._tell(Progress(stage, self._done_bytes + of_file_bytes, self._total_bytes))
 
 
-def is_complete(folder: Path, manifest_digest: Digest) -> bool:
-    """Whether a folder holds exactly this version, every file with its digest."""
+def is_complete(
+    folder: Path, manifest_digest: Digest, check_manifest: CheckManifest | None
+) -> bool:
+    """Whether a folder holds exactly this version, signed as it must be, each file as stated."""
     try:
         if digest_of(read_manifest(folder)) != manifest_digest:
             return False
+        if check_manifest is not None:
+            check_manifest(read_manifest(folder), read_signature(folder))
         open_package(folder)
     except VoiceFlowError:
         return False
@@ -173,17 +228,22 @@ def check_replaceable(folder: Path) -> None:
 
 
 def _files(version: Version, manifest: Manifest) -> tuple[VersionFile, ...]:
-    """The files to fetch: as the manifest names them, with the sizes that the registry states."""
-    stated = {file.file: file for file in version.files}
+    """The files to fetch: as the manifest names them, with the sizes that it states.
+
+    A manifest without sizes leaves them to the registry.
+    """
+    told = {file.file: file for file in version.files}
     files = []
     for name, digest in manifest.files.items():
         if not plain_name(name):
             raise _corrupt(MANIFEST_FILE, f"names {name!r}", "plain names of files")
-        file = stated.get(name)
-        if file is None or file.digest != digest:
-            raise _corrupt(name, f"is told as {file and file.digest}", digest)
-        if not 0 <= file.size_bytes <= MAXIMUM_FILE_BYTES:
-            raise _corrupt(name, f"has {file.size_bytes} bytes", f"at most {MAXIMUM_FILE_BYTES}")
+        seen = told.get(name)
+        size_bytes = manifest.sizes.get(name, seen.size_bytes if seen else 0)
+        file = VersionFile(file=name, size_bytes=size_bytes, digest=digest)
+        if seen != file:
+            raise _corrupt(name, f"is told as {seen}", str(file))
+        if not 0 <= size_bytes <= MAXIMUM_FILE_BYTES:
+            raise _corrupt(name, f"has {size_bytes} bytes", f"at most {MAXIMUM_FILE_BYTES}")
         files.append(file)
     return tuple(files)
 
@@ -232,24 +292,10 @@ def _writing(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def _put_in_place(partial: Path, folder: Path, manifest: bytes) -> None:
-    """Gives a complete folder its name; a reader sees what was there before, or all of this."""
-    with (partial / MANIFEST_FILE).open("wb") as handle:
-        handle.write(manifest)
+def _write(path: Path, content: bytes) -> None:
+    with path.open("wb") as handle:
+        handle.write(content)
         _flush(handle)
-    _sync(partial)
-    try:
-        if folder.exists() and not is_complete(folder, digest_of(manifest)):
-            with tempfile.TemporaryDirectory(
-                prefix=f".{folder.name}.old.", dir=folder.parent
-            ) as aside:
-                folder.rename(Path(aside) / folder.name)
-        partial.rename(folder)  # over an empty folder, too
-    except OSError:
-        if not is_complete(folder, digest_of(manifest)):
-            raise
-        shutil.rmtree(partial)  # another call was quicker
-    _sync(folder.parent)
 
 
 def _flush(handle: IO[bytes]) -> None:
@@ -266,13 +312,27 @@ def _sync(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _check(reply: pb.DownloadVersionResponse, file: VersionFile, offset: int) -> None:
-    """Refuses a chunk that does not go on where the last one ended, or goes too far."""
+def _check(
+    reply: pb.DownloadVersionResponse, file: VersionFile, offset: int, *, first: bool
+) -> None:
+    """Refuses a chunk that is of another file, does not go on where the last ended, or too far."""
+    if first and version_file_from_wire(reply.file) != file:
+        told = f"is told to have {reply.file.size_bytes} bytes, {reply.file.digest}"
+        raise _corrupt(file.file, told, f"{file.size_bytes} bytes, {file.digest}")
     if reply.offset != offset or offset + len(reply.data) > file.size_bytes:
         told = f"has {len(reply.data)} bytes sent at {reply.offset}"
         raise _corrupt(file.file, told, f"bytes from {offset} up to {file.size_bytes}")
+    if not first and not reply.data:
+        raise _corrupt(file.file, "is sent in chunks of nothing", "chunks of at least one byte")
     if google_crc32c.value(reply.data) != reply.crc32c:
         raise Unavailable(f"{file.file}: damaged on the way", reason="CHUNK_CORRUPT")
+
+
+def _cut(file: VersionFile, offset: int, how: str) -> Unavailable:
+    return Unavailable(
+        f"{file.file}: the registry {how} at {offset} of {file.size_bytes} bytes",
+        reason="DOWNLOAD_CUT",
+    )
 
 
 def _corrupt(what: str, seen: str, allowed: str) -> ContentCorrupt:

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 from voiceflow.artifact import Digest, Manifest, digest_of
+from voiceflow.catalog.values import Signature
 from voiceflow.errors import PackageInvalid
-from voiceflow.package import MANIFEST_FILE, MAXIMUM_FILE_BYTES, REQUIRED_FILES
+from voiceflow.package import (
+    MAXIMUM_FILE_BYTES,
+    check_files_named,
+    file_missing,
+    file_too_large,
+    open_file,
+    read_manifest,
+    read_signature,
+    size_of_file,
+)
 
-MAXIMUM_MANIFEST_BYTES: Final = 1024 * 1024
 PIECE_BYTES: Final = 1024 * 1024
 """Read and sent at once."""
 
@@ -37,12 +44,14 @@ class LocalPackage:
         content: The bytes of `manifest.json`.
         manifest: The same as a value.
         files: In the manifest's order.
+        signature: The publisher's over `content`, as it lies beside it; unchecked.
     """
 
     folder: Path
     content: bytes
     manifest: Manifest
     files: tuple[LocalFile, ...]
+    signature: Signature | None = None
 
     @property
     def manifest_digest(self) -> Digest:
@@ -59,56 +68,14 @@ def open_package(folder: Path) -> LocalPackage:
     """Reads a package's manifest and checks the digest of every file.
 
     Raises:
-        PackageInvalid: A file is missing, too large, no regular file, or has another digest than
-            stated.
+        PackageInvalid: A file is missing, too large, no regular file, or has another digest or size
+            than stated.
     """
     content = read_manifest(folder)
     manifest = Manifest.from_json(content)
-    missing = [name for name in REQUIRED_FILES if name not in manifest.files]
-    if missing:
-        raise PackageInvalid(
-            f"manifest.json: files does not name {', '.join(missing)}; required are "
-            + ", ".join(REQUIRED_FILES),
-            reason="FILE_MISSING",
-            field="files",
-        )
-    files = tuple(_checked(folder, name, stated) for name, stated in manifest.files.items())
-    return LocalPackage(folder, content, manifest, files)
-
-
-def read_manifest(folder: Path) -> bytes:
-    """The bytes of `manifest.json`.
-
-    Raises:
-        PackageInvalid: FILE_MISSING, FILE_TOO_LARGE, FILE_NOT_REGULAR.
-    """
-    path = folder / MANIFEST_FILE
-    try:
-        with open_file(path) as file:
-            content = file.read(MAXIMUM_MANIFEST_BYTES + 1)
-    except OSError as error:
-        raise _missing(path, error) from error
-    if len(content) > MAXIMUM_MANIFEST_BYTES:
-        raise _too_large(path, len(content), MAXIMUM_MANIFEST_BYTES)
-    return content
-
-
-def open_file(path: Path) -> BinaryIO:
-    """Opens a file of a package for reading; waits for no other process.
-
-    Raises:
-        PackageInvalid: FILE_NOT_REGULAR: a pipe, a device or the like, which may never end.
-        OSError: It cannot be opened.
-    """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise PackageInvalid(
-            f"{path}: is no regular file, which is what a package may hold",
-            reason="FILE_NOT_REGULAR",
-            field="files",
-        )
-    return os.fdopen(descriptor, "rb")
+    check_files_named(manifest)
+    files = tuple(_checked(folder, name, manifest) for name in manifest.files)
+    return LocalPackage(folder, content, manifest, files, read_signature(folder))
 
 
 def digest_of_file(path: Path) -> tuple[Digest, int]:
@@ -121,44 +88,26 @@ def digest_of_file(path: Path) -> tuple[Digest, int]:
     return "sha256:" + hasher.hexdigest(), size
 
 
-def plain_name(name: str) -> bool:
-    """Whether a name is that of a file in the folder itself."""
-    return Path(name).name == name and name not in {".", "..", MANIFEST_FILE} and "\0" not in name
-
-
-def _checked(folder: Path, name: str, stated: Digest) -> LocalFile:
-    if not plain_name(name):
-        raise PackageInvalid(
-            f"{name!r}: a file of a package has a plain name, other than {MANIFEST_FILE}",
-            reason="FILE_NAME_INVALID",
-            field="files",
-        )
-    path = folder / name
+def _checked(folder: Path, name: str, manifest: Manifest) -> LocalFile:
+    path, stated = folder / name, manifest.files[name]
     try:
-        size = path.stat().st_size
+        size = size_of_file(path)
         if size > MAXIMUM_FILE_BYTES:
-            raise _too_large(path, size, MAXIMUM_FILE_BYTES)
+            raise file_too_large(path, MAXIMUM_FILE_BYTES)
+        if size != manifest.sizes.get(name, size):
+            raise _other(path, f"it has {size} bytes, the manifest says {manifest.sizes[name]}")
         seen, size = digest_of_file(path)
     except OSError as error:
-        raise _missing(path, error) from error
+        raise file_missing(path, error) from error
     if seen != stated:
-        raise PackageInvalid(
-            f"{path}: digest is {seen}, the manifest says {stated}; pack it again",
-            reason="DIGEST_MISMATCH",
-            field=f"files.{name}",
-        )
+        raise _other(path, f"digest is {seen}, the manifest says {stated}")
     return LocalFile(name, path, size, stated)
 
 
-def _missing(path: Path, error: OSError) -> PackageInvalid:
+def _other(path: Path, seen: str) -> PackageInvalid:
+    """It is not the file that the manifest states."""
     return PackageInvalid(
-        f"{path}: cannot be read: {error.strerror}", reason="FILE_MISSING", field="files"
-    )
-
-
-def _too_large(path: Path, size: int, limit: int) -> PackageInvalid:
-    return PackageInvalid(
-        f"{path}: {size} bytes or more, at most {limit} are allowed",
-        reason="FILE_TOO_LARGE",
-        field="files",
+        f"{path}: {seen}; pack it again",
+        reason="DIGEST_MISMATCH",
+        field=f"files.{path.name}",
     )

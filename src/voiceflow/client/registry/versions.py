@@ -23,6 +23,7 @@ from voiceflow.client.registry.validating import (
     follow_validation,
     validation_request,
 )
+from voiceflow.package import CheckManifest
 from voiceflow.registry.v1 import registry_pb2 as pb
 from voiceflow.rpc.registry import (
     difference_from_wire,
@@ -199,6 +200,7 @@ class VersionMethods(Methods):
         folder: Path,
         *,
         manifest_digest: Digest | None = None,
+        check_manifest: CheckManifest | None = None,
         on_progress: OnProgress = unwatched,
     ) -> Path:
         """Fetches a version into a folder that is complete and verified as soon as it is there.
@@ -211,6 +213,8 @@ class VersionMethods(Methods):
             version: Which.
             folder: Where to; empty, not there, or a package.
             manifest_digest: That it must have, as a promotion pins it; None: as the registry says.
+            check_manifest: Whom the manifest's signature must be of; then the sizes of all files
+                must stand in the manifest, too. None: the signature is kept, and not looked at.
             on_progress: Told how far it is, from the event loop.
 
         Returns:
@@ -218,14 +222,20 @@ class VersionMethods(Methods):
 
         Raises:
             ContentCorrupt: What the registry sends is not what is pinned.
+            Untrusted: The manifest is not signed as it must be.
             NotAllowedNow: FOLDER_TAKEN: there is something else in the folder.
         """
+
+        async def complete(digest: Digest) -> bool:
+            return await asyncio.to_thread(is_complete, folder, digest, check_manifest)
+
         pinned = manifest_digest
-        if pinned is not None and await asyncio.to_thread(is_complete, folder, pinned):
+        if pinned is not None and await complete(pinned):
             return folder
         check_replaceable(folder)
         found = await self.get_version(version)
-        wanted = pinned or found.manifest_digest
-        if pinned is None and await asyncio.to_thread(is_complete, folder, wanted):
+        wanted = found.manifest_digest if pinned is None else pinned
+        if pinned is None and await complete(wanted):
             return folder
-        return await Downloading(self._connection, folder, on_progress).run(found, wanted)
+        downloading = Downloading(self._connection, folder, check_manifest, on_progress)
+        return await downloading.run(found, wanted)

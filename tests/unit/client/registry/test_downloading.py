@@ -12,7 +12,7 @@ import pytest
 from tests.fakes.models import write_stream_package
 from tests.unit.client.registry.scripted import answering, cut, pieces, scripted, version_of
 from voiceflow.catalog.versions import Version
-from voiceflow.client.registry import LocalPackage, Progress, Stage, open_package
+from voiceflow.client.registry import LocalPackage, Progress, Stage, downloading, open_package
 from voiceflow.errors import ContentCorrupt, NotAllowedNow, Unavailable, VoiceFlowError
 from voiceflow.registry.v1 import registry_pb2 as pb
 from voiceflow.rpc.registry import version_to_wire
@@ -199,8 +199,13 @@ def sizes(folder: Path, name: str) -> list[int]:
 
 def endless(_stream: int, replies: list[pb.DownloadVersionResponse]) -> None:
     """Goes on past the size that was stated."""
-    last = replies[-1]
-    replies.append(pb.DownloadVersionResponse(offset=last.offset + len(last.data), data=b"more"))
+    replies[-1].data += b"more"
+    replies[-1].crc32c = google_crc32c.value(replies[-1].data)
+
+
+def empty(_stream: int, replies: list[pb.DownloadVersionResponse]) -> None:
+    """Sends chunks of nothing, which would never end."""
+    replies[1].data, replies[1].crc32c = b"", 0
 
 
 def shifted(_stream: int, replies: list[pb.DownloadVersionResponse]) -> None:
@@ -219,7 +224,7 @@ def other(_stream: int, replies: list[pb.DownloadVersionResponse]) -> None:
     replies[0].crc32c = google_crc32c.value(replies[0].data)
 
 
-@pytest.mark.parametrize("damage", [endless, shifted, larger, other])
+@pytest.mark.parametrize("damage", [endless, empty, shifted, larger, other])
 async def test_what_is_not_the_stated_file_is_refused(
     package: LocalPackage, tmp_path: Path, damage: Any
 ) -> None:
@@ -231,6 +236,38 @@ async def test_what_is_not_the_stated_file_is_refused(
     assert not folder.exists()
     for size in sizes(tmp_path, "model.onnx"):
         assert size <= package.files[0].size_bytes
+
+
+async def test_nothing_is_read_once_a_file_has_its_size(
+    package: LocalPackage, tmp_path: Path
+) -> None:
+    """A stream that does not end after it holds nobody up, and brings nothing more."""
+
+    def trailing(_stream: int, replies: list[pb.DownloadVersionResponse]) -> None:
+        end = replies[-1].offset + len(replies[-1].data)
+        replies += [pb.DownloadVersionResponse(offset=end, data=b"more")] * 3
+
+    sender, folder = Sender(package, damage=trailing), tmp_path / "1.0.0"
+    async with scripted(GetVersion=sender.get, DownloadVersion=sender.download) as (_, client):
+        assert same(await client.download(NAME, folder), package)
+
+
+async def test_a_stream_that_stands_still_is_taken_up_anew(
+    package: LocalPackage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From where it stood."""
+    monkeypatch.setattr(downloading, "STALLED_SECONDS", 0.3)
+    sender, folder = Sender(package), tmp_path / "1.0.0"
+    content = (package.folder / "model.onnx").read_bytes()
+
+    async def still(request: Any, context: Any) -> None:
+        await context.write(pieces(sender.version.files[0], content, request.offset)[0])
+        await asyncio.Event().wait()
+
+    download = [still, sender.download]
+    async with scripted(GetVersion=sender.get, DownloadVersion=download) as (_, client):
+        assert same(await client.download(NAME, folder), package)
+    assert sender.streams[0] == ("model.onnx", 1000)
 
 
 async def test_a_manifest_other_than_the_pinned_one_is_refused(
