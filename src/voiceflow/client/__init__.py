@@ -39,6 +39,7 @@ from voiceflow.client.events import (
     Update,
     seconds,
 )
+from voiceflow.client.identity import ClientIdentity
 from voiceflow.client.registry import Published, RegistryClient
 from voiceflow.client.retry import NO_RETRY, RetryPolicy
 from voiceflow.client.timeline import Timeline
@@ -49,6 +50,7 @@ __all__ = [
     "UNKNOWN",
     "AudioFormat",
     "Begin",
+    "ClientIdentity",
     "DiarizationClient",
     "Encoding",
     "EnrolledSpeaker",

@@ -20,7 +20,9 @@ from grpc_health.v1 import health_pb2
 from voiceflow.client import wire
 from voiceflow.client.config import AudioFormat, Flush, StreamConfig
 from voiceflow.client.events import Begin, Event, FileResult, ServingState, Summary, Update, seconds
+from voiceflow.client.failures import is_no_connection, no_connection
 from voiceflow.client.fate import Fate
+from voiceflow.client.identity import ClientIdentity, open_channel
 from voiceflow.client.retry import RetryPolicy, pause_before_retry
 from voiceflow.diarization.v1 import diarization_pb2 as pb
 from voiceflow.diarization.v1 import diarization_pb2_grpc as pb_grpc
@@ -31,6 +33,10 @@ SERVICE_NAME: Final = pb.DESCRIPTOR.services_by_name["Diarization"].full_name
 
 _Answer = TypeVar("_Answer")
 _StreamCall = grpc.aio.StreamStreamCall[pb.DiarizeRequest, pb.DiarizeResponse]
+
+_UNTIL_IT_SERVES: Final = RetryPolicy(
+    attempts=2**31, first_pause_seconds=0.2, longest_pause_seconds=1.0
+)
 
 _CHANNEL_OPTIONS: Final = (
     # A server that restarts is found again soon.
@@ -49,7 +55,8 @@ class DiarizationClient:
 
     Args:
         target: `host:port`, or any target that gRPC knows.
-        credentials: None: without TLS, for loopback and meshes that bring their own.
+        identity: Who calls, and whom it trusts; None: plain text, for loopback and meshes that
+            bring TLS of their own.
         retry: How patiently to ask for a stream that was not admitted.
         ahead_seconds: Audio that may be sent past what the caller has seen covered.
 
@@ -60,22 +67,17 @@ class DiarizationClient:
         self,
         target: str,
         *,
-        credentials: grpc.ChannelCredentials | None = None,
+        identity: ClientIdentity | None = None,
         retry: RetryPolicy | None = None,
         ahead_seconds: float = 30.0,
     ) -> None:
         self._target = target
-        self._credentials = credentials
+        self._identity = identity
         self._retry = retry or RetryPolicy()
         self._ahead_seconds = ahead_seconds
 
     async def __aenter__(self) -> Self:
-        if self._credentials is None:
-            self._channel = grpc.aio.insecure_channel(self._target, options=_CHANNEL_OPTIONS)
-        else:
-            self._channel = grpc.aio.secure_channel(
-                self._target, self._credentials, options=_CHANNEL_OPTIONS
-            )
+        self._channel = open_channel(self._target, self._identity, _CHANNEL_OPTIONS)
         self._stub = pb_grpc.DiarizationStub(self._channel)
         return self
 
@@ -157,8 +159,21 @@ class DiarizationClient:
         """Waits until the server's health service says that it serves diarization.
 
         Raises:
-            VoiceFlowError: If the time is up, or the server has no health service.
+            VoiceFlowError: The time is up, the server has no health service, or it cannot be
+                dialled as this client does it.
         """
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                while not await self._asking(self._hear_serving, _UNTIL_IT_SERVES):  # noqa: ASYNC110
+                    await asyncio.sleep(_UNTIL_IT_SERVES.first_pause_seconds)
+        except TimeoutError:
+            raise VoiceFlowError(
+                f"the server at {self._target} does not serve after {timeout_seconds:g} s",
+                reason="DEADLINE_EXCEEDED",
+            ) from None
+
+    async def _hear_serving(self) -> bool:
+        """Follows the health service until it says so; False: it ended before."""
         ask: grpc.aio.UnaryStreamMultiCallable[
             health_pb2.HealthCheckRequest, health_pb2.HealthCheckResponse
         ] = self._channel.unary_stream(
@@ -166,31 +181,38 @@ class DiarizationClient:
             request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
             response_deserializer=health_pb2.HealthCheckResponse.FromString,
         )
-        request = health_pb2.HealthCheckRequest(service=SERVICE_NAME)
-        watch = ask(request, timeout=timeout_seconds, wait_for_ready=True)
+        watch = ask(health_pb2.HealthCheckRequest(service=SERVICE_NAME))
         try:
             async for answer in watch:
                 if answer.status == health_pb2.HealthCheckResponse.SERVING:
-                    return
-        except grpc.aio.AioRpcError as error:
-            raise from_rpc_error(error) from None
+                    return True
         finally:
             watch.cancel()
+        return False
 
-    async def _asking(self, ask: Callable[[], Awaitable[_Answer]]) -> _Answer:
+    async def _asking(
+        self, ask: Callable[[], Awaitable[_Answer]], policy: RetryPolicy | None = None
+    ) -> _Answer:
         """Asks until there is an answer or the policy gives up."""
         failures = 0
         while True:
             try:
                 return await ask()
             except grpc.aio.AioRpcError as error:
-                refused = from_rpc_error(error)
+                refused = self._error_of(error)
             failures += 1
             chance = random.random()  # noqa: S311 - spreads load, keeps no secret
-            pause = pause_before_retry(self._retry, refused, failures, chance)
+            pause = pause_before_retry(policy or self._retry, refused, failures, chance)
             if pause is None:
                 raise refused
             await asyncio.sleep(pause)
+
+    def _error_of(self, error: grpc.aio.AioRpcError) -> VoiceFlowError:
+        """What the server says, or why it was not reached."""
+        if is_no_connection(error):
+            server = f"the server at {self._target}"
+            return no_connection(error, server, self._target, self._identity)
+        return from_rpc_error(error)
 
     async def _open(self, config: StreamConfig) -> tuple[_StreamCall, Fate, Begin]:
         call = self._stub.Diarize()

@@ -8,6 +8,7 @@ pass by themselves: `Unavailable` (no connection, or a server that starts or dra
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from voiceflow.errors import Overloaded, Unavailable, VoiceFlowError
 
@@ -46,7 +47,8 @@ def pause_before_retry(
     """
     if failures >= policy.attempts:
         return None
-    bound = min(policy.longest_pause_seconds, policy.first_pause_seconds * 2.0 ** (failures - 1))
+    doubled = policy.first_pause_seconds * 2.0 ** min(failures - 1, _DOUBLINGS)
+    bound = min(policy.longest_pause_seconds, doubled)
     if isinstance(error, Overloaded):
         if error.retry_after_seconds > policy.longest_pause_seconds:
             return None
@@ -54,3 +56,7 @@ def pause_before_retry(
     if isinstance(error, Unavailable):
         return chance * bound
     return None
+
+
+_DOUBLINGS: Final = 62
+"""A float holds no more than 1023, and no pause is as long as so many make it."""

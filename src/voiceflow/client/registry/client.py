@@ -5,8 +5,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Final, Self
 
-import grpc
-
+from voiceflow.client.identity import ClientIdentity
 from voiceflow.client.registry.channels import ChannelMethods
 from voiceflow.client.registry.connection import Connection
 from voiceflow.client.registry.pods import PodMethods
@@ -24,7 +23,8 @@ class RegistryClient(VersionMethods, ChannelMethods, PodMethods):
 
     Args:
         target: `host:port`, or any target that gRPC knows.
-        credentials: None: without TLS, for loopback and meshes that bring their own.
+        identity: Who calls, and whom it trusts; None: plain text, for loopback and meshes that
+            bring TLS of their own.
         retry: How patiently to ask again while the registry is away or busy.
         timeout_seconds: For the answer to one request; what streams has no limit.
 
@@ -35,11 +35,11 @@ class RegistryClient(VersionMethods, ChannelMethods, PodMethods):
         self,
         target: str = DEFAULT_REGISTRY,
         *,
-        credentials: grpc.ChannelCredentials | None = None,
+        identity: ClientIdentity | None = None,
         retry: RetryPolicy | None = None,
         timeout_seconds: float = 60.0,
     ) -> None:
-        self._arguments = (target, credentials, retry or RetryPolicy(), timeout_seconds)
+        self._arguments = (target, identity, retry or RetryPolicy(), timeout_seconds)
 
     async def __aenter__(self) -> Self:
         self._connection = Connection(*self._arguments)

@@ -9,8 +9,10 @@ from typing import Any, Final, TypeVar
 
 import grpc
 
+from voiceflow.client.failures import is_no_connection, no_connection, unreachable
+from voiceflow.client.identity import ClientIdentity, open_channel
 from voiceflow.client.retry import RetryPolicy, pause_before_retry
-from voiceflow.errors import Unavailable, VoiceFlowError
+from voiceflow.errors import VoiceFlowError
 from voiceflow.registry.v1 import registry_pb2_grpc as pb_grpc
 from voiceflow.rpc.status import from_rpc_error
 
@@ -35,25 +37,27 @@ class Connection:
 
     Args:
         target: `host:port`.
-        credentials: None: without TLS.
+        identity: None: plain text.
         retry: How patiently to ask again.
         timeout_seconds: For the answer to one request.
+
+    Raises:
+        InvalidInput: CREDENTIALS_UNREADABLE, with the file.
+        Unauthenticated: CERTIFICATE_EXPIRED: the client's own has ended.
     """
 
     def __init__(
         self,
         target: str,
-        credentials: grpc.ChannelCredentials | None,
+        identity: ClientIdentity | None,
         retry: RetryPolicy,
         timeout_seconds: float,
     ) -> None:
         self.target = target
         self.retry = retry
+        self._identity = identity
         self._timeout_seconds = timeout_seconds
-        if credentials is None:
-            self._channel = grpc.aio.insecure_channel(target, options=_CHANNEL_OPTIONS)
-        else:
-            self._channel = grpc.aio.secure_channel(target, credentials, options=_CHANNEL_OPTIONS)
+        self._channel = open_channel(target, identity, _CHANNEL_OPTIONS)
         self.stub = pb_grpc.ModelRegistryStub(self._channel)
 
     async def close(self) -> None:
@@ -133,30 +137,22 @@ class Connection:
     def error_of(self, error: grpc.aio.AioRpcError) -> VoiceFlowError:
         """What a failed call means: the registry's error, or that it is not to be reached."""
         code, details = error.code(), error.details() or ""
+        registry = f"the registry at {self.target}"
         known = from_rpc_error(error)
         if known.reason != code.name:
             return known
         if code is grpc.StatusCode.DEADLINE_EXCEEDED:
             return VoiceFlowError(
-                f"the registry at {self.target} did not answer within {self._timeout_seconds:g} s",
+                f"{registry} did not answer within {self._timeout_seconds:g} s",
                 reason="DEADLINE_EXCEEDED",
             )
+        if is_no_connection(error):
+            return no_connection(error, registry, self.target, self._identity)
         if code in _CUT or (code is grpc.StatusCode.INTERNAL and details.startswith(_OF_LIBRARY)):
-            return Unavailable(
-                f"the registry at {self.target} cannot be reached: {_why(details)}",
-                reason="UNAVAILABLE",
-            )
+            return unreachable(registry, details)
         return known
 
 
 _CUT: Final = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
 _OF_LIBRARY: Final = ("Received RST_STREAM", "RST_STREAM", "Internal error from Core")
 """How gRPC itself words that a stream was cut."""
-
-
-def _why(details: str) -> str:
-    """What gRPC says in short: its list of addresses and layers ends with the cause."""
-    return details.rpartition(": ")[2] if details.startswith(_NO_CONNECTION) else details
-
-
-_NO_CONNECTION: Final = "failed to connect to all addresses"

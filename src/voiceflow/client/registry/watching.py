@@ -16,6 +16,7 @@ from voiceflow.catalog.channels import (
     Promotion,
     WatchEvent,
 )
+from voiceflow.client.failures import ON_THE_WAY
 from voiceflow.client.registry.connection import Connection
 from voiceflow.client.retry import RetryPolicy
 from voiceflow.errors import TooLarge, Unavailable, VoiceFlowError
@@ -68,7 +69,9 @@ class Watching:
                 lost: VoiceFlowError = Unavailable(error.message, reason=error.reason)
             except VoiceFlowError as error:
                 lost = error
-            failures = min(failures + 1, _COUNTED_FAILURES)
+            if self._stood and lost.reason in ON_THE_WAY:  # an outage until somebody sees to it
+                lost = Unavailable(lost.message, reason=lost.reason)
+            failures += 1
             await self._connection.pause(lost, failures, FOREVER if self._stood else None)
 
     async def _stream(self) -> AsyncGenerator[WatchEvent, None]:
@@ -133,10 +136,6 @@ class Watching:
             self._after[cursor.channel] = cursor.after_sequence
         elif (cursor.after_sequence or 0) > after:
             raise _gap(cursor.channel, after, cursor.after_sequence or 0)
-
-
-_COUNTED_FAILURES: Final = 32
-"""Pauses are at their longest long before."""
 
 
 def _gap(channel: str, after: int, sequence: int) -> Unavailable:
