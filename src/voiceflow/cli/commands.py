@@ -19,6 +19,7 @@ import click
 
 from voiceflow.cli.demo import demo
 from voiceflow.cli.diarize import diarize
+from voiceflow.cli.identity import dev_certs, tokens
 from voiceflow.cli.models import models
 from voiceflow.cli.serving_state import serving_state
 from voiceflow.errors import (
@@ -70,6 +71,8 @@ commands.add_command(diarize)
 commands.add_command(demo)
 commands.add_command(serving_state)
 commands.add_command(models)
+commands.add_command(dev_certs)
+commands.add_command(tokens)
 
 
 def run() -> int:

@@ -182,7 +182,8 @@ def write_development_identity(
     there = [name for name in files if (folder / name).is_symlink() or (folder / name).exists()]
     if there and not force:
         raise AlreadyExists(
-            f"{folder}: holds {', '.join(there)} already; --force replaces them",
+            f"{folder}: holds {there[0]} and {len(there) - 1} more of its files already; --force "
+            "replaces them",
             reason="FILES_EXIST",
             field="folder",
         )
