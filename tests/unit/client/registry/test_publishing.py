@@ -45,8 +45,11 @@ def package(tmp_path: Path) -> LocalPackage:
     (folder / "README.md").write_bytes(card)
     manifest = folder / "manifest.json"
     before = Manifest.from_json(manifest.read_bytes())
-    files = before.files | {"README.md": digest_of(card)}
-    manifest.write_text(before.model_copy(update={"files": files}).to_json())
+    changed = {
+        "files": before.files | {"README.md": digest_of(card)},
+        "sizes": before.sizes | {"README.md": len(card)},
+    }
+    manifest.write_text(before.model_copy(update=changed).to_json())
     return open_package(folder)
 
 
