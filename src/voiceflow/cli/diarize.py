@@ -14,7 +14,7 @@ import click
 from rich.console import Console
 
 from voiceflow.artifact import LatencyMode
-from voiceflow.cli.options import MAXIMUM_INT32, server_option, text
+from voiceflow.cli.options import MAXIMUM_INT32, Target, server_option, text
 from voiceflow.cli.outputs import STDOUT, Outputs
 from voiceflow.cli.run import Views, run_file, run_live, stop_on_interrupt
 from voiceflow.cli.views import FileView, LineView, LiveView, talk_table
@@ -91,7 +91,7 @@ class Wish:
 )
 def diarize(
     audio: str | None,
-    server: str,
+    server: Target,
     realtime: bool,
     mic: bool,
     device: str | None,
@@ -117,7 +117,8 @@ def diarize(
     Ctrl-C ends the audio; what came until then is finished and written. A second one gives up.
 
     Exit codes: 0 done, 1 failed or cut off (what was final is written), 2 usage, 3 audio or request
-    not usable, 4 no server or too busy, 5 not served, 130 interrupted without results.
+    not usable, 4 no server or too busy, 5 not served, 7 not allowed for this caller, or the server
+    is not the one that it should be, 130 interrupted without results.
     """
     outputs = Outputs(rttm, json_, html)
     outputs.check()
@@ -127,6 +128,7 @@ def diarize(
         raise click.UsageError("raw input needs both --encoding and --rate")
     if encoding is not None and audio != STDOUT:
         raise click.UsageError("--encoding is for standard input; a file says itself what it is")
+    server.check()
     wish = Wish(
         realtime,
         LatencyMode(mode),
@@ -204,9 +206,9 @@ async def diarize_source(
         raise failure
 
 
-async def _run(server: str, source: AudioSource, wish: Wish, outputs: Outputs) -> None:
+async def _run(server: Target, source: AudioSource, wish: Wish, outputs: Outputs) -> None:
     with stop_on_interrupt() as stop:
-        async with DiarizationClient(server) as client:
+        async with DiarizationClient(server.address, identity=server.identity) as client:
             await diarize_source(client, source, wish, outputs, stop=stop)
 
 

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import click
+from click.core import ParameterSource
+
+from voiceflow.client.identity import ClientIdentity, check_plain_text
 
 DEFAULT_SERVER = "127.0.0.1:50051"
 
@@ -50,12 +57,123 @@ class Number(click.FloatRange):
         return number
 
 
-server_option = click.option(
-    "--server",
-    type=address,
-    default=DEFAULT_SERVER,
-    show_default=True,
-    envvar="VOICEFLOW_SERVER",
-    metavar="HOST:PORT",
-    help="The inference service; also from VOICEFLOW_SERVER.",
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A server that a command may dial, and how.
+
+    Attributes:
+        address: `host:port`, or any target that gRPC knows.
+        identity: Who dials, and whom it trusts; None: plain text.
+        insecure: Plain text was asked for.
+    """
+
+    address: str
+    identity: ClientIdentity | None = None
+    insecure: bool = False
+
+    def check(self) -> None:
+        """To be asked before it is dialled.
+
+        Raises:
+            InvalidInput: INSECURE_ADDRESS: plain text to another machine, not asked for.
+        """
+        check_plain_text(self.address, self.identity, insecure=self.insecure)
+
+
+Command = Callable[..., Any]
+
+
+def target_option(name: str, default: str, what: str) -> Callable[[Command], Command]:
+    """The option that says where a server is, and those that say who dials it.
+
+    Args:
+        name: Of the option and of the command's argument, which is a `Target`.
+        default: An address.
+        what: Server, for the help.
+    """
+    variable = f"VOICEFLOW_{name.upper()}"
+    where = click.option(
+        f"--{name}",
+        type=address,
+        default=default,
+        show_default=True,
+        envvar=variable,
+        metavar="HOST:PORT",
+        help=f"{what}; also from {variable}.",
+    )
+
+    def decorate(command: Command) -> Command:
+        @functools.wraps(command)
+        def with_target(*arguments: Any, **options: Any) -> Any:
+            own = {parameter: options.pop(parameter) for parameter in _IDENTITY}
+            insecure = options.pop("insecure")
+            options[name] = Target(options[name], _identity(own, insecure=insecure), insecure)
+            return command(*arguments, **options)
+
+        decorated: Command = with_target
+        for option in (_insecure_option, *reversed(_identity_options)):
+            decorated = option(decorated)
+        return where(decorated)
+
+    return decorate
+
+
+_PATH: Final = click.Path(path_type=Path)
+
+_IDENTITY: Final = {
+    "ca": "CA",
+    "certificate": "CERT",
+    "key": "KEY",
+    "token_file": "TOKEN_FILE",
+    "server_name": "SERVER_NAME",
+}
+"""Fields of a `ClientIdentity`, and what they are called among options and variables."""
+
+
+def _identity_option(field: str, help_: str, **more: Any) -> Callable[[Command], Command]:
+    word = _IDENTITY[field]
+    return click.option(
+        f"--{word.lower().replace('_', '-')}",
+        field,
+        envvar=f"VOICEFLOW_{word}",
+        help=f"{help_}; also from VOICEFLOW_{word}.",
+        **more,
+    )
+
+
+_identity_options: Final = (
+    _identity_option(
+        "ca", "PEM: who signs the server's certificate, if no public CA does", type=_PATH
+    ),
+    _identity_option("certificate", "PEM: your own certificate, to be known by", type=_PATH),
+    _identity_option("key", "PEM: its private key", type=_PATH),
+    _identity_option("token_file", "A file with a token, to be known by", type=_PATH),
+    _identity_option(
+        "server_name", "That the server's certificate must have [the one dialled]", type=text
+    ),
 )
+_insecure_option: Final[Callable[[Command], Command]] = click.option(
+    "--insecure",
+    is_flag=True,
+    help="Dial in plain text and as nobody, also to another machine.",
+)
+
+
+def _identity(own: dict[str, Any], *, insecure: bool) -> ClientIdentity | None:
+    """What the options say; the environment's are left aside where plain text is asked for."""
+    given = {field: value for field, value in own.items() if value}
+    if insecure:
+        source = click.get_current_context().get_parameter_source
+        for field in given:
+            if source(field) is ParameterSource.COMMANDLINE:
+                option = _IDENTITY[field].lower().replace("_", "-")
+                raise click.UsageError(f"give either --insecure or --{option}")
+        return None
+    if not given:
+        return None
+    if given.keys() == {"server_name"}:
+        raise click.UsageError("--server-name: only with --ca, --cert or --token-file")
+    return ClientIdentity(**given)
+
+
+server_option = target_option("server", DEFAULT_SERVER, "The inference service")

@@ -10,14 +10,14 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from voiceflow.cli.options import server_option
+from voiceflow.cli.options import Target, server_option
 from voiceflow.client import NO_RETRY, DiarizationClient, ServingState
 
 
 @click.command("serving-state")
 @server_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def serving_state(server: str, as_json: bool) -> None:
+def serving_state(server: Target, as_json: bool) -> None:
     """Show the models that a server has loaded, its load and its settings."""
     state = asyncio.run(_ask(server))
     if as_json:
@@ -26,8 +26,11 @@ def serving_state(server: str, as_json: bool) -> None:
         _print(state)
 
 
-async def _ask(server: str) -> ServingState:
-    async with DiarizationClient(server, retry=NO_RETRY) as client:
+async def _ask(server: Target) -> ServingState:
+    server.check()
+    async with DiarizationClient(
+        server.address, identity=server.identity, retry=NO_RETRY
+    ) as client:
         return await client.serving_state()
 
 

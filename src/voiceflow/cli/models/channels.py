@@ -35,13 +35,14 @@ from voiceflow.cli.models.session import (
     out,
     print_json,
     print_json_line,
+    registry_client,
     registry_option,
     request_id_option,
     validate_only_option,
 )
 from voiceflow.cli.models.tables import moment, promotions_table, rollout_text
 from voiceflow.cli.models.validation import validate_version
-from voiceflow.cli.options import MAXIMUM_INT64, Number
+from voiceflow.cli.options import MAXIMUM_INT64, Number, Target
 from voiceflow.client.registry import RegistryClient
 from voiceflow.errors import InvalidInput, NotAllowedNow, NotFound
 
@@ -94,7 +95,7 @@ def promote(
     etag: str | None,
     validate_only: bool,
     request_id: str | None,
-    registry: str,
+    registry: Target,
     as_json: bool,
 ) -> None:
     """Make VERSION what a channel serves.
@@ -159,7 +160,7 @@ def rollback(
     etag: str | None,
     validate_only: bool,
     request_id: str | None,
-    registry: str,
+    registry: Target,
     as_json: bool,
 ) -> None:
     """Promote again what CHANNEL served before, without running gates."""
@@ -190,7 +191,7 @@ def history(
     time: datetime | None,
     version: VersionName | None,
     limit: int | None,
-    registry: str,
+    registry: Target,
     as_json: bool,
 ) -> None:
     """List the promotions of CHANNEL, newest first; with --at, what served at a time."""
@@ -231,7 +232,7 @@ def watch(
     channels: tuple[ChannelName, ...],
     after: int | None,
     wanted: int | None,
-    registry: str,
+    registry: Target,
     as_json: bool,
 ) -> None:
     """Tell of every promotion of CHANNELS as it comes, each once, until Ctrl-C.
@@ -247,10 +248,10 @@ def watch(
 
 
 async def _watch(
-    registry: str, cursors: list[ChannelCursor], wanted: int | None, *, as_json: bool
+    registry: Target, cursors: list[ChannelCursor], wanted: int | None, *, as_json: bool
 ) -> None:
     numbers = count(1)
-    async with RegistryClient(registry) as client, aclosing(client.watch(cursors)) as events:
+    async with registry_client(registry) as client, aclosing(client.watch(cursors)) as events:
         async for event in events:
             if as_json:
                 print_json_line(_event_data(event))

@@ -32,6 +32,7 @@ from voiceflow.cli.models.tables import (
     rollout_text,
     versions_table,
 )
+from voiceflow.cli.options import Target
 from voiceflow.client.registry import RegistryClient
 
 
@@ -51,7 +52,7 @@ def version_data(version: Version) -> Any:
 @registry_option
 @json_option
 def list_(
-    model: ModelName | None, semver_range: str, every_state: bool, registry: str, as_json: bool
+    model: ModelName | None, semver_range: str, every_state: bool, registry: Target, as_json: bool
 ) -> None:
     """List models; of MODEL, its versions and channels."""
     where = VersionFilter(
@@ -93,7 +94,7 @@ def list_(
 @click.argument("name", type=ANY)
 @registry_option
 @json_option
-def show(name: ModelName | VersionName | ChannelName, registry: str, as_json: bool) -> None:
+def show(name: ModelName | VersionName | ChannelName, registry: Target, as_json: bool) -> None:
     """Show a version (diarizer@1.2.0), a channel (diarizer/stable) or a model (diarizer)."""
     match name:
         case VersionName():
@@ -109,7 +110,7 @@ def show(name: ModelName | VersionName | ChannelName, registry: str, as_json: bo
 @click.argument("base", type=VERSION, required=False)
 @registry_option
 @json_option
-def diff(target: VersionName, base: VersionName | None, registry: str, as_json: bool) -> None:
+def diff(target: VersionName, base: VersionName | None, registry: Target, as_json: bool) -> None:
     """Tell what differs between TARGET and BASE, or the newest version before TARGET.
 
     And which bump of the version number that demands.
@@ -140,7 +141,7 @@ def diff(target: VersionName, base: VersionName | None, registry: str, as_json: 
 _BUMPS = {1: "patch", 2: "minor", 3: "major"}
 
 
-def _show_version(name: VersionName, registry: str, *, as_json: bool) -> None:
+def _show_version(name: VersionName, registry: Target, *, as_json: bool) -> None:
     async def act(client: RegistryClient) -> tuple[Version, list[Channel]]:
         version = await client.get_version(name)
         channels = client.list_channels(name.parent, version=name)
@@ -172,7 +173,7 @@ def _show_version(name: VersionName, registry: str, *, as_json: bool) -> None:
     out().print(facts)
 
 
-def _show_channel(name: ChannelName, registry: str, *, as_json: bool) -> None:
+def _show_channel(name: ChannelName, registry: Target, *, as_json: bool) -> None:
     async def act(client: RegistryClient) -> Channel:
         return await client.get_channel(name)
 
@@ -189,7 +190,7 @@ def _show_channel(name: ChannelName, registry: str, *, as_json: bool) -> None:
     out().print(facts)
 
 
-def _show_model(name: ModelName, registry: str, *, as_json: bool) -> None:
+def _show_model(name: ModelName, registry: Target, *, as_json: bool) -> None:
     async def act(client: RegistryClient) -> Model:
         return await client.get_model(name)
 

@@ -25,7 +25,7 @@ from voiceflow.cli.models.session import (
     validate_only_option,
 )
 from voiceflow.cli.models.tables import megabytes, pods_table, table
-from voiceflow.cli.options import Number
+from voiceflow.cli.options import Number, Target
 from voiceflow.client.registry import RegistryClient
 from voiceflow.errors import InvalidInput
 
@@ -49,7 +49,7 @@ def policy(
     changes: Path | None,
     validate_only: bool,
     request_id: str | None,
-    registry: str,
+    registry: Target,
     as_json: bool,
 ) -> None:
     """Show who may promote to CHANNEL and what is demanded; with --set, change it."""
@@ -85,7 +85,7 @@ def policy(
 @click.option("--all", "include_lost", is_flag=True, help="Also those that report no more.")
 @registry_option
 @json_option
-def pods(channel: ChannelName | None, include_lost: bool, registry: str, as_json: bool) -> None:
+def pods(channel: ChannelName | None, include_lost: bool, registry: Target, as_json: bool) -> None:
     """List the servers that have reported, with what they should and do serve."""
     where = PodFilter(channel=str(channel or ""), include_lost=include_lost)
 
@@ -109,7 +109,7 @@ def pods(channel: ChannelName | None, include_lost: bool, registry: str, as_json
 @registry_option
 @json_option
 def collect_garbage(
-    grace_hours: float | None, validate_only: bool, registry: str, as_json: bool
+    grace_hours: float | None, validate_only: bool, registry: Target, as_json: bool
 ) -> None:
     """Remove what nothing refers to and is old enough; versions and histories never are."""
 

@@ -27,6 +27,7 @@ from voiceflow.cli.models.session import (
     validate_only_option,
 )
 from voiceflow.cli.models.tables import rollout_text
+from voiceflow.cli.options import Target
 from voiceflow.client.registry import Published, RegistryClient
 from voiceflow.errors import PackageInvalid
 from voiceflow.package import CARD_FILE
@@ -50,7 +51,7 @@ def publish(
     reason: str,
     validate_only: bool,
     request_id: str | None,
-    registry: str,
+    registry: Target,
     as_json: bool,
 ) -> None:
     """Publish the package in FOLDER.
@@ -120,7 +121,7 @@ def yank(
     reason: str,
     validate_only: bool,
     request_id: str | None,
-    registry: str,
+    registry: Target,
     as_json: bool,
 ) -> None:
     """Mark VERSION as not to be promoted again; it cannot be undone.
@@ -157,7 +158,7 @@ def delete(
     version: VersionName,
     validate_only: bool,
     request_id: str | None,
-    registry: str,
+    registry: Target,
     as_json: bool,
 ) -> None:
     """Take the files of a yanked VERSION away; refused while a channel names it."""
@@ -177,7 +178,7 @@ def delete(
 @click.option("--out", "folder", type=FOLDER, help="Where to. [MODEL-VERSION]")
 @registry_option
 @json_option
-def download(version: VersionName, folder: Path | None, registry: str, as_json: bool) -> None:
+def download(version: VersionName, folder: Path | None, registry: Target, as_json: bool) -> None:
     """Fetch VERSION into a folder: verified, and complete as soon as it is there."""
     target = folder or Path(f"{version.model}-{version.version}")
 

@@ -14,20 +14,12 @@ import click
 from pydantic import BaseModel
 from rich.console import Console
 
-from voiceflow.cli.options import address
+from voiceflow.cli.options import Target, target_option
 from voiceflow.client.registry import DEFAULT_REGISTRY, RegistryClient
 
 _Value = TypeVar("_Value")
 
-registry_option = click.option(
-    "--registry",
-    type=address,
-    default=DEFAULT_REGISTRY,
-    show_default=True,
-    envvar="VOICEFLOW_REGISTRY",
-    metavar="HOST:PORT",
-    help="The registry; also from VOICEFLOW_REGISTRY.",
-)
+registry_option = target_option("registry", DEFAULT_REGISTRY, "The registry")
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON document to standard output."
 )
@@ -46,11 +38,21 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
 FILE = click.Path(path_type=Path, dir_okay=False)
 
 
-def call(registry: str, act: Callable[[RegistryClient], Awaitable[_Value]]) -> _Value:
+def registry_client(registry: Target) -> RegistryClient:
+    """A client of the registry.
+
+    Raises:
+        InvalidInput: INSECURE_ADDRESS.
+    """
+    registry.check()
+    return RegistryClient(registry.address, identity=registry.identity)
+
+
+def call(registry: Target, act: Callable[[RegistryClient], Awaitable[_Value]]) -> _Value:
     """Runs one act with a client of the registry."""
 
     async def run() -> _Value:
-        async with RegistryClient(registry) as client:
+        async with registry_client(registry) as client:
             return await act(client)
 
     return asyncio.run(run())

@@ -20,8 +20,10 @@ from voiceflow.cli.models.session import (
     json_lines_option,
     out,
     print_json_line,
+    registry_client,
     registry_option,
 )
+from voiceflow.cli.options import Target
 from voiceflow.client.registry import RegistryClient
 from voiceflow.errors import InvalidInput
 
@@ -85,7 +87,7 @@ def validate(
     evaluation_set: Path | None,
     policy: Path | None,
     sandbox_floor: str | None,
-    registry: str,
+    registry: Target,
     as_json: bool,
 ) -> None:
     """Run VERSION (diarizer@1.2.0) through the gates; with --local, a package on this machine.
@@ -156,14 +158,14 @@ async def validate_version(
 
 async def _run(
     view: GatesView,
-    registry: str,
+    registry: Target,
     version: VersionName,
     gates: tuple[Gate, ...],
     channel: ChannelName | None,
     *,
     as_json: bool,
 ) -> bool:
-    async with RegistryClient(registry) as client:
+    async with registry_client(registry) as client:
         report = await validate_version(client, view, version, gates, channel)
     if as_json:
         print_json_line({"report": as_data(report)})
