@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
-# Wheels from 1.29 on send telemetry and open a database under the home folder otherwise; the
-# runtime reads this once, at import.
-os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-
 import onnxruntime as ort
 
 from voiceflow.contract import TensorSignature
