@@ -16,7 +16,7 @@ from voiceflow.diarization.v1 import diarization_pb2_grpc as pb_grpc
 from voiceflow.errors import VoiceFlowError
 from voiceflow.pipeline.model import BoundModel
 from voiceflow.rpc.status import from_rpc_error
-from voiceflow_inference.app import App, build
+from voiceflow_inference.app import App, build, secure
 from voiceflow_inference.settings import Settings
 
 
@@ -31,7 +31,8 @@ async def running(model: BoundModel, **settings: Any) -> AsyncIterator[tuple[App
         "streams_per_principal": 64,
         "grace_seconds": 1.0,
     }
-    app = build(Settings(**defaults | settings), model)
+    complete = Settings(**defaults | settings)
+    app = build(complete, model, secure(complete))
     address = await app.start()
     try:
         yield app, address

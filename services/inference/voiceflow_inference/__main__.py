@@ -17,12 +17,13 @@ from pydantic import ValidationError
 from pydantic_settings import CliApp
 
 from voiceflow.errors import VoiceFlowError
-from voiceflow_inference.app import build, find_package, load_model
+from voiceflow_inference.app import build, find_package, load_model, secure
 from voiceflow_inference.settings import Settings
 
 
 async def serve(settings: Settings) -> None:
     """Loads, warms, serves, drains."""
+    security = secure(settings)
     folder = await find_package(settings)
     model = await asyncio.to_thread(load_model, settings, folder)
     name = model.manifest.resource_name
@@ -31,7 +32,7 @@ async def serve(settings: Settings) -> None:
         sys.stdout.write(f"ready address={address} model={name}\n")
         sys.stdout.flush()
 
-    await build(settings, model, on_ready=say_ready).run()
+    await build(settings, model, security, on_ready=say_ready).run()
 
 
 def main() -> int:
@@ -41,7 +42,8 @@ def main() -> int:
     except ValidationError as error:
         for problem in error.errors():
             name = "-".join(str(part) for part in problem["loc"]).replace("_", "-")
-            sys.stderr.write(f"--{name}: {problem['msg']}\n" if name else f"{problem['msg']}\n")
+            message = problem["msg"].removeprefix("Value error, ")
+            sys.stderr.write(f"--{name}: {message}\n" if name else f"{message}\n")
         return 2
     logging.basicConfig(
         stream=sys.stderr,

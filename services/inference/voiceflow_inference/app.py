@@ -16,6 +16,7 @@ from voiceflow.onnx import bind
 from voiceflow.onnx.golden import reproduce
 from voiceflow.package import load_package
 from voiceflow.pipeline.model import BoundModel
+from voiceflow.rpc.security import Security, open_security
 from voiceflow.rpc.server import RpcServer, Service, Transport, check_exposure
 from voiceflow_inference.admission import Admission, AdmissionLimits
 from voiceflow_inference.backend import SlotBackend
@@ -70,6 +71,18 @@ class App:
         await self.batcher.stop()
 
 
+def secure(settings: Settings) -> Security:
+    """Reads what the service shows and knows its callers by.
+
+    Raises:
+        InvalidInput: A file does not hold what it should, or INSECURE_ADDRESS.
+    """
+    security = open_security(settings)
+    if not security.has_identity:
+        check_exposure(settings.host, settings.insecure)
+    return security
+
+
 async def find_package(settings: Settings) -> Path:
     """The folder of the model to serve: ``model_dir``, or what the registry's channel serves.
 
@@ -102,6 +115,7 @@ def load_model(settings: Settings, folder: Path) -> BoundModel:
 def build(
     settings: Settings,
     model: BoundModel,
+    security: Security,
     on_ready: Callable[[str], None] = lambda _address: None,
 ) -> App:
     """Warms the model and puts the parts together; needs a running event loop.
@@ -109,12 +123,9 @@ def build(
     Args:
         settings: All of them.
         model: The loaded model.
+        security: As `secure` has it.
         on_ready: Called with the bound ``host:port``.
-
-    Raises:
-        InvalidInput: The settings may not be served with.
     """
-    check_exposure(settings.host, settings.insecure)
     manifest = model.manifest
     costs = warm_up(model, settings.batch_limit)
     cores = usable_cores()
@@ -148,7 +159,10 @@ def build(
         [Service(SERVICE_NAME, partial(add_DiarizationServicer_to_server, servicer))],
         host=settings.host,
         port=settings.port,
+        security=security,
         insecure=settings.insecure,
+        health_host=settings.health_host,
+        health_port=settings.health_port,
         grace_seconds=settings.grace_seconds,
         transport=Transport(
             keepalive_seconds=settings.keepalive_seconds,

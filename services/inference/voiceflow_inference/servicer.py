@@ -16,6 +16,7 @@ from voiceflow.artifact import LatencyMode, Manifest
 from voiceflow.diarization.v1 import diarization_pb2 as pb
 from voiceflow.diarization.v1 import diarization_pb2_grpc
 from voiceflow.errors import InvalidInput, Unavailable
+from voiceflow.rpc.access import caller_of
 from voiceflow_inference import messages
 from voiceflow_inference.admission import Admission, StreamKind
 from voiceflow_inference.batcher import Batcher, Urgency
@@ -102,7 +103,7 @@ class DiarizationServicer(diarization_pb2_grpc.DiarizationServicer):
             config = self._config(await reader.next())
             cost = self._generation.stream_costs[config.latency_mode]
             with (
-                self._admission.admitted(_principal(context), StreamKind.STREAM, cost),
+                self._admission.admitted(caller_of(context).principal, StreamKind.STREAM, cost),
                 closing(self._session(config, Urgency.LIVE)) as session,
             ):
                 conversation = Conversation(
@@ -126,7 +127,7 @@ class DiarizationServicer(diarization_pb2_grpc.DiarizationServicer):
             config = self._config(await reader.next())
             _check_for_file(config)
             with (
-                self._admission.admitted(_principal(context), StreamKind.FILE),
+                self._admission.admitted(caller_of(context).principal, StreamKind.FILE),
                 closing(self._session(config, Urgency.BACKGROUND)) as session,
                 self._present(self._recordings, reader),
             ):
@@ -291,11 +292,6 @@ def _check_for_file(config: StreamConfig) -> None:
                 reason="FIELD_NOT_FOR_FILES",
                 field=f"config.{field}",
             )
-
-
-def _principal(context: Context) -> str:
-    """Who asks: the host, as long as clients have no identity."""
-    return context.peer().rpartition(":")[0]
 
 
 def _deadline_passed(context: Context) -> bool:

@@ -6,13 +6,15 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
+
+from voiceflow.rpc.security import SecuritySettings
 
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 
 
-class Settings(BaseSettings):
+class Settings(SecuritySettings):
     """Settings of the inference service; the command line wins over the environment."""
 
     model_config = SettingsConfigDict(
@@ -49,9 +51,8 @@ class Settings(BaseSettings):
     port: Annotated[int, Field(ge=0, le=65535)] = Field(
         50051, description="port to listen on; 0: a free one, told by the ready line"
     )
-    insecure: bool = Field(
-        default=False,
-        description="listen in plain text on an address that other machines can reach",
+    token_audience: Annotated[str, Field(min_length=1)] = Field(
+        "voiceflow-inference", description="tokens that are not for this audience are refused"
     )
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 

@@ -123,7 +123,12 @@ async def _decoded(request: Any, _context: Context) -> Any:
 
 
 async def _all_decoded(requests: AsyncIterator[Any], _context: Context) -> AsyncIterator[Any]:
-    return (_checked(request) async for request in requests)
+    return _each_checked(requests)
+
+
+async def _each_checked(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    async for request in requests:
+        yield _checked(request)
 
 
 def _checked(request: Any) -> Any:
