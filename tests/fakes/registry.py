@@ -25,6 +25,7 @@ from tests.fakes.publishing import Package, ScriptedGates
 from voiceflow.errors import VoiceFlowError
 from voiceflow.registry.v1 import registry_pb2 as pb
 from voiceflow.registry.v1 import registry_pb2_grpc as pb_grpc
+from voiceflow.rpc.security import Security, open_security
 from voiceflow.rpc.status import from_rpc_error
 from voiceflow_registry.app import App, assemble, open_store
 from voiceflow_registry.settings import Settings
@@ -39,20 +40,35 @@ CHUNK_BYTES = 1 << 20
 
 @asynccontextmanager
 async def running(
-    store: ObjectStore | None = None, gates: GateRunner | None = None, **settings: Any
+    store: ObjectStore | None = None,
+    gates: GateRunner | None = None,
+    *,
+    security: Security | None = None,
+    connect: Callable[[str], grpc.aio.Channel] = grpc.aio.insecure_channel,
+    **settings: Any,
 ) -> AsyncIterator[tuple[App, pb_grpc.ModelRegistryStub]]:
-    """Serves a store; yields the app and a connection to it. Settings replace the defaults here."""
+    """Serves a store; yields the app and a connection to it.
+
+    Args:
+        store: None: one in memory.
+        gates: None: as they are told.
+        security: None: as the settings say.
+        connect: Makes the connection to an address; with TLS, it has to be another than this.
+        settings: Replace the defaults here.
+    """
     defaults: dict[str, Any] = {"port": 0, "grace_seconds": 1.0, "poll_seconds": 0.05}
     defaults["demanded_gates"] = "manifest,graph,contract"
+    made = Settings(**defaults | settings)
     app = assemble(
-        Settings(**defaults | settings),
+        made,
         store or MemoryStore(),
         gates or ScriptedGates(),
+        security=security or open_security(made),
         has_evaluation_set=False,
     )
     address = await app.start()
     try:
-        async with grpc.aio.insecure_channel(address) as channel:
+        async with connect(address) as channel:
             yield app, pb_grpc.ModelRegistryStub(channel)
     finally:
         await app.stop()
@@ -211,6 +227,7 @@ def main(arguments: Iterable[str]) -> None:
         settings,
         open_store(settings),
         ScriptedGates(),
+        security=open_security(settings),
         has_evaluation_set=False,
         on_ready=say_ready,
     )

@@ -13,9 +13,12 @@ from typing import Final
 from voiceflow.catalog.channels import ChannelPolicy
 from voiceflow.errors import InvalidInput
 from voiceflow.evaluation import EvaluationSet
+from voiceflow.rpc.security import Security, open_security
 from voiceflow.rpc.server import RpcServer, Service, check_exposure, is_loopback
 from voiceflow.validation.sandbox import Sandbox
 from voiceflow.validation.validator import Validator
+from voiceflow_registry.audit.listing import AuditEntries
+from voiceflow_registry.audit.log import AuditLog
 from voiceflow_registry.channels.channels import Channels
 from voiceflow_registry.channels.watch import WatchHub
 from voiceflow_registry.collect import Collector
@@ -108,12 +111,14 @@ def build(settings: Settings, *, on_ready: Callable[[str], None] = lambda _addre
         on_ready: Called with the bound ``host:port`` when requests are answered.
 
     Raises:
-        InvalidInput: INSECURE_ADDRESS, or a setting that names what cannot be used.
+        InvalidInput: INSECURE_ADDRESS, CERTIFICATE_INVALID, ACCESS_INVALID, KEYS_INVALID, or a
+            setting that names what cannot be used.
         NotAllowedNow: SANDBOX_TOO_WEAK.
         StoreUnavailable: There are no credentials for the bucket.
         OSError: The folder cannot be used.
     """
-    _check_exposure(settings)
+    security = open_security(settings)
+    _check_exposure(settings, security)
     evaluation_set = (
         EvaluationSet.open(settings.evaluation_set) if settings.evaluation_set else None
     )
@@ -127,6 +132,7 @@ def build(settings: Settings, *, on_ready: Callable[[str], None] = lambda _addre
             settings,
             store,
             Validator(sandbox, evaluation_set=evaluation_set),
+            security=security,
             has_evaluation_set=evaluation_set is not None,
             on_ready=on_ready,
             on_close=sandbox.close,  # a gate that is under way fails, so that its thread ends
@@ -141,6 +147,7 @@ def assemble(
     store: ObjectStore,
     gates: GateRunner,
     *,
+    security: Security,
     has_evaluation_set: bool,
     on_ready: Callable[[str], None] = lambda _address: None,
     on_close: Callable[[], None] = lambda: None,
@@ -151,12 +158,13 @@ def assemble(
         settings: What the operator set.
         store: Where everything is kept.
         gates: Run models.
+        security: Encrypts, and tells who calls.
         has_evaluation_set: Accuracy can be asked for.
         on_ready: As `build` has it.
         on_close: Called when nobody calls any more.
     """
     clock = partial(datetime.now, UTC)
-    policy = default_policy(settings)
+    policy = default_policy(settings, has_identity=security.has_identity)
     versions = Versions(store, clock)
     validations = Validations(
         store,
@@ -179,6 +187,7 @@ def assemble(
         waiting=settings.calls_waiting,
         retry_after_seconds=settings.store_retry_after_seconds,
     )
+    audit = AuditLog(store, clock, retry_after_seconds=settings.store_retry_after_seconds)
     acts = Acts(
         versions=versions,
         publishing=Publishing(store, versions, validations, clock, limits),
@@ -187,7 +196,7 @@ def assemble(
         hub=WatchHub(
             channels, clock=clock, poll_seconds=settings.poll_seconds, executor=threads.executor
         ),
-        pods=Pods(store, channels, clock, settings.report_again_seconds),
+        pods=Pods(store, channels, audit, clock, settings.report_again_seconds),
         collector=Collector(
             store,
             versions,
@@ -195,6 +204,8 @@ def assemble(
             grace_seconds=settings.collection_grace_seconds,
             upload_seconds=settings.upload_expire_seconds,
         ),
+        audit=audit,
+        audit_entries=AuditEntries(store),
         default_policy=policy,
     )
     presence = Presence(retry_after_seconds=_RESTART_SECONDS)
@@ -209,7 +220,11 @@ def assemble(
         services=(Service(SERVICE_NAME, partial(add_to_server, servicer)),),
         host=settings.host,
         port=settings.port,
+        security=security,
         insecure=settings.insecure,
+        health_host=settings.health_host,
+        health_port=settings.health_port,
+        on_refused=servicer.auditing.refused,
         grace_seconds=settings.grace_seconds,
         on_ready=on_ready,
         on_drain=servicer.drain,
@@ -239,11 +254,17 @@ def open_store(settings: Settings) -> ObjectStore:
     )
 
 
-def default_policy(settings: Settings) -> ChannelPolicy:
-    """What holds for channels without a policy of their own."""
+def default_policy(settings: Settings, *, has_identity: bool) -> ChannelPolicy:
+    """What holds for channels without a policy of their own.
+
+    Args:
+        settings: What the operator set.
+        has_identity: Callers are known, so that a publisher can be told from a promoter.
+    """
+    allowed = settings.allow_publisher_to_promote
     return ChannelPolicy(
         name="",
-        allow_publisher_to_promote=settings.allow_publisher_to_promote,
+        allow_publisher_to_promote=not has_identity if allowed is None else allowed,
         allow_prereleases=settings.allow_prereleases,
         allow_downgrades=settings.allow_downgrades,
         demanded_gates=settings.gates_to_promote,
@@ -251,7 +272,9 @@ def default_policy(settings: Settings) -> ChannelPolicy:
     )
 
 
-def _check_exposure(settings: Settings) -> None:
+def _check_exposure(settings: Settings, security: Security) -> None:
+    if security.has_identity:
+        return
     check_exposure(settings.host, settings.insecure)
     if isinstance(settings.place, Bucket) and not is_loopback(settings.host):
         raise InvalidInput(

@@ -11,10 +11,11 @@ from typing import Annotated, Final, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from voiceflow.catalog.gates import PUBLISHING_GATES, Gate
 from voiceflow.package import MAXIMUM_FILE_BYTES
+from voiceflow.rpc.security import SecuritySettings
 from voiceflow.validation.sandbox import DEFAULT_FLOOR, Layer
 
 Word = TypeVar("Word", bound=StrEnum)
@@ -95,7 +96,7 @@ Count = Annotated[int, Field(ge=1)]
 Bytes = Annotated[int, Field(ge=1, lt=2**63)]
 
 
-class Settings(BaseSettings):
+class Settings(SecuritySettings):
     """The model registry: keeps versions of models and tells servers which one to serve."""
 
     model_config = SettingsConfigDict(
@@ -117,6 +118,9 @@ class Settings(BaseSettings):
         default=False,
         description="listen in plain text on an address that other machines can reach; never with"
         " a bucket",
+    )
+    token_audience: Annotated[str, Field(min_length=1)] = Field(
+        "voiceflow-registry", description="tokens that are not for this audience are refused"
     )
     grace_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
         30.0, description="from SIGTERM until calls that still run are cut"
@@ -182,10 +186,11 @@ class Settings(BaseSettings):
         "manifest,graph,contract,behaviour",
         description="gates that channels without a policy of their own demand",
     )
-    allow_publisher_to_promote: bool = Field(
-        default=True,
+    allow_publisher_to_promote: bool | None = Field(
+        default=None,
         description="in channels without a policy: who published a version may promote it too."
-        " As long as callers have no identity, all on one host are one",
+        " Unset: no, but for a registry without TLS, where callers have no identity and all on one"
+        " host are one",
     )
     allow_prereleases: bool = Field(
         default=False, description="in channels without a policy: pre-releases may be promoted"

@@ -39,6 +39,7 @@ from voiceflow.catalog.queries import PodFilter
 from voiceflow.errors import Conflict, Forbidden, InvalidInput, NotFound
 from voiceflow.identity.caller import Caller
 from voiceflow.rpc.registry import pod_to_wire
+from voiceflow_registry.audit.log import AuditLog
 from voiceflow_registry.channels.channels import REGISTRY_PRINCIPAL
 from voiceflow_registry.pods.pods import Pods
 from voiceflow_registry.pods.reports import MAXIMUM_GENERATIONS
@@ -65,7 +66,8 @@ class Place:
     def replica(self, store: ObjectStore | None = None) -> Pods:
         """The pods as one process has them."""
         store = store or self.store
-        return Pods(store, replica(store, clock=self.clock), self.clock, 10.0)
+        audit = AuditLog(store, self.clock, retry_after_seconds=1.0)
+        return Pods(store, replica(store, clock=self.clock), audit, self.clock, 10.0)
 
     def promote(self, version: str, name: ChannelName = STABLE, **roles: str) -> Promotion:
         """One more promotion."""

@@ -82,13 +82,31 @@ def test_the_default_policy_is_what_was_set() -> None:
             allow_downgrades=True,
             validation_valid_for_seconds=60.0,
             demanded_gates="manifest",
-        )
+        ),
+        has_identity=False,
     )
     assert not policy.allow_publisher_to_promote
     assert policy.allow_prereleases
     assert policy.allow_downgrades
     assert policy.validation_valid_for_seconds == 60.0
     assert policy.demanded_gates == (Gate.MANIFEST,)
+
+
+@pytest.mark.parametrize(
+    ("has_identity", "said", "allowed"),
+    [
+        (False, None, True),
+        (True, None, False),
+        (False, False, False),
+        (True, True, True),
+    ],
+)
+def test_where_callers_are_known_a_publisher_is_no_promoter_unless_said(
+    has_identity: bool, said: bool | None, allowed: bool
+) -> None:
+    """Without identity all callers on one machine are one, and nobody could promote."""
+    policy = default_policy(settings(allow_publisher_to_promote=said), has_identity=has_identity)
+    assert policy.allow_publisher_to_promote is allowed
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])  # noqa: S104 to be refused

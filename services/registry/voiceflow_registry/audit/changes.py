@@ -8,7 +8,7 @@ from typing import Final
 from voiceflow.catalog.channels import ChannelPolicy, Promotion
 from voiceflow.catalog.gates import ValidationReport
 from voiceflow.catalog.pods import Collection
-from voiceflow.catalog.versions import VersionState
+from voiceflow.catalog.versions import Version, VersionState
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +27,18 @@ def promoted(before: Promotion | None, promotion: Promotion) -> Change:
     return Change(before.rollout.in_short if before else "", promotion.rollout.in_short)
 
 
-def moved(before: VersionState, after: VersionState) -> Change:
+def published(version: Version, *, already: bool) -> Change:
+    """The digest of the manifest; nothing where it was published before, or only tried out."""
+    if already or version.publish_time is None:
+        return NOTHING_CHANGED
+    return Change("", version.manifest_digest)
+
+
+def moved(before: VersionState | None, after: VersionState) -> Change:
     """`published`, `yanked`; nothing where it had that state before."""
-    return NOTHING_CHANGED if before is after else Change(before.value, after.value)
+    if before is None or before is after:
+        return NOTHING_CHANGED
+    return Change(before.value, after.value)
 
 
 def set_policy(before: ChannelPolicy, policy: ChannelPolicy) -> Change:

@@ -14,7 +14,7 @@ import secrets
 import threading
 import uuid
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, TypeVar
@@ -50,12 +50,14 @@ class Deed:
         method: `PromoteVersion`.
         resource: A well-formed name; empty where it is about all.
         request_id: As the caller chose it; recorded if it is a UUID.
+        validate_only: It is only tried out: nothing changes.
     """
 
     caller: Caller
     method: str
     resource: str = ""
     request_id: str = ""
+    validate_only: bool = False
 
 
 class AuditLog:
@@ -114,29 +116,26 @@ class AuditLog:
         except Exception as error:
             recording.failed(error)
             raise
-        try:
-            change = tell(answer)
-        except Exception:  # noqa: BLE001 - it is done, and what is answered says so
-            _LOG.exception("what %s has changed cannot be told", deed.method)
-            change = NOTHING_CHANGED
-        recording.done(change)
+        recording.done(_told(deed, lambda: tell(answer)))
         return answer
 
     def recorded_steps(
         self,
         deed: Deed,
-        steps: Generator[Item, None, None],
+        steps: Iterator[Item],
         tell: Callable[[Item], Change | None],
     ) -> Iterator[Item]:
         """As `recorded`, for an act in steps; whoever closes the iterator before its end has left.
 
         Args:
             deed: What it is.
-            steps: Do it.
+            steps: Do it; a generator is closed at the end.
             tell: What the step has changed that completes the act; None for the others.
         """
         recording = self.begin(deed)
-        with closing(steps):
+        with ExitStack() as stack:
+            if isinstance(steps, Generator):
+                stack.enter_context(closing(steps))
             try:
                 for step in steps:
                     change = tell(step)
@@ -206,6 +205,16 @@ class Recording:
         except Exception:  # noqa: BLE001 - the act's answer stands, and the entry says "unknown"
             _FAILURES.add(1, {"method": entry.method})
             _LOG.exception("the outcome of %s, %s, was not recorded", entry.name, entry.method)
+
+
+def _told(deed: Deed, tell: Callable[[], Change]) -> Change:
+    if deed.validate_only:
+        return NOTHING_CHANGED
+    try:
+        return tell()
+    except Exception:  # noqa: BLE001 - it is done, and what is answered says so
+        _LOG.exception("what %s has changed cannot be told", deed.method)
+        return NOTHING_CHANGED
 
 
 def _entry(entry_id: EntryId, deed: Deed, *, allowed: bool, refusal_reason: str) -> AuditEntry:

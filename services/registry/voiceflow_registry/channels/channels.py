@@ -65,6 +65,11 @@ class Channels:
         """Promotions that follow a sequence, in order, up to the newest."""
         return (entry.promotion for entry in self._history.after(name, sequence))
 
+    def previous(self, name: ChannelName, promotion: Promotion) -> Promotion | None:
+        """The promotion right before another one; None before the first."""
+        entry = self._history.at(name, promotion.sequence - 1) if promotion.sequence > 1 else None
+        return entry.promotion if entry else None
+
     def list(
         self, parent: ModelName | None, *, version: str, page_size: int, page_token: str
     ) -> Page[Channel]:

@@ -19,6 +19,8 @@ from voiceflow.catalog.queries import PodFilter
 from voiceflow.catalog.values import Page
 from voiceflow.errors import Conflict, NotAllowedNow, NotFound
 from voiceflow.identity.caller import Caller
+from voiceflow_registry.audit.changes import promoted
+from voiceflow_registry.audit.log import AuditLog, Deed
 from voiceflow_registry.channels.channels import REGISTRY_PRINCIPAL, Channels
 from voiceflow_registry.channels.listing import Listing
 from voiceflow_registry.paging import page_of
@@ -61,6 +63,7 @@ class Pods:
     Args:
         store: Holds their reports.
         channels: That they follow.
+        audit: Where rollbacks of the registry itself are recorded.
         clock: Tells when reports came; what was reported long ago does not count.
         report_again_seconds: How often a pod is asked to report.
     """
@@ -69,11 +72,13 @@ class Pods:
         self,
         store: ObjectStore,
         channels: Channels,
+        audit: AuditLog,
         clock: Callable[[], datetime],
         report_again_seconds: float,
     ) -> None:
         self._store = store
         self._channels = channels
+        self._audit = audit
         self._clock = clock
         self._report_again_seconds = report_again_seconds
         self._pods = Listing(store, PodRecord)
@@ -332,15 +337,21 @@ class Pods:
             )
             if found is None:
                 return
+            # A canary or shadow is ended; a primary gives way to the one before it.
+            to_sequence = 0 if found.role is Role.PRIMARY else newest.sequence
+            registry = Caller(REGISTRY_PRINCIPAL)
             try:
-                self._channels.rollback(
-                    Caller(REGISTRY_PRINCIPAL),
-                    channel,
-                    # A canary or shadow is ended; a primary gives way to the one before it.
-                    to_sequence=0 if found.role is Role.PRIMARY else newest.sequence,
-                    etag=newest.etag,
-                    reason=found.reason,
-                    kind=PromotionKind.AUTOMATIC_ROLLBACK,
+                self._audit.recorded(
+                    Deed(registry, "RollbackChannel", str(channel)),
+                    lambda: self._channels.rollback(
+                        registry,
+                        channel,
+                        to_sequence=to_sequence,
+                        etag=newest.etag,
+                        reason=found.reason,
+                        kind=PromotionKind.AUTOMATIC_ROLLBACK,
+                    ),
+                    lambda done: promoted(newest, done[1]),
                 )
             except Conflict:
                 _log.info("%s was promoted to before its rollback", channel)

@@ -9,15 +9,16 @@ import grpc
 from google.protobuf import message_factory
 from google.protobuf.descriptor import MethodDescriptor
 
-from voiceflow.errors import NotServed
 from voiceflow.registry.v1 import registry_pb2 as pb
+from voiceflow_registry.servicer.audit import AuditMethods
+from voiceflow_registry.servicer.auditing import Auditing
 from voiceflow_registry.servicer.channels import ChannelMethods
 from voiceflow_registry.servicer.pods import PodMethods
 from voiceflow_registry.servicer.presence import Places, Presence
 from voiceflow_registry.servicer.publishing import PublishingMethods
 from voiceflow_registry.servicer.threads import Threads
 from voiceflow_registry.servicer.validating import ValidatingMethods
-from voiceflow_registry.servicer.values import Acts, Context
+from voiceflow_registry.servicer.values import Acts
 from voiceflow_registry.servicer.versions import VersionMethods
 
 _SERVICE: Final = pb.DESCRIPTOR.services_by_name["ModelRegistry"]
@@ -29,7 +30,7 @@ _ENCODED: Final = frozenset({"WatchChannels"})
 
 
 class RegistryServicer(
-    PublishingMethods, ValidatingMethods, VersionMethods, ChannelMethods, PodMethods
+    PublishingMethods, ValidatingMethods, VersionMethods, ChannelMethods, PodMethods, AuditMethods
 ):
     """Every method of the service.
 
@@ -52,18 +53,15 @@ class RegistryServicer(
     ) -> None:
         self._acts = acts
         self._threads = threads
+        self._auditing = Auditing(acts.audit, threads)
         self._presence = presence
         self._publishes = publishes
         self._publish_idle_seconds = publish_idle_seconds
 
-    async def ListAuditEntries(  # noqa: N802
-        self, _request: pb.ListAuditEntriesRequest, _context: Context
-    ) -> pb.ListAuditEntriesResponse:
-        """See the service."""
-        raise NotServed(
-            "ListAuditEntries is not served by this version of the registry",
-            reason="NOT_YET_SERVED",
-        )
+    @property
+    def auditing(self) -> Auditing:
+        """Records what is refused, here or before a call comes here."""
+        return self._auditing
 
     async def drain(self, grace_seconds: float) -> None:
         """Takes no new streams, ends those that watch or send, and waits for those at work.
@@ -93,7 +91,7 @@ def _handler(
     request: Any = message_factory.GetMessageClass(method.input_type)
     response: Any = message_factory.GetMessageClass(method.output_type)
     return make(
-        getattr(servicer, method.name),
+        servicer.auditing.observed(method.name, getattr(servicer, method.name)),
         request_deserializer=request.FromString,
         response_serializer=None if method.name in _ENCODED else response.SerializeToString,
     )

@@ -1,4 +1,4 @@
-"""What all methods share: the acts that they call, who calls them, and checks of fields."""
+"""What all methods share: the acts that they call, and checks of fields."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, Final, TypeAlias, TypeVar
-from urllib.parse import unquote
 
 import grpc
 from google.protobuf.message import Message
@@ -17,8 +16,9 @@ from voiceflow.catalog.channels import ChannelPolicy
 from voiceflow.catalog.names import ANY_MODEL, ModelName
 from voiceflow.catalog.values import Page, Signature
 from voiceflow.errors import InvalidInput, VoiceFlowError
-from voiceflow.identity.caller import Caller, CallerRole
 from voiceflow.rpc.registry import signature_from_wire
+from voiceflow_registry.audit.listing import AuditEntries
+from voiceflow_registry.audit.log import AuditLog
 from voiceflow_registry.channels.channels import Channels
 from voiceflow_registry.channels.watch import WatchHub
 from voiceflow_registry.collect import Collector
@@ -49,6 +49,8 @@ class Acts:
         hub: Tells watchers of promotions.
         pods: Hears what servers serve.
         collector: Removes what nothing refers to.
+        audit: Records who does what.
+        audit_entries: Tells it.
         default_policy: Holds for channels without one of their own.
     """
 
@@ -59,15 +61,9 @@ class Acts:
     hub: WatchHub
     pods: Pods
     collector: Collector
+    audit: AuditLog
+    audit_entries: AuditEntries
     default_policy: ChannelPolicy
-
-
-def caller_of(context: Context) -> Caller:
-    """Who calls: the host, as long as callers have no identity."""
-    _, _, address = unquote(context.peer()).partition(":")  # ipv4:127.0.0.1:50000
-    return Caller(
-        f"host:{address.rpartition(':')[0]}", frozenset(CallerRole), models=("*",), pods=("*",)
-    )
 
 
 @contextmanager

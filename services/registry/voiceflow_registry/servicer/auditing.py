@@ -1,0 +1,153 @@
+"""The audit of what callers do and are refused; it is written in the threads of acts.
+
+What changes something is recorded before and after, by `act`, or by the act itself where it is a
+stream. What a caller who is known may not do is recorded once, whichever method it was; a caller
+who goes on and on fills a log, not the store.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from functools import wraps
+from typing import Any, Final, TypeAlias, TypeVar
+
+from google.protobuf.message import Message
+from opentelemetry import metrics
+
+from voiceflow.errors import Forbidden, VoiceFlowError
+from voiceflow.identity.caller import Caller
+from voiceflow.rpc.access import caller_of
+from voiceflow_registry.audit.allowance import Allowance
+from voiceflow_registry.audit.changes import Change
+from voiceflow_registry.audit.log import AuditLog, Deed
+from voiceflow_registry.servicer.threads import Threads
+from voiceflow_registry.servicer.values import Context
+
+Answer = TypeVar("Answer")
+Method: TypeAlias = Callable[[Any, Context], Awaitable[Any]]
+
+_LOG = logging.getLogger(__name__)
+_DROPPED: Final = metrics.get_meter("voiceflow").create_counter(
+    "voiceflow.audit.dropped", description="refusals that were not recorded"
+)
+_METHOD: Final = re.compile(r"[A-Za-z]{1,64}")
+_RESOURCE: Final = re.compile(r"[a-zA-Z0-9./+-]{1,300}")
+
+_recorded: Final[ContextVar[bool]] = ContextVar("recorded", default=False)
+"""Whether the call that is being answered has an entry: each is a task of its own."""
+_about: Final[ContextVar[str]] = ContextVar("about", default="")
+"""What it is about, if it said so."""
+
+
+class Auditing:
+    """Records what happens to calls.
+
+    Args:
+        log: Where.
+        threads: Where it is written.
+        allowance: How many refusals of one caller are.
+    """
+
+    def __init__(self, log: AuditLog, threads: Threads, allowance: Allowance | None = None) -> None:
+        self.log: Final = log
+        self._threads = threads
+        self._allowance = allowance or Allowance()
+
+    async def act(
+        self, deed: Deed, act: Callable[[], Answer], tell: Callable[[Answer], Change]
+    ) -> Answer:
+        """Runs a short act between its intent and its outcome.
+
+        The outcome is written where the act runs: a caller who leaves does not keep it from that.
+
+        Args:
+            deed: What it is.
+            act: Does it.
+            tell: What its answer has changed.
+
+        Raises:
+            Unavailable: AUDIT_UNAVAILABLE, and it was not done; besides what `Threads.call` raises.
+        """
+        self.begun()
+        return await self._threads.call(lambda: self.log.recorded(deed, act, tell))
+
+    def begun(self) -> None:
+        """This call has an entry, or is not let go on without one."""
+        _recorded.set(True)
+
+    def about(self, resource: object) -> None:
+        """What this call is about, where it was not a request but a stream's first message."""
+        _about.set(str(resource))
+
+    def observed(self, name: str, method: Method) -> Method:
+        """The same method; what it refuses to its caller is recorded.
+
+        Args:
+            name: `GetUpload`.
+            method: Answers it.
+        """
+
+        @wraps(method)
+        async def observed(request: Any, context: Context) -> Any:
+            try:
+                return await method(request, context)
+            except Forbidden as error:
+                if not _recorded.get():
+                    resource = _about.get() or _named(request, error)
+                    await self.refused(caller_of(context), name, error, resource)
+                raise
+
+        return observed
+
+    async def refused(
+        self, caller: Caller, method: str, error: VoiceFlowError, resource: str = ""
+    ) -> None:
+        """Records what a caller who is known was refused, as far as the allowance goes.
+
+        It is refused whether or not that could be recorded.
+
+        Args:
+            caller: Who.
+            method: Its name, or its path.
+            error: What is answered.
+            resource: What it was about, as far as that is known.
+        """
+        name = method.rpartition("/")[2]
+        if not self._allowance.take(caller.principal):
+            _DROPPED.add(1, {"why": "too many"})
+            _LOG.warning("not recorded, one of many: %s for %s", error.reason, caller.principal)
+            return
+        deed = Deed(caller, name if _METHOD.fullmatch(name) else "", resource)
+        try:
+            await self._threads.keep(
+                self._threads.call(lambda: self.log.refused(deed, error.reason))
+            )
+        except VoiceFlowError as failure:
+            _DROPPED.add(1, {"why": failure.reason})
+            _LOG.error(
+                "%s for %s was not recorded: %s", error.reason, caller.principal, failure.reason
+            )
+
+
+def deed_of(caller: Caller, method: str, resource: object, request: Any) -> Deed:
+    """What a request wants, that has the fields of those that change something."""
+    return Deed(
+        caller,
+        method,
+        str(resource),
+        request_id=request.request_id,
+        validate_only=request.validate_only,
+    )
+
+
+def _named(request: object, error: VoiceFlowError) -> str:
+    """The resource that the field at fault names; empty where it names none."""
+    found: object = request
+    for part in (error.field or "").split("."):
+        if not isinstance(found, Message) or part not in found.DESCRIPTOR.fields_by_name:
+            return ""
+        found = getattr(found, part)
+    return found if isinstance(found, str) and _RESOURCE.fullmatch(found) else ""
