@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from voiceflow.catalog.names import ChannelName
+from voiceflow.client.identity import ClientIdentity, check_plain_text
 from voiceflow.diarization.v1.diarization_pb2_grpc import add_DiarizationServicer_to_server
 from voiceflow.onnx import bind
 from voiceflow.onnx.golden import reproduce
@@ -87,17 +88,32 @@ async def find_package(settings: Settings) -> Path:
     """The folder of the model to serve: ``model_dir``, or what the registry's channel serves.
 
     Raises:
-        VoiceFlowError: The registry has none, stays away, or sends something else.
+        VoiceFlowError: The registry has none, stays away, is not the one that it should be, or
+            sends something else; INSECURE_ADDRESS: it is on another machine, and without TLS.
     """
     if settings.model_dir is not None:
         return settings.model_dir
     assert settings.registry is not None  # noqa: S101 - the settings see to that
+    identity = registry_identity(settings)
+    check_plain_text(settings.registry, identity, insecure=settings.registry_insecure)
     return await download_promoted(
         settings.registry,
         ChannelName(settings.model, settings.channel),
         settings.cache_dir,
+        identity=identity,
         wait_seconds=settings.registry_wait_seconds,
     )
+
+
+def registry_identity(settings: Settings) -> ClientIdentity | None:
+    """What the registry knows this service by; None: it is asked in plain text."""
+    identity = ClientIdentity(
+        settings.registry_ca,
+        settings.registry_cert,
+        settings.registry_key,
+        settings.registry_token_file,
+    )
+    return None if identity == ClientIdentity() else identity
 
 
 def load_model(settings: Settings, folder: Path) -> BoundModel:

@@ -47,6 +47,19 @@ class Settings(SecuritySettings):
     registry_wait_seconds: Positive = Field(
         60.0, description="how long the registry may stay away at the start"
     )
+    registry_ca: Path | None = Field(
+        None, description="PEM: who signs the registry's certificate, if no public CA does"
+    )
+    registry_cert: Path | None = Field(
+        None, description="PEM: the certificate that the registry knows this service by"
+    )
+    registry_key: Path | None = Field(None, description="PEM: the private key of that certificate")
+    registry_token_file: Path | None = Field(
+        None, description="a file with the token that the registry knows this service by"
+    )
+    registry_insecure: bool = Field(
+        default=False, description="ask a registry on another machine in plain text"
+    )
     host: str = Field("127.0.0.1", description="address to listen on")
     port: Annotated[int, Field(ge=0, le=65535)] = Field(
         50051, description="port to listen on; 0: a free one, told by the ready line"
@@ -106,6 +119,21 @@ class Settings(SecuritySettings):
     def _one_source(self) -> Self:
         if (self.model_dir is None) == (self.registry is None):
             raise ValueError("give either --model-dir or --registry")
+        return self
+
+    @model_validator(mode="after")
+    def _registry_identity_fits_together(self) -> Self:
+        if (self.registry_cert is None) != (self.registry_key is None):
+            raise ValueError("--registry-cert and --registry-key: one goes with the other")
+        given = [
+            f"--{name.replace('_', '-')}"
+            for name in ("registry_ca", "registry_cert", "registry_token_file")
+            if getattr(self, name) is not None
+        ]
+        if given and self.registry_insecure:
+            raise ValueError(f"give either --registry-insecure or {given[0]}")
+        if self.registry is None and (given or self.registry_insecure):
+            raise ValueError(f"{[*given, '--registry-insecure'][0]}: only with --registry")
         return self
 
     def shown(self) -> dict[str, str]:

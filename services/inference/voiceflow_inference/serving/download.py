@@ -7,6 +7,7 @@ from pathlib import Path
 
 from voiceflow.catalog.channels import VersionPin
 from voiceflow.catalog.names import ChannelName, VersionName
+from voiceflow.client.identity import ClientIdentity
 from voiceflow.client.registry import RegistryClient
 from voiceflow.client.retry import RetryPolicy
 
@@ -16,7 +17,12 @@ _PAUSE_SECONDS = 1.0
 
 
 async def download_promoted(
-    registry: str, channel: ChannelName, cache: Path, *, wait_seconds: float
+    registry: str,
+    channel: ChannelName,
+    cache: Path,
+    *,
+    identity: ClientIdentity | None,
+    wait_seconds: float,
 ) -> Path:
     """Fetches the primary of a channel, as its newest promotion pins it.
 
@@ -24,6 +30,7 @@ async def download_promoted(
         registry: `host:port`.
         channel: Which is followed.
         cache: Holds one folder for each version and digest; what is there is not fetched again.
+        identity: Who asks, and whom it trusts; None: plain text.
         wait_seconds: How long the registry may stay away.
 
     Returns:
@@ -38,7 +45,7 @@ async def download_promoted(
         attempts=max(1, round(wait_seconds / _PAUSE_SECONDS)),
         longest_pause_seconds=2 * _PAUSE_SECONDS,
     )
-    async with RegistryClient(registry, retry=patience) as client:
+    async with RegistryClient(registry, identity=identity, retry=patience) as client:
         promoted = await client.get_channel(channel)
         pin = promoted.rollout.primary
         _LOG.info("%s serves %s since promotion %d", channel, pin.version, promoted.sequence)
