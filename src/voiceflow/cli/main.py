@@ -16,6 +16,8 @@ _MESSAGE: Final = "voiceflow: interrupted\n"
 
 def main() -> None:
     """Runs a command, and exits with its code."""
+    # What gRPC tells of a handshake that failed, the error says in a line.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
         with _leaving_at_once():
             from voiceflow.cli.commands import run  # noqa: PLC0415 - takes a second
