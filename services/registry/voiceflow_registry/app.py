@@ -17,6 +17,8 @@ from voiceflow.rpc.security import Security, open_security
 from voiceflow.rpc.server import RpcServer, Service, check_exposure, is_loopback
 from voiceflow.validation.sandbox import Sandbox
 from voiceflow.validation.validator import Validator
+from voiceflow_registry.audit.listing import AuditEntries
+from voiceflow_registry.audit.log import AuditLog
 from voiceflow_registry.channels.channels import Channels
 from voiceflow_registry.channels.watch import WatchHub
 from voiceflow_registry.collect import Collector
@@ -185,6 +187,7 @@ def assemble(
         waiting=settings.calls_waiting,
         retry_after_seconds=settings.store_retry_after_seconds,
     )
+    audit = AuditLog(store, clock, retry_after_seconds=settings.store_retry_after_seconds)
     acts = Acts(
         versions=versions,
         publishing=Publishing(store, versions, validations, clock, limits),
@@ -193,7 +196,7 @@ def assemble(
         hub=WatchHub(
             channels, clock=clock, poll_seconds=settings.poll_seconds, executor=threads.executor
         ),
-        pods=Pods(store, channels, clock, settings.report_again_seconds),
+        pods=Pods(store, channels, audit, clock, settings.report_again_seconds),
         collector=Collector(
             store,
             versions,
@@ -201,6 +204,8 @@ def assemble(
             grace_seconds=settings.collection_grace_seconds,
             upload_seconds=settings.upload_expire_seconds,
         ),
+        audit=audit,
+        audit_entries=AuditEntries(store),
         default_policy=policy,
     )
     presence = Presence(retry_after_seconds=_RESTART_SECONDS)
@@ -219,6 +224,7 @@ def assemble(
         insecure=settings.insecure,
         health_host=settings.health_host,
         health_port=settings.health_port,
+        on_refused=servicer.auditing.refused,
         grace_seconds=settings.grace_seconds,
         on_ready=on_ready,
         on_drain=servicer.drain,

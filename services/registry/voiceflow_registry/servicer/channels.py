@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from voiceflow.catalog.channels import Promotion, WatchEvent
+from voiceflow.catalog.channels import ChannelPolicy, Promotion, WatchEvent
 from voiceflow.catalog.names import ChannelName
 from voiceflow.errors import InvalidInput
 from voiceflow.registry.v1 import registry_pb2 as pb
@@ -19,6 +19,8 @@ from voiceflow.rpc.registry import (
     rollout_from_wire,
     watch_event_to_wire,
 )
+from voiceflow_registry.audit.changes import Change, promoted, set_policy
+from voiceflow_registry.servicer.auditing import Auditing, deed_of
 from voiceflow_registry.servicer.threads import Threads
 from voiceflow_registry.servicer.values import (
     Acts,
@@ -34,6 +36,7 @@ class ChannelMethods:
 
     _acts: Acts
     _threads: Threads
+    _auditing: Auditing
 
     async def GetChannel(  # noqa: N802
         self, request: pb.GetChannelRequest, _context: Context
@@ -73,7 +76,8 @@ class ChannelMethods:
         expire_time = optional_time_from_wire(request, "expire_time", "")
         signature = checked_signature(request)
         caller = caller_of(context)
-        channel, promotion = await self._threads.call(
+        channel, promotion = await self._auditing.act(
+            deed_of(caller, "PromoteVersion", name, request),
             lambda: self._acts.channels.promote(
                 caller,
                 name,
@@ -85,7 +89,8 @@ class ChannelMethods:
                 allow_downgrade=request.allow_downgrade,
                 expire_time=expire_time,
                 signature=signature,
-            )
+            ),
+            lambda done: self._change(name, done[1]),
         )
         self._acts.hub.nudge(name)
         return pb.PromoteVersionResponse(
@@ -100,7 +105,8 @@ class ChannelMethods:
         expire_time = optional_time_from_wire(request, "expire_time", "")
         signature = checked_signature(request)
         caller = caller_of(context)
-        channel, promotion = await self._threads.call(
+        channel, promotion = await self._auditing.act(
+            deed_of(caller, "RollbackChannel", name, request),
             lambda: self._acts.channels.rollback(
                 caller,
                 name,
@@ -111,7 +117,8 @@ class ChannelMethods:
                 reason=request.reason,
                 expire_time=expire_time,
                 signature=signature,
-            )
+            ),
+            lambda done: self._change(name, done[1]),
         )
         self._acts.hub.nudge(name)
         return pb.RollbackChannelResponse(
@@ -168,8 +175,10 @@ class ChannelMethods:
         wanted = policy_from_wire(_settable(request.policy))
         mask = tuple(request.update_mask.paths) if request.HasField("update_mask") else None
         caller = caller_of(context)
-        policy = await self._threads.call(
-            lambda: self._acts.channels.update_policy(
+
+        def update() -> tuple[ChannelPolicy, ChannelPolicy]:
+            before = self._acts.channels.policy(name)
+            policy = self._acts.channels.update_policy(
                 caller,
                 wanted,
                 update_mask=mask,
@@ -177,9 +186,18 @@ class ChannelMethods:
                 request_id=request.request_id,
                 validate_only=request.validate_only,
             )
+            return before, policy
+
+        _, policy = await self._auditing.act(
+            deed_of(caller, "UpdateChannelPolicy", name.policy, request),
+            update,
+            lambda done: set_policy(*done),
         )
         self._acts.hub.nudge(name)
         return pb.UpdateChannelPolicyResponse(policy=policy_to_wire(policy))
+
+    def _change(self, name: ChannelName, promotion: Promotion) -> Change:
+        return promoted(self._acts.channels.previous(name, promotion), promotion)
 
 
 def _settable(policy: pb.ChannelPolicy) -> pb.ChannelPolicy:

@@ -18,6 +18,8 @@ from voiceflow.rpc.registry import (
     seconds_from_wire,
     seconds_to_wire,
 )
+from voiceflow_registry.audit.changes import collected
+from voiceflow_registry.servicer.auditing import Auditing, deed_of
 from voiceflow_registry.servicer.threads import Threads
 from voiceflow_registry.servicer.values import Acts, Context, listed
 
@@ -27,6 +29,7 @@ class PodMethods:
 
     _acts: Acts
     _threads: Threads
+    _auditing: Auditing
 
     async def ReportServing(  # noqa: N802
         self, request: pb.ReportServingRequest, context: Context
@@ -118,14 +121,16 @@ class PodMethods:
         """See the service. Sent again, it collects what is left: nothing is done twice."""
         grace_seconds = seconds_from_wire(request, "grace_period", "")
         caller = caller_of(context)
-        collection = await self._threads.call(
+        collection = await self._auditing.act(
+            deed_of(caller, "CollectGarbage", "", request),
             lambda: self._acts.collector.collect(
                 caller,
                 validate_only=request.validate_only,
                 grace_seconds=grace_seconds,
                 maximum_objects=request.maximum_objects,
                 request_id=request.request_id,
-            )
+            ),
+            collected,
         )
         return collection_to_wire(collection)
 

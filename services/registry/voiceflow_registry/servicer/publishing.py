@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
+from typing import Final
 
 import grpc
 
@@ -20,7 +22,11 @@ from voiceflow.rpc.registry import (
     upload_to_wire,
     version_to_wire,
 )
+from voiceflow_registry.audit.changes import published
+from voiceflow_registry.audit.log import Recording
+from voiceflow_registry.publishing.committing import PublisherLeft
 from voiceflow_registry.publishing.publish import Published, UploadSession
+from voiceflow_registry.servicer.auditing import Auditing, deed_of
 from voiceflow_registry.servicer.ownership import check_model
 from voiceflow_registry.servicer.presence import Places, Presence
 from voiceflow_registry.servicer.threads import Threads, Turn
@@ -41,6 +47,7 @@ class PublishingMethods:
     _presence: Presence
     _publishes: Places
     _publish_idle_seconds: float
+    _auditing: Auditing
 
     async def PublishVersion(  # noqa: N802
         self, requests: AsyncIterator[pb.PublishVersionRequest], context: Context
@@ -50,23 +57,23 @@ class PublishingMethods:
             first = await self._next(requests, context)
             if first is None or first.WhichOneof("request") != "begin":
                 raise _out_of_order("a stream starts with `begin`")
-            session = await self._begin(first.begin, context)
+            stream = await self._begin(first.begin, context)
             turn = self._threads.turn()
             try:
                 with suppress(grpc.aio.BaseError):  # the caller has left: reading tells
                     await context.send_initial_metadata(())
                 while (request := await self._next(requests, context)) is not None:
-                    await turn.go_on(partial(_write, session, request))
-            except BaseException:
+                    await turn.go_on(partial(_write, stream.session, request))
+            except BaseException as error:
                 # Also where the caller has left: what came is kept, for a stream that goes on.
                 with suppress(VoiceFlowError):
-                    await turn.go_on(session.leave)
+                    await turn.go_on(partial(stream.leave, error))
                 raise
-            published = await self._finished(turn, session)
+            done = await self._finished(turn, stream)
         return pb.PublishVersionResponse(
-            version=version_to_wire(published.version),
-            report=report_to_wire(published.report),
-            already_published=published.already_published,
+            version=version_to_wire(done.version),
+            report=report_to_wire(done.report),
+            already_published=done.already_published,
         )
 
     async def GetUpload(  # noqa: N802
@@ -99,20 +106,19 @@ class PublishingMethods:
             await context.read()
         return request
 
-    async def _finished(self, turn: Turn, session: UploadSession) -> Published:
+    async def _finished(self, turn: Turn, stream: _Stream) -> Published:
         """Ends the upload, unless the caller leaves before the version is committed."""
         left = threading.Event()
         try:
-            return await turn.call_long(
-                lambda: session.finish(still_wanted=lambda: not left.is_set())
-            )
+            return await turn.call_long(lambda: stream.finish(lambda: not left.is_set()))
         except asyncio.CancelledError:
             left.set()
             raise
 
-    async def _begin(self, begin: pb.PublishBegin, context: Context) -> UploadSession:
+    async def _begin(self, begin: pb.PublishBegin, context: Context) -> _Stream:
         name = VersionName.parse(begin.version, field="begin.version")
         caller = caller_of(context)
+        self._auditing.about(name)
         check_model(caller, name, field="begin.version")
         signature = checked_signature(begin, path="begin.signature")
         request_id = checked_request_id(begin.request_id, field="begin.request_id")
@@ -120,9 +126,12 @@ class PublishingMethods:
             declared_file_from_wire(file, f"begin.files[{at}]")
             for at, file in enumerate(begin.files)
         ]
-        with fields_named(request_id="begin.request_id"):
-            return await self._threads.opened(
-                lambda: self._acts.publishing.begin(
+        deed = deed_of(caller, "PublishVersion", name, begin)
+
+        def begun() -> _Stream:
+            recording = self._auditing.log.begin(deed)
+            try:
+                session = self._acts.publishing.begin(
                     caller,
                     name,
                     manifest=begin.manifest,
@@ -130,9 +139,54 @@ class PublishingMethods:
                     declared=declared,
                     request_id=request_id,
                     validate_only=begin.validate_only,
-                ),
-                UploadSession.leave,
-            )
+                )
+            except Exception as error:
+                recording.failed(error)
+                raise
+            return _Stream(session, recording)
+
+        self._auditing.begun()
+        with fields_named(request_id="begin.request_id"):
+            return await self._threads.opened(begun, _Stream.leave)
+
+
+@dataclass(frozen=True)
+class _Stream:
+    """A stream that publishes, and its entry in the audit; each of its ends is recorded."""
+
+    session: UploadSession
+    recording: Recording
+
+    def finish(self, still_wanted: Callable[[], bool]) -> Published:
+        """Ends the upload; see `UploadSession.finish`."""
+        try:
+            done = self.session.finish(still_wanted=still_wanted)
+        except PublisherLeft:
+            self.recording.left()
+            raise
+        except Exception as error:
+            self.recording.failed(error)
+            raise
+        self.recording.done(published(done.version, already=done.already_published))
+        return done
+
+    def leave(self, error: BaseException | None = None) -> None:
+        """Ends the stream before its upload has ended.
+
+        Args:
+            error: Why; None: its caller has left.
+        """
+        try:
+            self.session.leave()
+        finally:
+            if error is None or isinstance(error, _LEFT):
+                self.recording.left()
+            else:
+                self.recording.failed(error)
+
+
+_LEFT: Final = (asyncio.CancelledError, grpc.aio.BaseError)
+"""How a call ends that was cut."""
 
 
 def _write(session: UploadSession, request: pb.PublishVersionRequest) -> None:

@@ -10,6 +10,9 @@ from voiceflow.identity.caller import CallerRole
 from voiceflow.registry.v1 import registry_pb2 as pb
 from voiceflow.rpc.access import caller_of
 from voiceflow.rpc.registry import GATES, gate_result_to_wire, report_to_wire
+from voiceflow_registry.audit.changes import Change, validated
+from voiceflow_registry.audit.log import Deed
+from voiceflow_registry.servicer.auditing import Auditing
 from voiceflow_registry.servicer.ownership import check_model
 from voiceflow_registry.servicer.presence import Presence
 from voiceflow_registry.servicer.threads import Threads
@@ -21,6 +24,7 @@ class ValidatingMethods:
 
     _acts: Acts
     _threads: Threads
+    _auditing: Auditing
     _presence: Presence
 
     async def ValidateVersion(  # noqa: N802
@@ -43,7 +47,13 @@ class ValidatingMethods:
                 baseline=baseline,
                 request_id=request.request_id,
             )
-            async with self._threads.iterating(running, long=True) as events:
+            self._auditing.begun()
+            recorded = self._auditing.log.recorded_steps(
+                Deed(caller, "ValidateVersion", str(name), request.request_id),
+                running,
+                _changed,
+            )
+            async with self._threads.iterating(recorded, long=True) as events:
                 async for event in events:
                     await context.write(_progress(event))
 
@@ -97,6 +107,10 @@ def _channel_of(version: VersionName, text: str) -> ChannelName | None:
             field="channel",
         )
     return channel
+
+
+def _changed(event: Gate | GateResult | ValidationReport) -> Change | None:
+    return validated(event) if isinstance(event, ValidationReport) else None
 
 
 def _progress(event: Gate | GateResult | ValidationReport) -> pb.ValidateVersionResponse:

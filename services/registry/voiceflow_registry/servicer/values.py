@@ -17,6 +17,8 @@ from voiceflow.catalog.names import ANY_MODEL, ModelName
 from voiceflow.catalog.values import Page, Signature
 from voiceflow.errors import InvalidInput, VoiceFlowError
 from voiceflow.rpc.registry import signature_from_wire
+from voiceflow_registry.audit.listing import AuditEntries
+from voiceflow_registry.audit.log import AuditLog
 from voiceflow_registry.channels.channels import Channels
 from voiceflow_registry.channels.watch import WatchHub
 from voiceflow_registry.collect import Collector
@@ -47,6 +49,8 @@ class Acts:
         hub: Tells watchers of promotions.
         pods: Hears what servers serve.
         collector: Removes what nothing refers to.
+        audit: Records who does what.
+        audit_entries: Tells it.
         default_policy: Holds for channels without one of their own.
     """
 
@@ -57,6 +61,8 @@ class Acts:
     hub: WatchHub
     pods: Pods
     collector: Collector
+    audit: AuditLog
+    audit_entries: AuditEntries
     default_policy: ChannelPolicy
 
 

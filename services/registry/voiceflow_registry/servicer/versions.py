@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final
 
 import google_crc32c
 
-from voiceflow.catalog.names import ModelName, VersionName
-from voiceflow.errors import InvalidInput
+from voiceflow.catalog.names import ChannelName, ModelName, VersionName
+from voiceflow.catalog.versions import Version, VersionState
+from voiceflow.errors import InvalidInput, NotFound
 from voiceflow.identity.caller import CallerRole
 from voiceflow.registry.v1 import registry_pb2 as pb
 from voiceflow.rpc.access import caller_of
@@ -18,6 +21,8 @@ from voiceflow.rpc.registry import (
     version_filter_from_wire,
     version_to_wire,
 )
+from voiceflow_registry.audit.changes import moved
+from voiceflow_registry.servicer.auditing import Auditing, deed_of
 from voiceflow_registry.servicer.ownership import check_model
 from voiceflow_registry.servicer.threads import Threads
 from voiceflow_registry.servicer.values import (
@@ -36,6 +41,7 @@ class VersionMethods:
 
     _acts: Acts
     _threads: Threads
+    _auditing: Auditing
 
     async def GetModel(  # noqa: N802
         self, request: pb.GetModelRequest, _context: Context
@@ -140,7 +146,8 @@ class VersionMethods:
         caller = caller_of(context)
         check_model(caller, name, CallerRole.OPERATOR)
 
-        def yank() -> pb.YankVersionResponse:
+        def yank() -> tuple[VersionState | None, Version, Sequence[ChannelName]]:
+            before = self._state(name)
             version = self._acts.versions.yank(
                 caller,
                 name,
@@ -148,12 +155,14 @@ class VersionMethods:
                 request_id=request.request_id,
                 validate_only=request.validate_only,
             )
-            channels = self._acts.channels.naming(name)
-            return pb.YankVersionResponse(
-                version=version_to_wire(version), channels=map(str, channels)
-            )
+            return before, version, self._acts.channels.naming(name)
 
-        return await self._threads.call(yank)
+        _, version, channels = await self._auditing.act(
+            deed_of(caller, "YankVersion", name, request),
+            yank,
+            lambda done: moved(done[0], VersionState.YANKED),
+        )
+        return pb.YankVersionResponse(version=version_to_wire(version), channels=map(str, channels))
 
     async def DeleteVersion(  # noqa: N802
         self, request: pb.DeleteVersionRequest, context: Context
@@ -161,16 +170,30 @@ class VersionMethods:
         """See the service."""
         name = VersionName.parse(request.name)
         caller = caller_of(context)
-        version = await self._threads.call(
-            lambda: self._acts.versions.delete(
+
+        def delete() -> tuple[VersionState | None, Version]:
+            before = self._state(name)
+            version = self._acts.versions.delete(
                 caller,
                 name,
                 request_id=request.request_id,
                 validate_only=request.validate_only,
                 in_use=self._acts.channels.using,
             )
+            return before, version
+
+        _, version = await self._auditing.act(
+            deed_of(caller, "DeleteVersion", name, request),
+            delete,
+            lambda done: moved(done[0], VersionState.DELETED),
         )
         return pb.DeleteVersionResponse(version=version_to_wire(version))
+
+    def _state(self, name: VersionName) -> VersionState | None:
+        """Where a version stands; None if there is none, which the act itself refuses."""
+        with suppress(NotFound):
+            return self._acts.versions.state(name)
+        return None
 
 
 def _full(view: pb.VersionView, *, unspecified: bool) -> bool:
