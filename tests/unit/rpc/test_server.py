@@ -5,102 +5,24 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
 import pytest
-from google.protobuf import wrappers_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from voiceflow.errors import InvalidInput, NotAllowedNow, NotFound, Violation, VoiceFlowError
-from voiceflow.rpc.access import ACCESS, ANYBODY
+from tests.fakes.echo import KINDS, NAME, OPEN, Text, call, echoing, failure, register
+from voiceflow.errors import InvalidInput, NotAllowedNow, NotFound, Violation
 from voiceflow.rpc.server import RpcServer, Service, check_exposure
-from voiceflow.rpc.status import from_rpc_error
-
-NAME = "test.Echo"
-KINDS = ["unary_unary", "unary_stream", "stream_unary", "stream_stream"]
-Text = wrappers_pb2.StringValue
-
-
-async def unary_unary(request: Text, _context: object) -> Text:
-    """Answers with the request, or raises what it names."""
-    return answer(request)
-
-
-async def unary_stream(request: Text, _context: object) -> AsyncIterator[Text]:
-    """Answers as a generator."""
-    yield answer(request)
-
-
-async def stream_unary(requests: AsyncIterator[Text], _context: object) -> Text:
-    """Answers with the last request."""
-    last = Text()
-    async for request in requests:
-        last = answer(request)
-    return last
-
-
-async def stream_stream(requests: AsyncIterator[Text], context: Any) -> None:
-    """Answers as a coroutine that writes."""
-    async for request in requests:
-        await context.write(answer(request))
-
-
-def answer(request: Text) -> Text:
-    """The request itself, unless it asks for an error."""
-    if request.value == "missing":
-        raise NotFound("no such thing", reason="THING_MISSING", field="value")
-    if request.value == "verbose":
-        violations = [Violation("rule.broken", f"node {n}", "ä" * 5000) for n in range(100)]
-        raise NotAllowedNow("ö" * 9000, reason="FULL_OF_FAULTS", field="x", violations=violations)
-    if request.value == "crash":
-        raise RuntimeError("secret")
-    return request
-
-
-def register(server: grpc.aio.Server) -> None:
-    """Adds the four methods."""
-    kinds: dict[str, Callable[..., Any]] = {
-        "unary_unary": unary_unary,
-        "unary_stream": unary_stream,
-        "stream_unary": stream_unary,
-        "stream_stream": stream_stream,
-    }
-    handlers = {
-        kind: getattr(grpc, f"{kind}_rpc_method_handler")(
-            behaviour,
-            request_deserializer=Text.FromString,
-            response_serializer=Text.SerializeToString,
-        )
-        for kind, behaviour in kinds.items()
-    }
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(NAME, handlers),))
-
-
-OPEN = ACCESS | {f"/{NAME}/{kind}": ANYBODY for kind in KINDS}
-"""The table, with the four methods open to anybody."""
-
-
-async def call(channel: grpc.aio.Channel, kind: str, data: bytes) -> Text:
-    """Calls a method with raw bytes; one reply comes back."""
-    multi = getattr(channel, kind)(f"/{NAME}/{kind}", response_deserializer=Text.FromString)
-    started = multi(iter([data]) if kind.startswith("stream") else data)
-    if kind.endswith("stream"):
-        replies: list[Text] = [reply async for reply in started]
-        return replies[-1]
-    reply: Text = await started
-    return reply
 
 
 @pytest.fixture
 async def server() -> AsyncIterator[RpcServer]:
     """A started server."""
-    server = RpcServer([Service(NAME, register)], grace_seconds=1.0, access=OPEN)
-    await server.start()
-    yield server
-    await server.stop()
+    async with echoing(access=OPEN) as server:
+        yield server
 
 
 @pytest.fixture
@@ -108,13 +30,6 @@ async def channel(server: RpcServer) -> AsyncIterator[grpc.aio.Channel]:
     """A connection to it."""
     async with grpc.aio.insecure_channel(server.address) as channel:
         yield channel
-
-
-async def failure(channel: grpc.aio.Channel, kind: str, data: bytes) -> VoiceFlowError:
-    """The error that a call ends with."""
-    with pytest.raises(grpc.RpcError) as caught:
-        await call(channel, kind, data)
-    return from_rpc_error(caught.value)
 
 
 @pytest.mark.parametrize("kind", KINDS)
