@@ -6,8 +6,9 @@ from types import TracebackType
 from typing import Final, Self
 
 from voiceflow.client.identity import ClientIdentity
+from voiceflow.client.registry.audit import AuditMethods
 from voiceflow.client.registry.channels import ChannelMethods
-from voiceflow.client.registry.connection import Connection
+from voiceflow.client.registry.connection import MESSAGE_BYTES, Connection
 from voiceflow.client.registry.pods import PodMethods
 from voiceflow.client.registry.versions import VersionMethods
 from voiceflow.client.retry import RetryPolicy
@@ -15,7 +16,7 @@ from voiceflow.client.retry import RetryPolicy
 DEFAULT_REGISTRY: Final = "127.0.0.1:50061"
 
 
-class RegistryClient(VersionMethods, ChannelMethods, PodMethods):
+class RegistryClient(VersionMethods, ChannelMethods, PodMethods, AuditMethods):
     """Talks to one registry; many methods may run at once.
 
     Names may be given as text or as values of `voiceflow.catalog.names`. What changes something
@@ -27,6 +28,7 @@ class RegistryClient(VersionMethods, ChannelMethods, PodMethods):
             bring TLS of their own.
         retry: How patiently to ask again while the registry is away or busy.
         timeout_seconds: For the answer to one request; what streams has no limit.
+        message_bytes: Of one answer at most; a longer one is not read.
 
     Every method raises a `voiceflow.errors.VoiceFlowError` with the registry's reason.
     """
@@ -38,8 +40,10 @@ class RegistryClient(VersionMethods, ChannelMethods, PodMethods):
         identity: ClientIdentity | None = None,
         retry: RetryPolicy | None = None,
         timeout_seconds: float = 60.0,
+        message_bytes: int = MESSAGE_BYTES,
     ) -> None:
-        self._arguments = (target, identity, retry or RetryPolicy(), timeout_seconds)
+        patience = retry or RetryPolicy()
+        self._arguments = (target, identity, patience, timeout_seconds, message_bytes)
 
     async def __aenter__(self) -> Self:
         self._connection = Connection(*self._arguments)

@@ -27,9 +27,10 @@ _CHANNEL_OPTIONS: Final = (
     # One that has vanished is noticed while a stream waits for it.
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 10_000),
-    # A page of versions in full view holds their manifests.
-    ("grpc.max_receive_message_length", 64 * 1024 * 1024),
 )
+
+MESSAGE_BYTES: Final = 64 * 1024 * 1024
+"""Of one answer at most: a page of versions in full view holds their manifests."""
 
 
 class Connection:
@@ -40,6 +41,7 @@ class Connection:
         identity: None: plain text.
         retry: How patiently to ask again.
         timeout_seconds: For the answer to one request.
+        message_bytes: Of one answer at most; a longer one is not read.
 
     Raises:
         InvalidInput: CREDENTIALS_UNREADABLE, with the file.
@@ -52,12 +54,14 @@ class Connection:
         identity: ClientIdentity | None,
         retry: RetryPolicy,
         timeout_seconds: float,
+        message_bytes: int,
     ) -> None:
         self.target = target
         self.retry = retry
         self._identity = identity
         self._timeout_seconds = timeout_seconds
-        self._channel = open_channel(target, identity, _CHANNEL_OPTIONS)
+        options = (*_CHANNEL_OPTIONS, ("grpc.max_receive_message_length", message_bytes))
+        self._channel = open_channel(target, identity, options)
         self.stub = pb_grpc.ModelRegistryStub(self._channel)
 
     async def close(self) -> None:
