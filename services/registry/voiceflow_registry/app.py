@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
@@ -38,6 +38,7 @@ from voiceflow_registry.servicer import register as add_to_server
 from voiceflow_registry.settings import Bucket, Settings
 from voiceflow_registry.storage.filesystem import FilesystemStore
 from voiceflow_registry.storage.object_store import ObjectStore
+from voiceflow_registry.trust import open_trust
 from voiceflow_registry.validations import GateRunner, Validations
 from voiceflow_registry.versions.versions import Versions
 
@@ -111,8 +112,9 @@ def build(settings: Settings, *, on_ready: Callable[[str], None] = lambda _addre
         on_ready: Called with the bound ``host:port`` when requests are answered.
 
     Raises:
-        InvalidInput: INSECURE_ADDRESS, CERTIFICATE_INVALID, ACCESS_INVALID, KEYS_INVALID, or a
-            setting that names what cannot be used.
+        InvalidInput: INSECURE_ADDRESS, CERTIFICATE_INVALID, ACCESS_INVALID, KEYS_INVALID,
+            TRUST_ROOT_UNREADABLE, KEY_INVALID, or a setting that names what cannot be used.
+        Untrusted: ROOT_INVALID, ROOT_GAP, ROOT_NOT_SIGNED.
         NotAllowedNow: SANDBOX_TOO_WEAK.
         StoreUnavailable: There are no credentials for the bucket.
         OSError: The folder cannot be used.
@@ -181,7 +183,18 @@ def assemble(
         upload_seconds=settings.upload_expire_seconds,
         gates=settings.gates_to_publish,
     )
-    channels = Channels(store, versions, validations, clock, policy)
+    trust = (
+        None
+        if settings.trust_root is None
+        else open_trust(settings.trust_root, settings.signing_key, clock=clock)
+    )
+    if trust is not None:
+        security = replace(
+            security,
+            sources=(*security.sources, *trust.sources),
+            reload_seconds=settings.reload_seconds,
+        )
+    channels = Channels(store, versions, validations, clock, policy, trust)
     threads = Threads(
         threads=settings.threads,
         waiting=settings.calls_waiting,
@@ -190,7 +203,7 @@ def assemble(
     audit = AuditLog(store, clock, retry_after_seconds=settings.store_retry_after_seconds)
     acts = Acts(
         versions=versions,
-        publishing=Publishing(store, versions, validations, clock, limits),
+        publishing=Publishing(store, versions, validations, clock, limits, trust),
         validations=validations,
         channels=channels,
         hub=WatchHub(

@@ -202,6 +202,17 @@ class Settings(SecuritySettings):
         None, description="in channels without a policy: older validations do not count"
     )
 
+    trust_root: Path | None = Field(
+        None,
+        description="file of `voiceflow trust`: whose signatures on versions and promotions are"
+        " taken. Unset: signatures are kept and not looked at",
+    )
+    signing_key: Path | None = Field(
+        None,
+        description="PEM: the registry's own key, which signs rollbacks that a quorum of pods asks"
+        " for. With a trust root and without a key, there are none",
+    )
+
     poll_seconds: Seconds = Field(
         1.0, description="how often a watched channel is looked at; bounds how late watchers hear"
     )
@@ -216,6 +227,8 @@ class Settings(SecuritySettings):
             raise ValueError("--gcs-endpoint: goes with --store gs://BUCKET/PREFIX alone")
         if self.version_bytes < self.file_bytes:
             raise ValueError("--version-bytes: at least --file-bytes")
+        if self.signing_key is not None and self.trust_root is None:
+            raise ValueError("--signing-key: goes with --trust-root, which says what it may sign")
         return self
 
     @property

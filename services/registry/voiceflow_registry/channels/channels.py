@@ -17,6 +17,7 @@ from voiceflow_registry.channels.promotion import channel_of
 from voiceflow_registry.channels.wishes import PromotionWish, RollbackWish, channel_not_found
 from voiceflow_registry.paging import page_of
 from voiceflow_registry.storage.object_store import ObjectStore
+from voiceflow_registry.trust import Trust
 
 REGISTRY_PRINCIPAL: Final = "voiceflow:registry"
 """Who commits a rollback that a quorum of pods asked for."""
@@ -33,6 +34,7 @@ class Channels:
         validations: What these have passed.
         clock: Tells when promotions were committed, for people.
         default_policy: Holds for channels without one of their own.
+        trust: Whose signatures are taken; None: they are kept as they come.
     """
 
     def __init__(
@@ -42,10 +44,11 @@ class Channels:
         validations: PassedGates,
         clock: Callable[[], datetime],
         default_policy: ChannelPolicy,
+        trust: Trust | None = None,
     ) -> None:
         self._store = store
         self._policies = Policies(store, clock, default_policy)
-        self._promoting = Promoting(store, versions, validations, self._policies, clock)
+        self._promoting = Promoting(store, versions, validations, self._policies, clock, trust)
         self._history = self._promoting.history
 
     def get(self, name: ChannelName) -> Channel:
@@ -163,6 +166,8 @@ class Channels:
             Conflict: ETAG_STALE.
             NotAllowedNow: As `next_promotion`.
             Forbidden: POLICY_FORBIDS, PROMOTER_IS_PUBLISHER.
+            Untrusted: As `Trust.check_version`, of every version that it names, and as
+                `Trust.check_promotion`; with `validate_only` it need not be signed.
         """
         wish = PromotionWish(
             principal=caller.principal,
@@ -215,6 +220,7 @@ class Channels:
             Conflict: ETAG_STALE.
             NotAllowedNow: NO_EARLIER_VERSION, VERSION_YANKED, VERSION_DELETED.
             Forbidden: POLICY_FORBIDS.
+            Untrusted: As `promote`.
         """
         wish = RollbackWish(
             principal=caller.principal,

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Final, Protocol
 
-from voiceflow.catalog.channels import ChannelPolicy, Promotion, Role
+from voiceflow.catalog.channels import ChannelPolicy, Promotion, PromotionKind, Role
 from voiceflow.catalog.gates import Gate
 from voiceflow.catalog.names import ChannelName, VersionName
 from voiceflow.catalog.versions import VersionState
@@ -58,6 +58,7 @@ from voiceflow_registry.storage.object_store import (
     PreconditionFailed,
     StoreError,
 )
+from voiceflow_registry.trust import Trust
 
 _HINT_EVERY: Final = 8
 """Promotions from one hint to the next: stores allow one object to be written about once a second,
@@ -95,6 +96,7 @@ class Promoting:
         validations: What these have passed.
         policies: Of the channels.
         clock: Tells when promotions were committed, for people.
+        trust: Whose signatures are taken; None: they are kept as they come.
 
     Attributes:
         history: The promotions of all channels.
@@ -108,6 +110,7 @@ class Promoting:
         validations: PassedGates,
         policies: Policies,
         clock: Callable[[], datetime],
+        trust: Trust | None = None,
     ) -> None:
         self.history = History(store, PromotionRecord, history_key, hint=self._hint)
         self.holds = Holds(store, self.history.reached)
@@ -116,6 +119,7 @@ class Promoting:
         self._validations = validations
         self._policies = policies
         self._clock = clock
+        self._trust = trust
 
     def promote(
         self, caller: Caller, name: ChannelName, wish: PromotionWish, *, validate_only: bool
@@ -135,6 +139,7 @@ class Promoting:
         check_state(situation, wish)
         facts = {role: self._facts(role, named[role], situation) for role in named}
         promotion = next_promotion(situation, wish, facts, self._clock())
+        promotion = self._trusted(promotion, version_field, validate_only=validate_only)
         if validate_only:
             return promotion
         return self._commit(name, promotion, request, newest)
@@ -154,6 +159,7 @@ class Promoting:
         target = self._target(name, situation, wish.to_sequence)
         state = self._versions.state(VersionName.parse(target.rollout.primary.version))
         promotion = next_rollback(situation, wish, target, state, self._clock())
+        promotion = self._trusted(promotion, lambda _: "to_sequence", validate_only=validate_only)
         if validate_only:
             return promotion
         return self._commit(name, promotion, request, newest)
@@ -204,6 +210,25 @@ class Promoting:
             (entry.promotion for entry in self.history.before(name, newest.sequence)),
             lambda version: self._versions.state(VersionName.parse(version)),
         )
+
+    def _trusted(
+        self, promotion: Promotion, field: Callable[[Role], str], *, validate_only: bool
+    ) -> Promotion:
+        """The promotion, as pods will follow it: signed, and so is every version that it names.
+
+        One that is only looked at need not be signed yet: what it says is what is to be signed.
+        """
+        if self._trust is None:
+            return promotion
+        for role, pin in promotion.rollout.pins().items():
+            version = VersionName.parse(pin.version)
+            record = self._versions.record(version)
+            self._trust.check_version(version, record.manifest, record.signature, field=field(role))
+        if promotion.kind is PromotionKind.AUTOMATIC_ROLLBACK:
+            return self._trust.signed(promotion)
+        if promotion.signature is not None or not validate_only:
+            self._trust.check_promotion(promotion)
+        return promotion
 
     def _commit(
         self,

@@ -17,7 +17,7 @@ from voiceflow.catalog.names import ChannelName, PodName, VersionName
 from voiceflow.catalog.pods import OutcomeComparison, Pod, Revert, VersionOutcomes
 from voiceflow.catalog.queries import PodFilter
 from voiceflow.catalog.values import Page
-from voiceflow.errors import Conflict, NotAllowedNow, NotFound
+from voiceflow.errors import Conflict, NotAllowedNow, NotFound, Untrusted
 from voiceflow.identity.caller import Caller
 from voiceflow_registry.audit.changes import promoted
 from voiceflow_registry.audit.log import AuditLog, Deed
@@ -357,6 +357,8 @@ class Pods:
                 _log.info("%s was promoted to before its rollback", channel)
             except NotAllowedNow as error:
                 _log.error("%s cannot go back, although %s: %s", channel, found.reason, error)
+            except Untrusted as error:  # pods would not follow it: a promoter has to
+                _log.warning("%s is not rolled back, although %s: %s", channel, found.reason, error)
             else:
                 _log.warning("%s was rolled back: %s", channel, found.reason)
 

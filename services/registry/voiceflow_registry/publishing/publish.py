@@ -39,6 +39,7 @@ from voiceflow_registry.publishing.submission import PublishLimits, Submission, 
 from voiceflow_registry.records import Request
 from voiceflow_registry.requests import RequestIndex, request_of, same_request
 from voiceflow_registry.storage.object_store import ObjectStore
+from voiceflow_registry.trust import Trust
 from voiceflow_registry.validations import Validations
 from voiceflow_registry.versions.reader import version_of
 from voiceflow_registry.versions.versions import Versions
@@ -70,6 +71,7 @@ class Publishing:
         validations: Runs the gates.
         clock: Tells the time, for people.
         limits: What a version may be, and how it is taken in.
+        trust: Whose signatures are taken; None: they are kept as they come.
     """
 
     def __init__(
@@ -79,11 +81,13 @@ class Publishing:
         validations: Validations,
         clock: Callable[[], datetime],
         limits: PublishLimits,
+        trust: Trust | None = None,
     ) -> None:
         self._store = store
         self._versions = versions
         self._clock = clock
         self._limits = limits
+        self._trust = trust
         self._blobs = Blobs(store)
         self._requests = RequestIndex(store)
         self._committing = Committing(store, versions, validations, clock, limits)
@@ -116,6 +120,8 @@ class Publishing:
             TooLarge: SIZE_LIMIT.
             AlreadyExists: VERSION_EXISTS.
             Conflict: UPLOAD_SUPERSEDED.
+            Untrusted: SIGNATURE_MISSING, SIGNATURE_INVALID, KEY_REVOKED, KEY_NOT_ALLOWED,
+                SIZE_UNSIGNED.
         """
         submission = read_submission(name, manifest, signature, declared, self._limits)
         payload = {
@@ -125,7 +131,8 @@ class Publishing:
         }
         request = request_of(caller, "PublishVersion", request_id, payload)
         self._requests.find(request)  # refuses an id that was used for something else
-        self._committing.standing(submission)
+        if self._committing.standing(submission) is None:
+            self._check_trusted(submission)
         uploads = UploadStore(self._store, submission.upload, caller.principal)
         with ExitStack() as stack:
             folder = None
@@ -179,6 +186,7 @@ class Publishing:
                 there = [file for file in submission.files if file.file not in here]
                 self._committing.fetch(there, folder)
                 examined = self._committing.examine(submission, request, folder, still_wanted)
+                self._check_trusted(submission)  # again: keys may have been revoked meanwhile
                 record = self._committing.record(submission, request, examined)
                 if session.folder is not None:
                     version = version_of(record, full=True).model_copy(
@@ -197,6 +205,12 @@ class Publishing:
             report=self._committing.report(standing),
             already_published=not (made or same_request(request, standing.request)),
         )
+
+    def _check_trusted(self, submission: Submission) -> None:
+        if self._trust is not None:
+            self._trust.check_new_version(
+                submission.name, submission.manifest, submission.signature
+            )
 
     def _incoming(
         self, submission: Submission, uploads: UploadStore, folder: Path | None, stack: ExitStack
@@ -314,6 +328,7 @@ class UploadSession:
             AlreadyExists: VERSION_EXISTS.
             Conflict: UPLOAD_SUPERSEDED.
             Overloaded: OVERLOADED.
+            Untrusted: As `Publishing.begin`.
         """
         with self._stack:
             if not still_wanted():

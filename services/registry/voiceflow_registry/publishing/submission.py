@@ -13,7 +13,7 @@ from voiceflow.catalog.names import UploadName, VersionName
 from voiceflow.catalog.values import Signature
 from voiceflow.catalog.versions import DeclaredFile, VersionFile
 from voiceflow.errors import InvalidInput, PackageInvalid, TooLarge
-from voiceflow.package import MANIFEST_FILE, MAXIMUM_FILE_BYTES, REQUIRED_FILES
+from voiceflow.package import MANIFEST_FILE, MAXIMUM_FILE_BYTES, REQUIRED_FILES, SIGNATURE_FILE
 
 MAXIMUM_MANIFEST_BYTES: Final = 1 << 20
 MAXIMUM_SIGNATURE_BYTES: Final = 64 << 10
@@ -139,10 +139,10 @@ def _read(name: VersionName, manifest: bytes) -> Manifest:
                 ".files",
             )
     for file in parsed.files:
-        if not _FILE_NAME.fullmatch(file) or file == MANIFEST_FILE:
+        if not _FILE_NAME.fullmatch(file) or file in {MANIFEST_FILE, SIGNATURE_FILE}:
             raise _manifest_invalid(
                 f"files: {file[:200]!r}; a file has a plain name of 1 to 128 of A-Z a-z 0-9 . _ - "
-                f"that begins with a letter or digit and is not {MANIFEST_FILE}",
+                f"that begins with a letter or digit, not {MANIFEST_FILE}, {SIGNATURE_FILE}",
                 ".files",
             )
     if len(parsed.files) > MAXIMUM_FILES:

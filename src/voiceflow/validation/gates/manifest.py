@@ -16,7 +16,12 @@ from voiceflow.catalog.gates import Figure, Finding
 from voiceflow.catalog.names import VersionName
 from voiceflow.contract import Contract, contracts
 from voiceflow.difference import Described
-from voiceflow.package import MANIFEST_FILE, MAXIMUM_FILE_BYTES, REQUIRED_FILES
+from voiceflow.package import (
+    MANIFEST_FILE,
+    MAXIMUM_FILE_BYTES,
+    REQUIRED_FILES,
+    SIGNATURE_FILE,
+)
 from voiceflow.validation.findings import finding
 from voiceflow.validation.gates import bump
 from voiceflow.validation.values import Candidate, Earlier, GateOutcome
@@ -122,12 +127,13 @@ def judge_files(manifest: Manifest, seen: dict[str, FileSeen]) -> Iterator[Findi
                 message=f"every package has {name}: add it, and its digest to files",
             )
     for name, stated in manifest.files.items():
-        if name not in seen or name == MANIFEST_FILE:
+        if name not in seen or name in {MANIFEST_FILE, SIGNATURE_FILE}:
             yield finding(
                 "manifest.file-name",
                 name,
                 seen=repr(name),
-                allowed=f"letters, digits, dot, hyphen, underscore; not {MANIFEST_FILE}",
+                allowed="letters, digits, dot, hyphen, underscore; not "
+                f"{MANIFEST_FILE}, {SIGNATURE_FILE}",
                 message="give the file a plain name",
             )
             continue

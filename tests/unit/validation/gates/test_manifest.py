@@ -159,7 +159,18 @@ def test_a_file_too_large_is_not_read(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize(
-    "name", ["../model.onnx", "/etc/passwd", "a/b", "..", ".hidden", "a\x00b", "", "manifest.json"]
+    "name",
+    [
+        "../model.onnx",
+        "/etc/passwd",
+        "a/b",
+        "..",
+        ".hidden",
+        "a\x00b",
+        "",
+        "manifest.json",
+        "manifest.dsse.json",
+    ],
 )
 def test_a_file_has_a_plain_name(tmp_path: Path, name: str) -> None:
     """No path leads out of the folder, and none to the manifest itself (R17)."""
