@@ -17,6 +17,7 @@ from importlib.metadata import version
 
 import click
 
+from voiceflow.cli.audit import audit
 from voiceflow.cli.demo import demo
 from voiceflow.cli.diarize import diarize
 from voiceflow.cli.identity import dev_certs, tokens
@@ -71,6 +72,7 @@ commands.add_command(diarize)
 commands.add_command(demo)
 commands.add_command(serving_state)
 commands.add_command(models)
+commands.add_command(audit)
 commands.add_command(dev_certs)
 commands.add_command(tokens)
 

@@ -11,7 +11,6 @@ from voiceflow.artifact import LatencyMode
 from voiceflow.catalog.names import ChannelName
 from voiceflow.cli.diarize import Wish, diarize_source
 from voiceflow.cli.models.promoting import promote_version, publish_package
-from voiceflow.cli.models.tables import rollout_text
 from voiceflow.cli.outputs import Outputs
 from voiceflow.cli.run import stop_on_interrupt
 from voiceflow.cli.service_process import newest_model, running_service
@@ -77,7 +76,7 @@ async def _run(model: Path, sources: list[AudioSource], mode: LatencyMode, outpu
             async with RegistryClient(registry) as client:
                 published = await publish_package(client, model)
                 _, promotion = await promote_version(client, published.version, channel)
-                serves = f"{channel} serves {rollout_text(promotion.rollout)}"
+                serves = f"{channel} serves {promotion.rollout.in_short}"
                 click.echo(f"{serves} since promotion {promotion.sequence}", err=True)
             service = running_service(
                 "voiceflow_inference",

@@ -40,7 +40,7 @@ from voiceflow.cli.models.session import (
     request_id_option,
     validate_only_option,
 )
-from voiceflow.cli.models.tables import moment, promotions_table, rollout_text
+from voiceflow.cli.models.tables import moment, promotions_table
 from voiceflow.cli.models.validation import validate_version
 from voiceflow.cli.options import MAXIMUM_INT64, Number, Target
 from voiceflow.client.registry import RegistryClient
@@ -258,7 +258,7 @@ async def _watch(
             elif isinstance(event, Promotion):
                 where = short(event.name)
                 how = event.kind.value.replace("_", " ")
-                text = rollout_text(event.rollout)
+                text = event.rollout.in_short
                 click.echo(f"{moment(event.commit_time)}  {where}  {event.sequence}  {how}  {text}")
             if isinstance(event, Promotion) and next(numbers) == wanted:
                 return
@@ -301,7 +301,7 @@ def _tell(channel: Channel, promotion: Promotion, *, validate_only: bool, as_jso
         return
     would = "would serve" if validate_only else "serves"
     out().print(
-        f"{short(channel.name)} {would} {rollout_text(promotion.rollout)}"
+        f"{short(channel.name)} {would} {promotion.rollout.in_short}"
         f" (sequence {promotion.sequence})",
         highlight=False,
     )

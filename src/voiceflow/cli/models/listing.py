@@ -29,7 +29,6 @@ from voiceflow.cli.models.tables import (
     megabytes,
     models_table,
     moment,
-    rollout_text,
     versions_table,
 )
 from voiceflow.cli.options import Target
@@ -183,7 +182,7 @@ def _show_channel(name: ChannelName, registry: Target, *, as_json: bool) -> None
         return
     facts = _facts()
     facts.add_row("channel", short(channel.name))
-    facts.add_row("serves", rollout_text(channel.rollout))
+    facts.add_row("serves", channel.rollout.in_short)
     facts.add_row("sequence", str(channel.sequence))
     facts.add_row("since", moment(channel.update_time))
     facts.add_row("etag", channel.etag)

@@ -26,7 +26,6 @@ from voiceflow.cli.models.session import (
     request_id_option,
     validate_only_option,
 )
-from voiceflow.cli.models.tables import rollout_text
 from voiceflow.cli.options import Target
 from voiceflow.client.registry import Published, RegistryClient
 from voiceflow.errors import PackageInvalid
@@ -90,7 +89,7 @@ def publish(
     out().print(_published_line(published, validate_only=validate_only), highlight=False)
     if promotion is not None:
         out().print(
-            f"{short(promotion.name)} serves {rollout_text(promotion.rollout)}"
+            f"{short(promotion.name)} serves {promotion.rollout.in_short}"
             f" (sequence {promotion.sequence})",
             highlight=False,
         )

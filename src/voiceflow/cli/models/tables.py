@@ -8,7 +8,8 @@ from datetime import datetime
 from rich.table import Table
 from rich.text import Text
 
-from voiceflow.catalog.channels import Channel, Promotion, Rollout
+from voiceflow.catalog.audit import OUTCOME_UNKNOWN, AuditEntry
+from voiceflow.catalog.channels import Channel, Promotion
 from voiceflow.catalog.gates import Finding, GateResult, Outcome
 from voiceflow.catalog.pods import Pod
 from voiceflow.catalog.versions import Bump, Difference, Model, Version, VersionState
@@ -43,18 +44,6 @@ def moment(time: datetime | None) -> str:
 def megabytes(size_bytes: int) -> str:
     """A size as people read it."""
     return f"{size_bytes / 1e6:.1f} MB"
-
-
-def rollout_text(rollout: Rollout) -> str:
-    """`1.2.0, canary 1.3.0 at 5 %`."""
-    parts = [version_of(rollout.primary.version)]
-    if rollout.canary is not None:
-        part = rollout.canary
-        parts.append(f"canary {version_of(part.pin.version)} at {part.percentage:g} %")
-    if rollout.shadow is not None:
-        shadow = rollout.shadow
-        parts.append(f"shadow {version_of(shadow.pin.version)} of {shadow.percentage:g} %")
-    return ", ".join(parts)
 
 
 def models_table(models: Iterable[Model]) -> Table:
@@ -98,7 +87,7 @@ def channels_table(channels: Iterable[Channel]) -> Table:
     for channel in channels:
         made.add_row(
             short(channel.name),
-            rollout_text(channel.rollout),
+            channel.rollout.in_short,
             str(channel.sequence),
             moment(channel.update_time),
         )
@@ -115,7 +104,7 @@ def promotions_table(promotions: Iterable[Promotion]) -> Table:
         made.add_row(
             str(one.sequence),
             moment(one.commit_time),
-            rollout_text(one.rollout),
+            one.rollout.in_short,
             how,
             one.principal,
             one.reason,
@@ -144,6 +133,29 @@ def pods_table(pods: Iterable[Pod]) -> Table:
             " ".join(remarks),
         )
     return made
+
+
+def audit_table(entries: Iterable[AuditEntry]) -> Table:
+    """Who did what, newest first."""
+    made = table("When", "Who", "Did", "What about", "Outcome", "Before", "After")
+    for entry in entries:
+        made.add_row(
+            moment(entry.create_time),
+            entry.principal,
+            entry.method,
+            short(entry.resource),
+            outcome_text(entry),
+            entry.before,
+            entry.after,
+        )
+    return made
+
+
+def outcome_text(entry: AuditEntry) -> Text:
+    """How a deed ended, in its colour."""
+    if entry.refusal_reason == OUTCOME_UNKNOWN:
+        return Text("unknown", "yellow")
+    return Text("done", "green") if entry.allowed else Text(entry.refusal_reason, "red")
 
 
 def difference_table(difference: Difference) -> Table:

@@ -253,7 +253,16 @@ class ModelRegistryStub:
     One call removes a bounded number; call again while `more` is true.
     """
     ListAuditEntries: _aio.UnaryUnaryMultiCallable[_registry_pb2.ListAuditEntriesRequest, _registry_pb2.ListAuditEntriesResponse]
-    """Lists who did, or was refused, what, newest first. Role: operator."""
+    """Lists who did, or was refused, what, newest first. Role: operator.
+
+    Every call that would change something has an entry, also with `validate_only`, and so have the
+    registry's own rollbacks (by `voiceflow:registry`). What a caller who is known may not do is
+    recorded whatever the method, up to a rate for each principal. Requests that are not well-formed,
+    and callers who are not known, leave no entry.
+
+    An entry is begun before its deed, or the deed is refused: UNAVAILABLE, AUDIT_UNAVAILABLE.
+    A page may be short, even empty, and yet not the last one.
+    """
 
 class ModelRegistryServicer(metaclass=_abc_1.ABCMeta):
     """ModelRegistry keeps versions of models, runs them before they may be promoted, and tells servers
@@ -662,6 +671,15 @@ class ModelRegistryServicer(metaclass=_abc_1.ABCMeta):
         request: _registry_pb2.ListAuditEntriesRequest,
         context: _aio.ServicerContext[_registry_pb2.ListAuditEntriesRequest, _abc.Awaitable[_registry_pb2.ListAuditEntriesResponse]],
     ) -> _abc.Awaitable[_registry_pb2.ListAuditEntriesResponse]:
-        """Lists who did, or was refused, what, newest first. Role: operator."""
+        """Lists who did, or was refused, what, newest first. Role: operator.
+
+        Every call that would change something has an entry, also with `validate_only`, and so have the
+        registry's own rollbacks (by `voiceflow:registry`). What a caller who is known may not do is
+        recorded whatever the method, up to a rate for each principal. Requests that are not well-formed,
+        and callers who are not known, leave no entry.
+
+        An entry is begun before its deed, or the deed is refused: UNAVAILABLE, AUDIT_UNAVAILABLE.
+        A page may be short, even empty, and yet not the last one.
+        """
 
 def add_ModelRegistryServicer_to_server(servicer: ModelRegistryServicer, server: _aio.Server) -> None: ...
