@@ -15,7 +15,7 @@ from tests.fakes.identity import Pair, pair
 from voiceflow.errors import NotAllowedNow, NotFound, Violation, VoiceFlowError
 from voiceflow.identity.caller import Caller, CallerRole
 from voiceflow.rpc.access import ACCESS, ANYBODY, Access, caller_of
-from voiceflow.rpc.security import Security, SecuritySettings, open_security
+from voiceflow.rpc.security import Audience, Security, SecuritySettings, open_security
 from voiceflow.rpc.server import RpcServer, Service
 from voiceflow.rpc.status import from_rpc_error
 
@@ -96,7 +96,7 @@ def register(server: grpc.aio.Server) -> None:
 class Settings(SecuritySettings):
     """Settings of a server that has no others."""
 
-    token_audience: str = AUDIENCE
+    token_audience: Audience = AUDIENCE
 
 
 @asynccontextmanager

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from voiceflow.rpc.security import SecuritySettings
+from voiceflow.rpc.security import Audience, SecuritySettings
 
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
@@ -64,9 +64,7 @@ class Settings(SecuritySettings):
     port: Annotated[int, Field(ge=0, le=65535)] = Field(
         50051, description="port to listen on; 0: a free one, told by the ready line"
     )
-    token_audience: Annotated[str, Field(min_length=1)] = Field(
-        "voiceflow-inference", description="tokens that are not for this audience are refused"
-    )
+    token_audience: Audience = "voiceflow-inference"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     threads: Count = Field(1, description="threads of one model call")

@@ -38,8 +38,16 @@ Clock = Callable[[], datetime]
 _NOW: Final[Clock] = partial(datetime.now, UTC)
 
 
+Audience = Annotated[
+    str, Field(min_length=1, description="tokens that are not for this audience are refused")
+]
+
+
 class SecuritySettings(BaseSettings):
-    """Settings of a server that say how it is secured; each service's settings begin with them."""
+    """Settings of a server that say how it is secured; a service adds its own.
+
+    The audience is each service's own, so that a token for one of them is none for the other.
+    """
 
     insecure: bool = Field(
         default=False,
@@ -56,9 +64,7 @@ class SecuritySettings(BaseSettings):
     keys: Path | None = Field(
         None, description="JWKS: the keys that clients' tokens are signed with"
     )
-    token_audience: Annotated[str, Field(min_length=1)] = Field(
-        description="tokens that are not for this audience are refused"
-    )
+    token_audience: Audience
     reload_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
         10.0, description="how often these files are looked at for changes"
     )

@@ -1,0 +1,96 @@
+"""Which settings of security go together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from tests.fakes.echo import Settings
+from tests.fakes.identity import development_identity, pair
+from voiceflow.errors import InvalidInput
+from voiceflow.rpc.security import open_security
+
+TLS = {"tls_cert": Path("server.pem"), "tls_key": Path("server-key.pem")}
+WHO = {"access": Path("access.yaml"), "client_ca": Path("ca.pem")}
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"tls_cert": Path("server.pem")}, "--tls-cert and --tls-key"),
+        ({"tls_key": Path("server-key.pem")}, "--tls-cert and --tls-key"),
+        ({"client_ca": Path("ca.pem")}, "--client-ca: without --tls-cert"),
+        ({"access": Path("access.yaml")}, "--access: without --tls-cert"),
+        ({"keys": Path("keys.json")}, "--keys: without --tls-cert"),
+        (TLS, "--client-ca or --keys"),
+        (TLS | {"access": Path("access.yaml")}, "--client-ca or --keys"),
+        (TLS | {"client_ca": Path("ca.pem")}, "--access"),
+        (TLS | {"keys": Path("keys.json")}, "--access"),
+        (TLS | WHO | {"insecure": True}, "--insecure"),
+        (TLS | WHO | {"reload_seconds": 0.0}, "greater than 0"),
+        (TLS | WHO | {"token_audience": ""}, "at least 1 character"),
+        ({"health_port": 65536}, "less than or equal to 65535"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(settings: dict[str, Any], said: str) -> None:
+    """Nothing is left out in silence: the message names the setting and what it lacks."""
+    with pytest.raises(ValidationError) as caught:
+        Settings(**settings)
+    assert said in caught.value.errors()[0]["msg"]
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"insecure": True}, TLS | WHO, TLS | WHO | {"keys": Path("keys.json")}]
+)
+def test_what_goes_together_is_taken(settings: dict[str, Any]) -> None:
+    """Plain text, certificates, and certificates with tokens."""
+    Settings(**settings)
+
+
+def test_without_tls_nothing_is_read() -> None:
+    """Callers have no identity and the transport no credentials."""
+    security = open_security(Settings())
+    assert not security.has_identity
+    assert security.server_credentials() is None
+    assert security.sources == ()
+
+
+GOOD = {
+    "tls_cert": pair("server").certificate,
+    "tls_key": pair("server").key,
+    "client_ca": pair("server").ca,
+    "access": development_identity() / "access.yaml",
+    "keys": development_identity() / "keys.json",
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("tls_cert", "CERTIFICATE_INVALID"),
+        ("tls_key", "CERTIFICATE_INVALID"),
+        ("client_ca", "CERTIFICATE_INVALID"),
+        ("access", "ACCESS_INVALID"),
+        ("keys", "KEYS_INVALID"),
+    ],
+)
+def test_a_file_that_holds_something_else_is_refused(
+    name: str, reason: str, tmp_path: Path
+) -> None:
+    """Before anything is served; the message names the file."""
+    bad = tmp_path / "bad-file"
+    bad.write_text("not this")
+    with pytest.raises(InvalidInput, match="bad-file") as caught:
+        open_security(Settings(**GOOD | {name: bad}))
+    assert caught.value.reason == reason
+
+
+def test_everything_that_is_read_is_looked_at_again() -> None:
+    """Certificates, grants and keys; a file that is not among them would never be renewed."""
+    security = open_security(Settings(**GOOD, reload_seconds=3.0))
+    assert [source.what for source in security.sources] == ["certificates", "access", "keys"]
+    assert security.reload_seconds == 3.0
+    assert security.has_identity
