@@ -52,6 +52,9 @@ def policy(**fields: Any) -> pb.ChannelPolicy:
 Case = tuple[Callable[..., Any], Any, str]
 
 INVALID: list[Case] = [
+    (registry.audit_entry_from_wire, pb.AuditEntry(create_time=AFTER_TIME), "entry.create_time"),
+    (registry.audit_filter_from_wire, pb.AuditFilter(start_time=AFTER_TIME), "filter.start_time"),
+    (registry.audit_filter_from_wire, pb.AuditFilter(end_time=AFTER_TIME), "filter.end_time"),
     *(
         (registry.rollout_from_wire, pb.Rollout(primary=PIN, **trial), path)
         for bad in (NAN, INFINITY, -INFINITY)
@@ -151,6 +154,7 @@ INVALID: list[Case] = [
 ]
 
 REQUIRED: list[Case] = [
+    (registry.audit_entry_from_wire, pb.AuditEntry(), "entry.create_time"),
     (registry.rollout_from_wire, pb.Rollout(), "rollout.primary"),
     (registry.rollout_from_wire, pb.Rollout(primary=PIN, canary={}), "rollout.canary.pin"),
     (registry.rollout_from_wire, pb.Rollout(primary=PIN, shadow={}), "rollout.shadow.pin"),

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import AwareDatetime
 
-from voiceflow.catalog import channels, gates, pods, queries, versions
+from voiceflow.catalog import audit, channels, gates, pods, queries, versions
 from voiceflow.catalog.values import Signature, Value
 from voiceflow.registry.v1 import registry_pb2 as pb
 from voiceflow.rpc import registry
@@ -129,6 +129,8 @@ PAIRS: list[tuple[type[Value], str]] = [
     (versions.DeclaredFile, "declared_file"),
     (versions.Upload, "upload"),
     (versions.Difference, "difference"),
+    (audit.AuditEntry, "audit_entry"),
+    (audit.AuditFilter, "audit_filter"),
 ]
 
 
