@@ -101,20 +101,20 @@ class Settings(SecuritySettings):
 
 @asynccontextmanager
 async def echoing(
-    security: Security | None = None, access: dict[str, Access] | None = None, **settings: Any
+    security: Security | None = None, table: dict[str, Access] | None = None, **settings: Any
 ) -> AsyncIterator[RpcServer]:
     """A started server; the methods are for clients.
 
     Args:
         security: How it is secured; None: as the settings say.
-        access: Another table.
+        table: Who may call what.
         settings: Of security, and what else `RpcServer` takes.
     """
     of_security = {name: settings.pop(name) for name in Settings.model_fields & settings.keys()}
     server = RpcServer(
         [Service(NAME, register)],
         security=security or open_security(Settings(**of_security)),
-        access=CLIENTS if access is None else access,
+        access=CLIENTS if table is None else table,
         grace_seconds=1.0,
         **settings,
     )

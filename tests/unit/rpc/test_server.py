@@ -21,7 +21,7 @@ from voiceflow.rpc.server import RpcServer, Service, check_exposure
 @pytest.fixture
 async def server() -> AsyncIterator[RpcServer]:
     """A started server."""
-    async with echoing(access=OPEN) as server:
+    async with echoing(table=OPEN) as server:
         yield server
 
 
