@@ -17,22 +17,23 @@ from pydantic import ValidationError
 from pydantic_settings import CliApp
 
 from voiceflow.errors import VoiceFlowError
-from voiceflow_inference.app import build, find_package, load_model, secure
+from voiceflow_inference.app import build, find_package, load_model, secure, trusting
 from voiceflow_inference.settings import Settings
 
 
 async def serve(settings: Settings) -> None:
     """Loads, warms, serves, drains."""
     security = secure(settings)
-    folder = await find_package(settings)
-    model = await asyncio.to_thread(load_model, settings, folder)
-    name = model.manifest.resource_name
+    async with trusting(settings) as trusted:
+        package = await find_package(settings, trusted)
+        model = await asyncio.to_thread(load_model, settings, package)
+        name = model.manifest.resource_name
 
-    def say_ready(address: str) -> None:
-        sys.stdout.write(f"ready address={address} model={name}\n")
-        sys.stdout.flush()
+        def say_ready(address: str) -> None:
+            sys.stdout.write(f"ready address={address} model={name}\n")
+            sys.stdout.flush()
 
-    await build(settings, model, security, on_ready=say_ready).run()
+        await build(settings, model, security, on_ready=say_ready).run()
 
 
 def main() -> int:

@@ -2,28 +2,40 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
-from pathlib import Path
 
 from voiceflow.catalog.names import ChannelName
 from voiceflow.client.identity import ClientIdentity, check_plain_text
 from voiceflow.diarization.v1.diarization_pb2_grpc import add_DiarizationServicer_to_server
+from voiceflow.identity.reloading import Reloaded
 from voiceflow.onnx import bind
 from voiceflow.onnx.golden import reproduce
 from voiceflow.package import load_package
 from voiceflow.pipeline.model import BoundModel
+from voiceflow.rpc.freshness import keep_fresh
 from voiceflow.rpc.security import Security, open_security
 from voiceflow.rpc.server import RpcServer, Service, Transport, check_exposure
+from voiceflow.trust.root import read_trust_roots
 from voiceflow_inference.admission import Admission, AdmissionLimits
 from voiceflow_inference.backend import SlotBackend
 from voiceflow_inference.batcher import Batcher
 from voiceflow_inference.servicer import SERVICE_NAME, DiarizationServicer, Generation
-from voiceflow_inference.serving.download import download_promoted
+from voiceflow_inference.serving.alarms import Alarms
+from voiceflow_inference.serving.download import (
+    Found,
+    Registry,
+    download_promoted,
+    download_trusted,
+)
+from voiceflow_inference.serving.state_file import StateFile
+from voiceflow_inference.serving.trusting import TrustedChannel
 from voiceflow_inference.settings import Settings
 from voiceflow_inference.warm import stream_costs, streams_within, usable_cores, warm_up
 
@@ -84,25 +96,61 @@ def secure(settings: Settings) -> Security:
     return security
 
 
-async def find_package(settings: Settings) -> Path:
-    """The folder of the model to serve: ``model_dir``, or what the registry's channel serves.
+@asynccontextmanager
+async def trusting(settings: Settings) -> AsyncIterator[TrustedChannel | None]:
+    """What is trusted of the channel, while it is watched; None: signatures are not checked.
+
+    Raises:
+        InvalidInput: TRUST_ROOT_UNREADABLE.
+        Untrusted: The trust root does not hold, or is older than the one remembered.
+        ContentCorrupt: STATE_CORRUPT.
+        NotAllowedNow: STATE_LOCKED.
+        VoiceFlowError: STATE_NOT_WRITABLE.
+    """
+    if settings.trust_root is None:
+        _LOG.warning("no --trust-root: signatures of models and promotions are not checked")
+        yield None
+        return
+    path, every_seconds = settings.trust_root, settings.reload_seconds
+    roots = Reloaded("trust_root", partial(read_trust_roots, path), [path])
+    channel = ChannelName(settings.model, settings.channel)
+    with StateFile(settings.state_dir / channel.model / f"{channel.channel}.json") as memory:
+        trusted = TrustedChannel(
+            channel, lambda: roots.value, memory, Alarms(), lambda: datetime.now(UTC)
+        )
+        watching = asyncio.gather(
+            keep_fresh([roots], every_seconds), trusted.keep_looking(every_seconds)
+        )
+        try:
+            yield trusted
+        finally:
+            watching.cancel()
+            with suppress(asyncio.CancelledError):
+                await watching
+
+
+async def find_package(settings: Settings, trusted: TrustedChannel | None) -> Found:
+    """The package to serve: ``model_dir``, or what the registry's channel serves.
+
+    Args:
+        settings: All of them.
+        trusted: As `trusting` has it.
 
     Raises:
         VoiceFlowError: The registry has none, stays away, is not the one that it should be, or
             sends something else; INSECURE_ADDRESS: it is on another machine, and without TLS.
     """
     if settings.model_dir is not None:
-        return settings.model_dir
+        check = None if trusted is None else trusted.check_any_manifest
+        return Found(settings.model_dir, check_manifest=check)
     assert settings.registry is not None  # noqa: S101 - the settings see to that
     identity = registry_identity(settings)
     check_plain_text(settings.registry, identity, insecure=settings.registry_insecure)
-    return await download_promoted(
-        settings.registry,
-        ChannelName(settings.model, settings.channel),
-        settings.cache_dir,
-        identity=identity,
-        wait_seconds=settings.registry_wait_seconds,
-    )
+    registry = Registry(settings.registry, identity, settings.registry_wait_seconds)
+    if trusted is None:
+        channel = ChannelName(settings.model, settings.channel)
+        return await download_promoted(registry, channel, settings.cache_dir)
+    return await download_trusted(registry, trusted, settings.cache_dir)
 
 
 def registry_identity(settings: Settings) -> ClientIdentity | None:
@@ -116,13 +164,16 @@ def registry_identity(settings: Settings) -> ClientIdentity | None:
     return None if identity == ClientIdentity() else identity
 
 
-def load_model(settings: Settings, folder: Path) -> BoundModel:
+def load_model(settings: Settings, found: Found) -> BoundModel:
     """Reads, verifies and loads a model.
 
     Raises:
         PackageInvalid: It is damaged, breaks its contract, or does not do here what it says.
+        Untrusted: It is not signed as it must be.
     """
-    package = load_package(folder)
+    package = load_package(
+        found.folder, manifest_digest=found.manifest_digest, check_manifest=found.check_manifest
+    )
     model = bind(package, threads=settings.threads)
     reproduce(package, threads=settings.threads)
     return model

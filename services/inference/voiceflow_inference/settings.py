@@ -44,6 +44,13 @@ class Settings(SecuritySettings):
     cache_dir: Path = Field(
         Path("var/cache/models"), description="where versions from a registry are kept"
     )
+    trust_root: Path | None = Field(
+        None, description="whose signatures count; unset: signatures are not checked"
+    )
+    state_dir: Path = Field(
+        Path("var/state"),
+        description="with --trust-root: where this process keeps what it trusts over a restart",
+    )
     registry_wait_seconds: Positive = Field(
         60.0, description="how long the registry may stay away at the start"
     )

@@ -1,56 +1,214 @@
-"""Fetches the version that a channel serves, once, before the service starts."""
+"""Finds the package that a pod serves: once, before the service starts.
+
+Without a trust root, what the registry says is believed. With one, nothing is: see `trusting`; and
+where the registry is away, or says what cannot be trusted, the pod goes on with what it held when
+it last served.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from collections.abc import Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
-from voiceflow.catalog.channels import VersionPin
+from voiceflow.artifact import Digest
+from voiceflow.catalog.channels import Promotion, VersionPin
 from voiceflow.catalog.names import ChannelName, VersionName
 from voiceflow.client.identity import ClientIdentity
 from voiceflow.client.registry import RegistryClient
+from voiceflow.client.registry.downloading import is_complete
 from voiceflow.client.retry import RetryPolicy
+from voiceflow.errors import ContentCorrupt, Unavailable, VoiceFlowError
+from voiceflow.package import CheckManifest
+from voiceflow.trust.trusted import MAXIMUM_JUMP
+from voiceflow_inference.serving.trusting import TrustedChannel
 
 _LOG = logging.getLogger(__name__)
 
-_PAUSE_SECONDS = 1.0
+MESSAGE_BYTES: Final = 4 * 1024 * 1024
+"""Of one answer at most: a manifest of 1 MiB with its signature, or 50 promotions."""
+
+WARM_WAIT_SECONDS: Final = 10.0
+"""Longer a pod that holds a package does not wait for a registry that may know of a newer one."""
+
+REGISTRY: Final = "registry"
+"""Subject of the alarm about a registry that says what cannot be trusted."""
+
+_PAUSE_SECONDS: Final = 1.0
+_ANSWER_SECONDS: Final = 60.0
 
 
-async def download_promoted(
-    registry: str,
-    channel: ChannelName,
-    cache: Path,
-    *,
-    identity: ClientIdentity | None,
-    wait_seconds: float,
-) -> Path:
-    """Fetches the primary of a channel, as its newest promotion pins it.
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A package, and what it must prove when it is loaded.
+
+    Attributes:
+        folder: Where it is.
+        manifest_digest: That it must have; None: any.
+        check_manifest: Whom its signature must be of; None: it is not looked at.
+    """
+
+    folder: Path
+    manifest_digest: Digest | None = None
+    check_manifest: CheckManifest | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """Where promotions come from.
+
+    Attributes:
+        target: `host:port`.
+        identity: Who asks, and whom it trusts; None: plain text.
+        wait_seconds: How long it may stay away.
+    """
+
+    target: str
+    identity: ClientIdentity | None
+    wait_seconds: float
+
+    def client(self, wait_seconds: float) -> RegistryClient:
+        """A client that waits so long for it, and reads no endless answer."""
+        patience = RetryPolicy(
+            attempts=max(1, round(wait_seconds / _PAUSE_SECONDS)),
+            longest_pause_seconds=2 * _PAUSE_SECONDS,
+        )
+        return RegistryClient(
+            self.target, identity=self.identity, retry=patience, message_bytes=MESSAGE_BYTES
+        )
+
+
+async def download_promoted(registry: Registry, channel: ChannelName, cache: Path) -> Found:
+    """Fetches the primary of a channel, as its newest promotion pins it, and believes it.
 
     Args:
-        registry: `host:port`.
+        registry: Is asked.
         channel: Which is followed.
         cache: Holds one folder for each version and digest; what is there is not fetched again.
-        identity: Who asks, and whom it trusts; None: plain text.
-        wait_seconds: How long the registry may stay away.
-
-    Returns:
-        A verified package.
 
     Raises:
         NotFound: Nothing was ever promoted to the channel.
         Unavailable: The registry stayed away.
         ContentCorrupt: It sends something other than what was promoted.
     """
-    patience = RetryPolicy(
-        attempts=max(1, round(wait_seconds / _PAUSE_SECONDS)),
-        longest_pause_seconds=2 * _PAUSE_SECONDS,
-    )
-    async with RegistryClient(registry, identity=identity, retry=patience) as client:
+    async with registry.client(registry.wait_seconds) as client:
         promoted = await client.get_channel(channel)
         pin = promoted.rollout.primary
         _LOG.info("%s serves %s since promotion %d", channel, pin.version, promoted.sequence)
-        folder = _folder(cache, pin)
-        return await client.download(pin.version, folder, manifest_digest=pin.manifest_digest)
+        return await _fetch(client, pin, Found(_folder(cache, pin), pin.manifest_digest))
+
+
+async def download_trusted(registry: Registry, trusted: TrustedChannel, cache: Path) -> Found:
+    """Fetches the primary of a channel's newest promotion, if both can be trusted.
+
+    Otherwise the package that was held before is gone on with, if that still can be: an alarm says
+    why, where somebody has to look at it.
+
+    Args:
+        registry: Is asked, and not believed.
+        trusted: What is trusted of the channel.
+        cache: As for `download_promoted`.
+
+    Raises:
+        VoiceFlowError: Why the newest one is not served, where none is held; or why the held one
+            cannot be: whoever signed it is not trusted any more, or its package is gone.
+    """
+    wait_seconds = registry.wait_seconds
+    if trusted.held is not None:
+        wait_seconds = min(wait_seconds, WARM_WAIT_SECONDS)
+    try:
+        async with registry.client(wait_seconds) as client:
+            newest = trusted.take(await _since_trusted(client, trusted, wait_seconds))
+            pin = newest.rollout.primary
+            found = await _fetch(client, pin, _pinned(trusted, pin, cache))
+        trusted.hold(newest)
+    except VoiceFlowError as error:
+        held = trusted.check_held()
+        if held is None:
+            raise
+        _tell(trusted, held, error)
+        return await _hold_on(registry, trusted, held.rollout.primary, cache)
+    trusted.alarms.clear(REGISTRY)
+    _LOG.info("promotion %d of %s is trusted", newest.sequence, trusted.channel)
+    return found
+
+
+async def _since_trusted(
+    client: RegistryClient, trusted: TrustedChannel, wait_seconds: float
+) -> list[Promotion]:
+    """What the registry says was promoted since the trusted promotion, the newest last.
+
+    Raises:
+        ContentCorrupt: HISTORY_ENDLESS: it goes on answering, and does not come to that.
+    """
+    steps: list[Promotion] = []
+    try:
+        async with (
+            asyncio.timeout(wait_seconds + _ANSWER_SECONDS),
+            aclosing(client.history(trusted.channel)) as history,
+        ):
+            async for promotion in history:
+                steps.append(promotion)
+                if _suffice(steps, trusted.sequence):
+                    break
+    except TimeoutError:
+        raise ContentCorrupt(
+            f"the registry does not come to an end with the history of {trusted.channel}",
+            reason="HISTORY_ENDLESS",
+        ) from None
+    return steps[::-1]
+
+
+def _suffice(steps: Sequence[Promotion], trusted_sequence: int) -> bool:
+    """Whether promotions, newest first, lead on from the trusted one, or never will."""
+    newest, oldest = steps[0].sequence, steps[-1].sequence
+    return (
+        trusted_sequence == 0
+        or oldest <= trusted_sequence + 1
+        or oldest != newest - len(steps) + 1
+        or newest > trusted_sequence + MAXIMUM_JUMP
+    )
+
+
+async def _hold_on(
+    registry: Registry, trusted: TrustedChannel, pin: VersionPin, cache: Path
+) -> Found:
+    """The package that was held, verified anew; fetched again if it is damaged."""
+    found = _pinned(trusted, pin, cache)
+    if not await asyncio.to_thread(
+        is_complete, found.folder, pin.manifest_digest, found.check_manifest
+    ):
+        async with registry.client(WARM_WAIT_SECONDS) as client:
+            await _fetch(client, pin, found)
+    trusted.look()
+    return found
+
+
+def _tell(trusted: TrustedChannel, held: Promotion, error: VoiceFlowError) -> None:
+    """Says why the pod goes on with what it held; that the registry is away is no alarm."""
+    if isinstance(error, Unavailable) or error.reason == "DEADLINE_EXCEEDED":
+        _LOG.warning("goes on with promotion %d: %s", held.sequence, error.message)
+    else:
+        trusted.alarms.sound(REGISTRY, error.reason, error.message)
+
+
+async def _fetch(client: RegistryClient, pin: VersionPin, found: Found) -> Found:
+    """Sees to it that a pinned package is there, verified; asks nobody if it is."""
+    await client.download(
+        pin.version,
+        found.folder,
+        manifest_digest=pin.manifest_digest,
+        check_manifest=found.check_manifest,
+    )
+    return found
+
+
+def _pinned(trusted: TrustedChannel, pin: VersionPin, cache: Path) -> Found:
+    return Found(_folder(cache, pin), pin.manifest_digest, trusted.check_manifest(pin))
 
 
 def _folder(cache: Path, pin: VersionPin) -> Path:
