@@ -70,7 +70,7 @@ class Access:
         grants = [
             {name: value for name, value in vars(grant).items() if value} for grant in self.grants
         ]
-        access.write_text(yaml.safe_dump({"schema_version": 1, "grants": grants}, aliases=False))
+        access.write_text(yaml.safe_dump({"schema_version": 1, "grants": grants}))
         server = pair("server")
         proof = (
             {"keys": development_identity() / "keys.json"}

@@ -15,7 +15,7 @@ from pydantic_settings import SettingsConfigDict
 
 from voiceflow.catalog.gates import PUBLISHING_GATES, Gate
 from voiceflow.package import MAXIMUM_FILE_BYTES
-from voiceflow.rpc.security import SecuritySettings
+from voiceflow.rpc.security import Audience, SecuritySettings
 from voiceflow.validation.sandbox import DEFAULT_FLOOR, Layer
 
 Word = TypeVar("Word", bound=StrEnum)
@@ -119,9 +119,7 @@ class Settings(SecuritySettings):
         description="listen in plain text on an address that other machines can reach; never with"
         " a bucket",
     )
-    token_audience: Annotated[str, Field(min_length=1)] = Field(
-        "voiceflow-registry", description="tokens that are not for this audience are refused"
-    )
+    token_audience: Audience = "voiceflow-registry"  # noqa: S105 no secret
     grace_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
         30.0, description="from SIGTERM until calls that still run are cut"
     )

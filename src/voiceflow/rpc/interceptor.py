@@ -16,7 +16,7 @@ from typing import Any, Final, Never
 
 import grpc
 
-from voiceflow.errors import InvalidInput, VoiceFlowError
+from voiceflow.errors import InvalidInput, NotServed, VoiceFlowError
 from voiceflow.rpc.handlers import (
     Context,
     Continuation,
@@ -95,6 +95,8 @@ def _generator(
 async def _abort(error: Exception, context: Context, name: str) -> Never:
     if isinstance(error, grpc.aio.AbortError):  # the method has answered by itself
         raise error
+    if isinstance(error, NotImplementedError):  # generated code for what a servicer leaves out
+        error = NotServed("this server does not have the method", reason="NOT_YET_SERVED")
     if isinstance(error, VoiceFlowError):
         _LOG.debug("%s: %s %s", name, type(error).__name__, error.reason)
     elif isinstance(error, grpc.aio.BaseError):  # nobody hears an answer; gRPC would log its own

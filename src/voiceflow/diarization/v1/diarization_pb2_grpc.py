@@ -37,6 +37,10 @@ class DiarizationStub:
     where trying again later helps. Errors that gRPC itself makes (a message over 4 MiB, too much
     metadata, an unknown method, a deadline) carry no details. What a server does not serve yet is answered
     with UNIMPLEMENTED and says which field asked for it; it is never ignored in silence.
+
+    Where a server knows its callers, one who proves nothing is UNAUTHENTICATED (CREDENTIALS_MISSING,
+    CREDENTIALS_INVALID, CREDENTIALS_EXPIRED) and one without the role named on the method is
+    PERMISSION_DENIED (ROLE_MISSING), before any message is looked at.
     """
 
     def __init__(self, channel):
@@ -74,10 +78,14 @@ class DiarizationServicer:
     where trying again later helps. Errors that gRPC itself makes (a message over 4 MiB, too much
     metadata, an unknown method, a deadline) carry no details. What a server does not serve yet is answered
     with UNIMPLEMENTED and says which field asked for it; it is never ignored in silence.
+
+    Where a server knows its callers, one who proves nothing is UNAUTHENTICATED (CREDENTIALS_MISSING,
+    CREDENTIALS_INVALID, CREDENTIALS_EXPIRED) and one without the role named on the method is
+    PERMISSION_DENIED (ROLE_MISSING), before any message is looked at.
     """
 
     def Diarize(self, request_iterator, context):
-        """Diarizes one conversation live.
+        """Diarizes one conversation live. Role: client.
 
         The first request is the config; each later one carries audio, a flush, or finish. The first
         reply is Begin. Then follow Updates and events in audio order, each as soon as it is known.
@@ -96,17 +104,19 @@ class DiarizationServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DiarizeFile(self, request_iterator, context):
-        """Diarizes one recording, as fast as the server can spare: recordings run in a lower class than
-        live streams. The first request is the config, later ones carry audio; half-closing ends it.
-        The result is the one that Diarize gives for the same audio and config; asking for provisional
-        turns or activity is INVALID_ARGUMENT. A server that stops before the end answers UNAVAILABLE.
+        """Diarizes one recording. Role: client.
+
+        It runs as fast as the server can spare, in a lower class than live streams. The first request
+        is the config, later ones carry audio; half-closing ends it. The result is the one that Diarize
+        gives for the same audio and config; asking for provisional turns or activity is
+        INVALID_ARGUMENT. A server that stops before the end answers UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetServingState(self, request, context):
-        """Tells what this server serves now, for operators.
+        """Tells what this server serves now. Role: operator.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -150,6 +160,10 @@ class Diarization:
     where trying again later helps. Errors that gRPC itself makes (a message over 4 MiB, too much
     metadata, an unknown method, a deadline) carry no details. What a server does not serve yet is answered
     with UNIMPLEMENTED and says which field asked for it; it is never ignored in silence.
+
+    Where a server knows its callers, one who proves nothing is UNAUTHENTICATED (CREDENTIALS_MISSING,
+    CREDENTIALS_INVALID, CREDENTIALS_EXPIRED) and one without the role named on the method is
+    PERMISSION_DENIED (ROLE_MISSING), before any message is looked at.
     """
 
     @staticmethod

@@ -24,11 +24,15 @@ class DiarizationStub:
     where trying again later helps. Errors that gRPC itself makes (a message over 4 MiB, too much
     metadata, an unknown method, a deadline) carry no details. What a server does not serve yet is answered
     with UNIMPLEMENTED and says which field asked for it; it is never ignored in silence.
+
+    Where a server knows its callers, one who proves nothing is UNAUTHENTICATED (CREDENTIALS_MISSING,
+    CREDENTIALS_INVALID, CREDENTIALS_EXPIRED) and one without the role named on the method is
+    PERMISSION_DENIED (ROLE_MISSING), before any message is looked at.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Diarize: _aio.StreamStreamMultiCallable[_diarization_pb2.DiarizeRequest, _diarization_pb2.DiarizeResponse]
-    """Diarizes one conversation live.
+    """Diarizes one conversation live. Role: client.
 
     The first request is the config; each later one carries audio, a flush, or finish. The first
     reply is Begin. Then follow Updates and events in audio order, each as soon as it is known.
@@ -43,13 +47,15 @@ class DiarizationStub:
     the client had half-closed.
     """
     DiarizeFile: _aio.StreamUnaryMultiCallable[_diarization_pb2.DiarizeFileRequest, _diarization_pb2.DiarizeFileResponse]
-    """Diarizes one recording, as fast as the server can spare: recordings run in a lower class than
-    live streams. The first request is the config, later ones carry audio; half-closing ends it.
-    The result is the one that Diarize gives for the same audio and config; asking for provisional
-    turns or activity is INVALID_ARGUMENT. A server that stops before the end answers UNAVAILABLE.
+    """Diarizes one recording. Role: client.
+
+    It runs as fast as the server can spare, in a lower class than live streams. The first request
+    is the config, later ones carry audio; half-closing ends it. The result is the one that Diarize
+    gives for the same audio and config; asking for provisional turns or activity is
+    INVALID_ARGUMENT. A server that stops before the end answers UNAVAILABLE.
     """
     GetServingState: _aio.UnaryUnaryMultiCallable[_diarization_pb2.GetServingStateRequest, _diarization_pb2.GetServingStateResponse]
-    """Tells what this server serves now, for operators."""
+    """Tells what this server serves now. Role: operator."""
 
 class DiarizationServicer(metaclass=_abc_1.ABCMeta):
     """Diarization tells who speaks when, while the conversation goes on.
@@ -63,6 +69,10 @@ class DiarizationServicer(metaclass=_abc_1.ABCMeta):
     where trying again later helps. Errors that gRPC itself makes (a message over 4 MiB, too much
     metadata, an unknown method, a deadline) carry no details. What a server does not serve yet is answered
     with UNIMPLEMENTED and says which field asked for it; it is never ignored in silence.
+
+    Where a server knows its callers, one who proves nothing is UNAUTHENTICATED (CREDENTIALS_MISSING,
+    CREDENTIALS_INVALID, CREDENTIALS_EXPIRED) and one without the role named on the method is
+    PERMISSION_DENIED (ROLE_MISSING), before any message is looked at.
     """
 
     @_abc_1.abstractmethod
@@ -71,7 +81,7 @@ class DiarizationServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _abc.AsyncIterator[_diarization_pb2.DiarizeRequest],
         context: _aio.ServicerContext[_abc.AsyncIterator[_diarization_pb2.DiarizeRequest], _abc.AsyncIterator[_diarization_pb2.DiarizeResponse]],
     ) -> _abc.AsyncIterator[_diarization_pb2.DiarizeResponse]:
-        """Diarizes one conversation live.
+        """Diarizes one conversation live. Role: client.
 
         The first request is the config; each later one carries audio, a flush, or finish. The first
         reply is Begin. Then follow Updates and events in audio order, each as soon as it is known.
@@ -92,10 +102,12 @@ class DiarizationServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _abc.AsyncIterator[_diarization_pb2.DiarizeFileRequest],
         context: _aio.ServicerContext[_abc.AsyncIterator[_diarization_pb2.DiarizeFileRequest], _abc.Awaitable[_diarization_pb2.DiarizeFileResponse]],
     ) -> _abc.Awaitable[_diarization_pb2.DiarizeFileResponse]:
-        """Diarizes one recording, as fast as the server can spare: recordings run in a lower class than
-        live streams. The first request is the config, later ones carry audio; half-closing ends it.
-        The result is the one that Diarize gives for the same audio and config; asking for provisional
-        turns or activity is INVALID_ARGUMENT. A server that stops before the end answers UNAVAILABLE.
+        """Diarizes one recording. Role: client.
+
+        It runs as fast as the server can spare, in a lower class than live streams. The first request
+        is the config, later ones carry audio; half-closing ends it. The result is the one that Diarize
+        gives for the same audio and config; asking for provisional turns or activity is
+        INVALID_ARGUMENT. A server that stops before the end answers UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod
@@ -104,6 +116,6 @@ class DiarizationServicer(metaclass=_abc_1.ABCMeta):
         request: _diarization_pb2.GetServingStateRequest,
         context: _aio.ServicerContext[_diarization_pb2.GetServingStateRequest, _abc.Awaitable[_diarization_pb2.GetServingStateResponse]],
     ) -> _abc.Awaitable[_diarization_pb2.GetServingStateResponse]:
-        """Tells what this server serves now, for operators."""
+        """Tells what this server serves now. Role: operator."""
 
 def add_DiarizationServicer_to_server(servicer: DiarizationServicer, server: _aio.Server) -> None: ...
