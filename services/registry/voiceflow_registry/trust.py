@@ -7,6 +7,7 @@ part of a history that they would then have to refuse, and stop at.
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -52,9 +53,10 @@ class Trust:
         self._roots = roots
         self._signing_key = signing_key
         self._clock = clock
-        self._alarmed = 0
-        self._alarms = metrics.get_meter("voiceflow").create_counter(
-            "voiceflow.trust.alarms", description="what somebody should look at soon"
+        self._expired: TrustRoot | None = None
+        self._alarming = threading.Lock()
+        self._alarms = metrics.get_meter("voiceflow").create_up_down_counter(
+            "voiceflow.trust.alarms", description="alarms that stand, about what is trusted"
         )
         self._root()
 
@@ -140,13 +142,15 @@ class Trust:
     def _root(self) -> TrustRoot:
         """The trust root in force; one that has expired goes on to hold, with an alarm."""
         root = self._roots.value.newest
-        if root.expired(self._clock()) and root.version != self._alarmed:
-            self._alarmed = root.version
-            self._alarms.add(1, {"reason": _EXPIRED})
-            until = root.expire_time and iso(root.expire_time)
+        expired = root if root.expired(self._clock()) else None
+        with self._alarming:
+            before, self._expired = self._expired, expired
+        if expired is not before:
+            self._alarms.add(bool(expired) - bool(before), {"reason": _EXPIRED})
+        if expired is not None and expired is not before and expired.expire_time is not None:
             _LOG.error(
                 "%s: version %d of the trust root was to be replaced before %s; it goes on to hold",
-                *(_EXPIRED, root.version, until),
+                *(_EXPIRED, expired.version, iso(expired.expire_time)),
             )
         return root
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from datetime import datetime
+from typing import Any, Final, TypeAlias, TypeVar
 
+import grpc
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from voiceflow.catalog.channels import (
@@ -13,14 +15,17 @@ from voiceflow.catalog.channels import (
     ChannelCursor,
     ChannelPolicy,
     Promotion,
+    PromotionKind,
     Rollout,
     VersionPin,
     WatchEvent,
 )
 from voiceflow.catalog.names import ChannelName, ModelName, VersionName
 from voiceflow.catalog.values import Signature
+from voiceflow.catalog.versions import Version, VersionState
 from voiceflow.client.registry.methods import ALL_MODELS, Methods, made
 from voiceflow.client.registry.watching import SILENCE_SECONDS, Watching
+from voiceflow.client.registry.wishes import Wished, pinned
 from voiceflow.errors import NotFound
 from voiceflow.registry.v1 import registry_pb2 as pb
 from voiceflow.rpc.registry import (
@@ -31,7 +36,13 @@ from voiceflow.rpc.registry import (
     rollout_to_wire,
     signature_to_wire,
     time_to_wire,
+    version_from_wire,
 )
+from voiceflow.trust.envelopes import PayloadType
+from voiceflow.trust.signing import SigningKey
+
+_Request = TypeVar("_Request", pb.PromoteVersionRequest, pb.RollbackChannelRequest)
+_Method: TypeAlias = "grpc.aio.UnaryUnaryMultiCallable[Any, Any]"
 
 
 class ChannelMethods(Methods):
@@ -62,8 +73,10 @@ class ChannelMethods(Methods):
         allow_downgrade: bool = False,
         expire_time: datetime | None = None,
         signature: Signature | None = None,
+        signing_key: SigningKey | None = None,
         request_id: str | None = None,
         validate_only: bool = False,
+        check_statement: bool = False,
     ) -> tuple[Channel, Promotion]:
         """Sets what a channel serves.
 
@@ -75,17 +88,21 @@ class ChannelMethods(Methods):
             allow_downgrade: Let a primary of lower precedence in.
             expire_time: After it the promotion is stale.
             signature: Over the statement that a call with `validate_only` answers.
+            signing_key: Instead: signs the statement here, after `check_statement`.
             request_id: A UUID; None: one is made.
             validate_only: Check it, and change nothing.
+            check_statement: Check that the registry's statement says what is wished for here, as
+                whoever signs it has to; reads the channel's history and the versions for that.
 
         Raises:
             Conflict: ETAG_STALE: another promotion came first; look again and decide again.
+            Untrusted: STATEMENT_INVALID, STATEMENT_MISMATCH: nothing was signed.
         """
+        name = ChannelName.parse(str(channel))
         whole = rollout if isinstance(rollout, Rollout) else Rollout(primary=_pin(rollout))
         request = pb.PromoteVersionRequest(
-            channel=str(channel),
+            channel=str(name),
             rollout=rollout_to_wire(whole),
-            etag=await self._etag(channel) if etag is None else etag,
             request_id=made(request_id),
             validate_only=validate_only,
             reason=reason,
@@ -93,8 +110,13 @@ class ChannelMethods(Methods):
             expire_time=time_to_wire(expire_time),
             signature=signature_to_wire(signature),
         )
-        response = await self._connection.ask(self._stub.PromoteVersion, request)
-        return channel_from_wire(response.channel), promotion_from_wire(response.promotion)
+        if signing_key is None and not check_statement:
+            request.etag = await self._etag(channel) if etag is None else etag
+            return await self._answer(self._stub.PromoteVersion, request)
+        newest = await self._newest(name)
+        request.etag = _etag_of(newest) if etag is None else etag
+        wished = Wished(name, PromotionKind.PROMOTE, await self._pinned(whole), expire_time, newest)
+        return await self._signed(self._stub.PromoteVersion, request, wished, signing_key)
 
     async def rollback(
         self,
@@ -105,8 +127,10 @@ class ChannelMethods(Methods):
         reason: str = "",
         expire_time: datetime | None = None,
         signature: Signature | None = None,
+        signing_key: SigningKey | None = None,
         request_id: str | None = None,
         validate_only: bool = False,
+        check_statement: bool = False,
     ) -> tuple[Channel, Promotion]:
         """Promotes again what the channel served before; arguments as for `promote`.
 
@@ -117,21 +141,33 @@ class ChannelMethods(Methods):
             reason: See `promote`.
             expire_time: See `promote`.
             signature: See `promote`.
+            signing_key: See `promote`.
             request_id: See `promote`.
             validate_only: See `promote`.
+            check_statement: See `promote`.
         """
+        name = ChannelName.parse(str(channel))
         request = pb.RollbackChannelRequest(
-            channel=str(channel),
+            channel=str(name),
             to_sequence=to_sequence,
-            etag=await self._etag(channel) if etag is None else etag,
             request_id=made(request_id),
             validate_only=validate_only,
             reason=reason,
             expire_time=time_to_wire(expire_time),
             signature=signature_to_wire(signature),
         )
-        response = await self._connection.ask(self._stub.RollbackChannel, request)
-        return channel_from_wire(response.channel), promotion_from_wire(response.promotion)
+        if signing_key is None and not check_statement:
+            request.etag = await self._etag(channel) if etag is None else etag
+            return await self._answer(self._stub.RollbackChannel, request)
+        newest = await self._newest(name)
+        request.etag = _etag_of(newest) if etag is None else etag
+        target = None if newest is None else await self._target(newest, to_sequence)
+        if target is None:  # the registry says why
+            return await self._answer(self._stub.RollbackChannel, _only_looked_at(request))
+        request.to_sequence = target.sequence
+        rollout = await self._pinned(Rollout(primary=target.rollout.primary))
+        wished = Wished(name, PromotionKind.ROLLBACK, rollout, expire_time, newest)
+        return await self._signed(self._stub.RollbackChannel, request, wished, signing_key)
 
     def history(
         self, channel: ChannelName | str, *, version: VersionName | str = ""
@@ -218,14 +254,86 @@ class ChannelMethods(Methods):
         response = await self._connection.ask(self._stub.UpdateChannelPolicy, request)
         return policy_from_wire(response.policy)
 
+    async def _signed(
+        self,
+        method: _Method,
+        request: _Request,
+        wished: Wished,
+        signing_key: SigningKey | None,
+    ) -> tuple[Channel, Promotion]:
+        """Lets the registry make the statement, checks it, and sends it back signed."""
+        channel, promotion = await self._answer(method, _only_looked_at(request))
+        wished.check(promotion.statement)
+        if request.validate_only:
+            return channel, promotion
+        if signing_key is not None:
+            signature = signing_key.sign(promotion.statement, PayloadType.PROMOTION)
+            request.signature.MergeFrom(
+                pb.SignatureBundle(media_type=signature.media_type, content=signature.content)
+            )
+        return await self._answer(method, request)
+
+    async def _answer(self, method: _Method, request: _Request) -> tuple[Channel, Promotion]:
+        response = await self._connection.ask(method, request)
+        return channel_from_wire(response.channel), promotion_from_wire(response.promotion)
+
+    async def _newest(self, channel: ChannelName) -> Promotion | None:
+        """The channel's newest promotion; None where the channel has yet to be made."""
+        try:
+            async with aclosing(self.history(channel)) as promotions:
+                return await anext(promotions, None)
+        except NotFound as error:
+            if error.reason in _NO_CHANNEL:
+                return None
+            raise
+
+    async def _target(self, newest: Promotion, to_sequence: int) -> Promotion | None:
+        """The promotion whose primary to go back to, as the service says; None if there is none."""
+        channel = newest.name.rpartition("/promotions/")[0]
+        async with aclosing(self.history(channel)) as promotions:
+            async for one in promotions:
+                if to_sequence:
+                    if one.sequence == to_sequence:
+                        return one
+                elif one.rollout.primary.version != newest.rollout.primary.version:
+                    version = await self._version(one.rollout.primary.version)
+                    if version.state is VersionState.PUBLISHED:
+                        return one
+        return None
+
+    async def _pinned(self, rollout: Rollout) -> Rollout:
+        pins = rollout.pins()
+        return pinned(rollout, {role: await self._version(pins[role].version) for role in pins})
+
+    async def _version(self, name: str) -> Version:
+        request = pb.GetVersionRequest(name=name, view=pb.VERSION_VIEW_FULL)
+        response = await self._connection.ask(self._stub.GetVersion, request)
+        return version_from_wire(response.version)
+
     async def _etag(self, channel: ChannelName | str) -> str:
         """The channel's etag; empty where the channel has yet to be made."""
         try:
             return (await self.get_channel(channel)).etag
         except NotFound as error:
-            if error.reason in {"CHANNEL_NOT_FOUND", "MODEL_NOT_FOUND"}:
+            if error.reason in _NO_CHANNEL:
                 return ""
             raise
+
+
+_NO_CHANNEL: Final = frozenset({"CHANNEL_NOT_FOUND", "MODEL_NOT_FOUND"})
+
+
+def _etag_of(newest: Promotion | None) -> str:
+    return "" if newest is None else newest.etag
+
+
+def _only_looked_at(request: _Request) -> _Request:
+    """The same request, that changes nothing, and has an id of its own."""
+    copy = type(request)()
+    copy.CopyFrom(request)
+    copy.validate_only = True
+    copy.request_id = made(None)
+    return copy
 
 
 def _pin(version: VersionName | str) -> VersionPin:

@@ -16,6 +16,7 @@ from voiceflow.catalog.versions import Difference, Model, Version
 from voiceflow.client.registry.downloading import Downloading, check_replaceable, is_complete
 from voiceflow.client.registry.local import open_package
 from voiceflow.client.registry.methods import ALL_MODELS, Methods, made
+from voiceflow.client.registry.packages import check_signed, sign_package
 from voiceflow.client.registry.progress import OnProgress, unwatched
 from voiceflow.client.registry.publishing import Published, Publishing
 from voiceflow.client.registry.validating import (
@@ -32,6 +33,7 @@ from voiceflow.rpc.registry import (
     version_filter_to_wire,
     version_from_wire,
 )
+from voiceflow.trust.signing import SigningKey
 
 
 class VersionMethods(Methods):
@@ -43,6 +45,7 @@ class VersionMethods(Methods):
         *,
         request_id: str | None = None,
         signature: Signature | None = None,
+        signing_key: SigningKey | None = None,
         validate_only: bool = False,
         on_progress: OnProgress = unwatched,
     ) -> Published:
@@ -54,14 +57,22 @@ class VersionMethods(Methods):
         Args:
             folder: Holds the package.
             request_id: A UUID; None: one is made.
-            signature: Over `manifest.json`.
+            signature: Over `manifest.json`; None: what `manifest.dsse.json` there holds, if it is.
+            signing_key: Instead: signs `manifest.json` here.
             validate_only: Let it be checked, and change nothing.
             on_progress: Told how far it is, from the event loop.
 
         Raises:
             PackageInvalid: The package is not complete; nothing was sent.
+            Untrusted: SIGNATURE_INVALID: the signature is over another manifest; SIZE_UNSIGNED: the
+                manifest that is to be signed leaves sizes open; nothing was sent.
         """
         package = await asyncio.to_thread(open_package, folder)
+        if signing_key is not None:
+            signature = sign_package(package, signing_key)
+        signature = signature or package.signature
+        if signature is not None:
+            check_signed(package, signature)
         publishing = Publishing(
             self._connection,
             package,
