@@ -14,6 +14,22 @@ from voiceflow.identity.reloading import Reloaded
 from voiceflow.rpc.freshness import keep_fresh
 
 
+class Announced(Reloaded[int]):
+    """Says when it has a new value."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path.name, lambda: int(path.read_text("utf-8")), [path])
+        self.changed = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+
+    def check(self) -> bool:
+        """Runs on a thread."""
+        changed = super().check()
+        if changed:
+            self._loop.call_soon_threadsafe(self.changed.set)
+        return changed
+
+
 async def test_r43_values_follow_their_files_and_refused_contents_are_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -21,23 +37,18 @@ async def test_r43_values_follow_their_files_and_refused_contents_are_counted(
     collected = InMemoryMetricReader()
     provider = MeterProvider(metric_readers=[collected])
     monkeypatch.setattr(metrics, "get_meter", provider.get_meter)
-    paths = {what: tmp_path / what for what in ("bad", "good")}
-    for path in paths.values():
+    bad_path, good_path = tmp_path / "bad", tmp_path / "good"
+    for path in (bad_path, good_path):
         path.write_text("1", encoding="utf-8")
-
-    def number(path: Path) -> int:
-        return int(path.read_text("utf-8"))
-
-    bad = Reloaded("bad", lambda: number(paths["bad"]), [paths["bad"]])
-    good = Reloaded("good", lambda: number(paths["good"]), [paths["good"]])
+    bad, good = Announced(bad_path), Announced(good_path)
     keeping = asyncio.create_task(keep_fresh([bad, good], every_seconds=0.001))
     try:
-        paths["bad"].write_text("none", encoding="utf-8")
+        bad_path.write_text("none", encoding="utf-8")
         for value in (2, 3, 4):
-            paths["good"].write_text(str(value), encoding="utf-8")
-            async with asyncio.timeout(30):
-                while good.value != value:
-                    await asyncio.sleep(0.001)
+            good.changed.clear()
+            good_path.write_text(str(value), encoding="utf-8")
+            await asyncio.wait_for(good.changed.wait(), 30)
+            assert good.value == value
     finally:
         keeping.cancel()
         await asyncio.gather(keeping, return_exceptions=True)
