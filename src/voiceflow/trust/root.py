@@ -413,7 +413,7 @@ def write_chain(signatures: Iterable[Signature]) -> bytes:
 
 class _Chain(_Part):
     schema_version: Literal[1]
-    roots: Annotated[list[EnvelopeFields], Field(max_length=MAXIMUM_VERSIONS)]
+    roots: Annotated[list[EnvelopeFields], Field(min_length=1, max_length=MAXIMUM_VERSIONS)]
 
 
 def _opened(signature: Signature, keys: Iterable[Key] = ()) -> Opened:

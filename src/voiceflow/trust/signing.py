@@ -65,15 +65,18 @@ class SigningKey:
             password: That it was written with.
 
         Raises:
-            InvalidInput: KEY_INVALID: the file cannot be read or holds no such key; or the password
-                is missing, wrong, or not needed.
+            InvalidInput: KEY_PASSWORD_MISSING; KEY_INVALID: the file cannot be read or holds no
+                such key, or the password is wrong, or not needed.
         """
         content = _content(path)
         try:
             private = load_pem_private_key(content, password)
         except TypeError:
-            need = "needs no password" if password is not None else "needs its password"
-            raise _unusable(path, need) from None
+            if password is not None:
+                raise _unusable(path, "needs no password") from None
+            raise InvalidInput(
+                f"{path}: needs its password", reason="KEY_PASSWORD_MISSING", field=str(path)
+            ) from None
         except (ValueError, UnsupportedAlgorithm):
             wrong = "" if password is None else ", or this is not its password"
             raise _unusable(path, f"holds no private key in PEM{wrong}") from None

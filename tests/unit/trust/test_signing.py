@@ -44,14 +44,14 @@ def test_a_password_seals_the_key(tmp_path: Path) -> None:
     sealed, plain = tmp_path / "sealed.pem", tmp_path / "plain.pem"
     key("a").write(sealed, b"right")
     key("a").write(plain)
-    for path, password, word in (
-        (sealed, None, "needs its password"),
-        (sealed, b"wrong", "not its password"),
-        (plain, b"any", "needs no password"),
+    for path, password, word, reason in (
+        (sealed, None, "needs its password", "KEY_PASSWORD_MISSING"),
+        (sealed, b"wrong", "not its password", "KEY_INVALID"),
+        (plain, b"any", "needs no password", "KEY_INVALID"),
     ):
         with pytest.raises(InvalidInput, match=word) as refusal:
             SigningKey.read(path, password)
-        assert refusal.value.reason == "KEY_INVALID"
+        assert refusal.value.reason == reason
         assert str(path) in refusal.value.message
 
 
