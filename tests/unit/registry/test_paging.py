@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from voiceflow.catalog.values import Page
 from voiceflow.errors import InvalidInput
-from voiceflow_registry.paging import page_of
+from voiceflow_registry.paging import MORE, More, page_of
 
 QUERY = {"method": "ListThings", "parent": "models/-"}
 
@@ -93,6 +93,28 @@ def test_garbage_is_no_token(token: str) -> None:
     with pytest.raises(InvalidInput) as caught:
         page({"a"}, 1, token)
     assert caught.value.reason == "PAGE_TOKEN_INVALID"
+
+
+def test_a_list_may_end_a_page_before_it_is_full() -> None:
+    """Where much was looked at and little found; the next page goes on right there."""
+
+    def after(key: str) -> Iterator[tuple[str, int | More]]:
+        numbers = range(int(key) + 1 if key else 0, 10)
+        for at, number in enumerate(numbers):
+            if at == 4:
+                yield str(number), MORE
+                return
+            if number % 5 == 0:
+                yield str(number), number
+
+    token, pages = "", []
+    while True:
+        found = page_of(after, query=QUERY, page_size=3, page_token=token)
+        pages.append(list(found.items))
+        token = found.next_page_token
+        if not token:
+            break
+    assert pages == [[0], [5], []]
 
 
 @given(st.integers(0, 200), st.integers(0, 255))

@@ -1,7 +1,7 @@
 """Where entries of the audit are: by key they come newest first, days in folders of their own.
 
-    audit/<day, turned:05>/<microseconds, turned:016>-<nonce, turned:016>.intent.json
-    audit/<day, turned:05>/<microseconds, turned:016>-<nonce, turned:016>.outcome.json
+    audit/<day, turned:06>/<microseconds, turned:016>-<nonce, turned:016>.intent.json
+    audit/<day, turned:06>/<microseconds, turned:016>-<nonce, turned:016>.outcome.json
 
 Turned is taken from the greatest number of so many digits, so that what is later comes first. Names
 of entries have the numbers as they are: `auditEntries/<microseconds:016>-<nonce:016>`.
@@ -18,13 +18,13 @@ AUDIT_PREFIX: Final = "audit/"
 INTENT: Final = ".intent.json"
 OUTCOME: Final = ".outcome.json"
 
-_LAST_DAY: Final = 10**5 - 1
+_LAST_DAY: Final = 10**6 - 1
 _LAST_MICROSECOND: Final = 10**16 - 1
 """Of the year 2286."""
 _LAST_NONCE: Final = 2**64 - 1
 _DAY_MICROSECONDS: Final = 24 * 3600 * 10**6
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_STEM: Final = re.compile(r"([0-9]{5})/([0-9]{16})-([0-9a-f]{16})")
+_STEM: Final = re.compile(r"([0-9]{6})/([0-9]{16})-([0-9a-f]{16})")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -87,4 +87,4 @@ def before(time: datetime) -> str:
 
 def _moment(microseconds: int) -> str:
     day = microseconds // _DAY_MICROSECONDS
-    return f"{_LAST_DAY - day:05}/{_LAST_MICROSECOND - microseconds:016}"
+    return f"{_LAST_DAY - day:06}/{_LAST_MICROSECOND - microseconds:016}"
