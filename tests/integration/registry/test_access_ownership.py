@@ -146,6 +146,12 @@ async def test_a_request_id_is_its_callers_own(registry: Registry) -> None:
     await call(registry.of(OLGA).YankVersion, yank)
     reused = await failure(registry.of(ALICE).YankVersion, yank)
     assert reused.reason == "REQUEST_ID_REUSED"
+    validate = pb.ValidateVersionRequest(
+        name=V100, gates=[pb.GATE_MANIFEST], request_id=str(uuid.uuid4())
+    )
+    for caller in (VERA, PAUL):
+        progress = await call(registry.of(caller).ValidateVersion, validate)
+        assert progress[-1].report.principal == caller
 
 
 async def test_a_version_is_validated_by_its_publisher_a_validator_or_a_promoter(
