@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -32,6 +32,9 @@ _LOG = logging.getLogger(__name__)
 MESSAGE_BYTES: Final = 4 * 1024 * 1024
 """Of one answer at most: a manifest of 1 MiB with its signature, or 50 promotions."""
 
+ANSWER_SECONDS: Final = 60.0
+"""Longer nobody waits for one answer."""
+
 WARM_WAIT_SECONDS: Final = 10.0
 """Longer a pod that holds a package does not wait for a registry that may know of a newer one."""
 
@@ -39,7 +42,6 @@ REGISTRY: Final = "registry"
 """Subject of the alarm about a registry that says what cannot be trusted."""
 
 _PAUSE_SECONDS: Final = 1.0
-_ANSWER_SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +73,18 @@ class Registry:
     identity: ClientIdentity | None
     wait_seconds: float
 
-    def client(self, wait_seconds: float) -> RegistryClient:
-        """A client that waits so long for it, and reads no endless answer."""
+    def client(self, wait_seconds: float, answer_seconds: float = ANSWER_SECONDS) -> RegistryClient:
+        """A client that waits so long for it and for an answer, and reads no endless one."""
         patience = RetryPolicy(
             attempts=max(1, round(wait_seconds / _PAUSE_SECONDS)),
             longest_pause_seconds=2 * _PAUSE_SECONDS,
         )
         return RegistryClient(
-            self.target, identity=self.identity, retry=patience, message_bytes=MESSAGE_BYTES
+            self.target,
+            identity=self.identity,
+            retry=patience,
+            timeout_seconds=answer_seconds,
+            message_bytes=MESSAGE_BYTES,
         )
 
 
@@ -117,12 +123,14 @@ async def download_trusted(registry: Registry, trusted: TrustedChannel, cache: P
         VoiceFlowError: Why the newest one is not served, where none is held; or why the held one
             cannot be: whoever signed it is not trusted any more, or its package is gone.
     """
-    wait_seconds = registry.wait_seconds
+    wait_seconds, answer_seconds = registry.wait_seconds, ANSWER_SECONDS
     if trusted.held is not None:
-        wait_seconds = min(wait_seconds, WARM_WAIT_SECONDS)
+        wait_seconds = answer_seconds = min(wait_seconds, WARM_WAIT_SECONDS)
     try:
-        async with registry.client(wait_seconds) as client:
-            newest = trusted.take(await _since_trusted(client, trusted, wait_seconds))
+        async with registry.client(wait_seconds, answer_seconds) as client:
+            async with _at_most(wait_seconds + answer_seconds, trusted):
+                steps = await _since_trusted(client, trusted)
+            newest = trusted.take(steps)
             pin = newest.rollout.primary
             found = await _fetch(client, pin, _pinned(trusted, pin, cache))
         trusted.hold(newest)
@@ -137,30 +145,28 @@ async def download_trusted(registry: Registry, trusted: TrustedChannel, cache: P
     return found
 
 
-async def _since_trusted(
-    client: RegistryClient, trusted: TrustedChannel, wait_seconds: float
-) -> list[Promotion]:
-    """What the registry says was promoted since the trusted promotion, the newest last.
-
-    Raises:
-        ContentCorrupt: HISTORY_ENDLESS: it goes on answering, and does not come to that.
-    """
+async def _since_trusted(client: RegistryClient, trusted: TrustedChannel) -> list[Promotion]:
+    """What the registry says was promoted since the trusted promotion, the newest last."""
     steps: list[Promotion] = []
+    async with aclosing(client.history(trusted.channel)) as history:
+        async for promotion in history:
+            steps.append(promotion)
+            if _suffice(steps, trusted.sequence):
+                break
+    return steps[::-1]
+
+
+@asynccontextmanager
+async def _at_most(seconds: float, trusted: TrustedChannel) -> AsyncIterator[None]:
+    """Ends what does not end by itself: page after page may come, with nothing on it."""
     try:
-        async with (
-            asyncio.timeout(wait_seconds + _ANSWER_SECONDS),
-            aclosing(client.history(trusted.channel)) as history,
-        ):
-            async for promotion in history:
-                steps.append(promotion)
-                if _suffice(steps, trusted.sequence):
-                    break
+        async with asyncio.timeout(seconds):
+            yield
     except TimeoutError:
         raise ContentCorrupt(
             f"the registry does not come to an end with the history of {trusted.channel}",
             reason="HISTORY_ENDLESS",
         ) from None
-    return steps[::-1]
 
 
 def _suffice(steps: Sequence[Promotion], trusted_sequence: int) -> bool:
