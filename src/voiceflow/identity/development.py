@@ -220,6 +220,8 @@ def _callers() -> tuple[str, ...]:
 
 
 _POD: Final = "pod"
+_READS_TOO: Final = (CallerRole.PUBLISHER, CallerRole.PROMOTER, CallerRole.OPERATOR)
+"""Who changes a channel or a version looks at it first, as the commands do."""
 
 
 def _principal(trust_domain: str, who: str) -> str:
@@ -230,6 +232,8 @@ def _access(trust_domain: str) -> str:
     grants = []
     for who in _callers():
         roles = [CallerRole.CLIENT, CallerRole.READER] if who == _POD else [CallerRole(who)]
+        if who in _READS_TOO:
+            roles.append(CallerRole.READER)
         grant: dict[str, Any] = {
             "principal": _principal(trust_domain, who),
             "roles": [role.value for role in roles],
