@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from tests.fakes.identity import pair
 from voiceflow.catalog.gates import PUBLISHING_GATES, Gate
 from voiceflow.errors import InvalidInput
 from voiceflow.validation.sandbox import DEFAULT_FLOOR, Layer
@@ -117,6 +118,23 @@ def test_a_bucket_is_never_open_to_other_machines(host: str) -> None:
     assert caught.value.reason == "INSECURE_ADDRESS"
 
 
+def test_a_bucket_is_open_to_other_machines_that_are_known() -> None:
+    """With TLS the start goes on, here to what is wrong after that."""
+    server = pair("server")
+    secured = settings(
+        store="gs://bucket",
+        host="0.0.0.0",  # noqa: S104 what is allowed here
+        tls_cert=server.certificate,
+        tls_key=server.key,
+        client_ca=server.ca,
+        access=server.ca.parent / "access.yaml",
+        evaluation_set=Path("/does/not/exist"),
+    )
+    with pytest.raises(InvalidInput) as caught:
+        build(secured)
+    assert caught.value.reason == "EVALUATION_SET_INVALID"
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -135,6 +153,13 @@ def test_a_bucket_is_never_open_to_other_machines(host: str) -> None:
         ("--version-bytes 5 --file-bytes 6", "--version-bytes: at least"),
         ("--evaluation-set /does/not/exist", "is no folder"),
         ("--host 0.0.0.0", "--insecure"),
+        ("--tls-cert cert.pem", "--tls-key"),
+        ("--access access.yaml", "--access: without --tls-cert"),
+        ("--tls-cert c.pem --tls-key k.pem --access a.yaml", "--client-ca or --keys"),
+        ("--tls-cert c.pem --tls-key k.pem --client-ca ca.pem", "--access"),
+        ("--tls-cert c.pem --tls-key k.pem --client-ca ca.pem --access a.yaml", "c.pem"),
+        ("--reload-seconds 0", "--reload-seconds: "),
+        ("--token-audience=", "--token-audience: "),
     ],
 )
 def test_a_bad_setting_is_one_clear_line(
