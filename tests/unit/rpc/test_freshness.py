@@ -37,16 +37,18 @@ async def test_r43_values_follow_their_files_and_refused_contents_are_counted(
     collected = InMemoryMetricReader()
     provider = MeterProvider(metric_readers=[collected])
     monkeypatch.setattr(metrics, "get_meter", provider.get_meter)
-    bad_path, good_path = tmp_path / "bad", tmp_path / "good"
+    bad_path, good_path, draft = tmp_path / "bad", tmp_path / "good", tmp_path / "draft"
     for path in (bad_path, good_path):
         path.write_text("1", encoding="utf-8")
     bad, good = Announced(bad_path), Announced(good_path)
     keeping = asyncio.create_task(keep_fresh([bad, good], every_seconds=0.001))
     try:
-        bad_path.write_text("none", encoding="utf-8")
+        draft.write_text("none", encoding="utf-8")
+        draft.replace(bad_path)
         for value in (2, 3, 4):
             good.changed.clear()
-            good_path.write_text(str(value), encoding="utf-8")
+            draft.write_text(str(value), encoding="utf-8")
+            draft.replace(good_path)  # in one step: never seen half-written
             await asyncio.wait_for(good.changed.wait(), 30)
             assert good.value == value
     finally:
