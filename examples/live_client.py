@@ -1,6 +1,7 @@
 """A minimal backend: takes live audio from somewhere, tells others who speaks.
 
     python examples/live_client.py call.wav --server 127.0.0.1:50051
+    python examples/live_client.py call.wav --server name:50051 --ca ca.pem --token-file token
 
 A file that is sent as fast as it plays stands here for a phone line or a meeting bot; `Listener` is
 where your own code goes. In agent mode the end of speech is noticed soonest.
@@ -14,6 +15,7 @@ from contextlib import aclosing
 from pathlib import Path
 
 from voiceflow.client import (
+    ClientIdentity,
     DiarizationClient,
     GoAway,
     LatencyMode,
@@ -58,14 +60,14 @@ class Listener:
                 print("talk time in seconds:", talk)
 
 
-async def listen(path: Path, server: str) -> Timeline:
+async def listen(path: Path, server: str, identity: ClientIdentity | None = None) -> Timeline:
     """Streams one conversation and returns its timeline."""
     source = open_recording(path)
     audio = paced(source.pieces(0.08), source.audio_format)
     config = StreamConfig(source.audio_format, LatencyMode.AGENT)
     listener = Listener()
     async with (
-        DiarizationClient(server) as client,
+        DiarizationClient(server, identity=identity) as client,
         aclosing(client.diarize(audio, config)) as events,
     ):
         async for event in events:
@@ -79,9 +81,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Tell live who speaks.")
     parser.add_argument("audio", type=Path)
     parser.add_argument("--server", default="127.0.0.1:50051")
+    parser.add_argument("--ca", type=Path, help="who signs the server's certificate")
+    parser.add_argument("--cert", type=Path, help="to be known by, with its --key")
+    parser.add_argument("--key", type=Path)
+    parser.add_argument("--token-file", type=Path, help="to be known by, instead")
     arguments = parser.parse_args()
+    files = (arguments.ca, arguments.cert, arguments.key, arguments.token_file)
     try:
-        timeline = asyncio.run(listen(arguments.audio, arguments.server))
+        identity = ClientIdentity(*files) if any(files) else None  # None: plain text
+        timeline = asyncio.run(listen(arguments.audio, arguments.server, identity))
     except VoiceFlowError as error:
         raise SystemExit(f"{error.message} ({error.reason})") from None
     print(timeline.to_rttm(arguments.audio.stem), end="")

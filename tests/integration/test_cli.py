@@ -256,9 +256,14 @@ async def test_the_serving_state_is_a_table_or_json(server: str) -> None:
 
 
 async def test_the_demo_promotes_a_model_serves_it_and_leaves_a_report(
-    package: Path, recording: Path, tmp_path: Path
+    package: Path, recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without a terminal too; both services have stopped when the command ends."""
+    """Without a terminal too; both services have stopped when the command ends.
+
+    What the environment says of other services is not for these two.
+    """
+    for name in ("CA", "TLS_CERT", "CLIENT_CA", "REGISTRY_CA", "MODEL_DIR"):
+        monkeypatch.setenv(f"VOICEFLOW_{name}", str(tmp_path / "elsewhere"))
     output = tmp_path / "demo"
     code, out, err = await finish(
         "demo", "--audio", recording, "--model-dir", package, "--output", output

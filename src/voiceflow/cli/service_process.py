@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -65,12 +66,18 @@ async def running_service(module: str, log: Path, *arguments: str | Path) -> Asy
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=log_file,
+            env=_environment(),
             start_new_session=True,  # Ctrl-C is for us; we stop it when the results are written
         )
         try:
             yield await _address(process, module, log)
         finally:
             await _stop(process)
+
+
+def _environment() -> dict[str, str]:
+    """Without settings: what they say of other services, such as TLS, is not for these."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("VOICEFLOW_")}
 
 
 async def _address(process: asyncio.subprocess.Process, module: str, log: Path) -> str:
