@@ -11,9 +11,13 @@ SOURCES = [
     *(ROOT / "src/voiceflow/catalog").glob("*.py"),
     *(ROOT / "src/voiceflow/rpc").rglob("*.py"),
     *(ROOT / "src/voiceflow/validation").rglob("*.py"),
+    *(ROOT / f"src/voiceflow/identity/{name}.py" for name in ("certificates", "grants", "key_set")),
+    *(ROOT / f"src/voiceflow/trust/{name}.py" for name in ("authority", "root", "statements")),
     ROOT / "src/voiceflow/difference.py",
     ROOT / "src/voiceflow/evaluation.py",
 ]
+ELSEWHERE = {"SIZE_UNSIGNED", "KEY_INVALID"}
+"""Of modules that give other reasons, which the registry never meets."""
 REASON = r'(?:reason=|REASON: Final = )"([A-Z_]+)"(?: if .+ else "([A-Z_]+)")?'
 
 
@@ -25,8 +29,8 @@ def test_every_reason_is_documented_and_none_is_made_up() -> None:
     documented = {
         reason
         for section in sections
-        if section.startswith("Registry")
+        if section.startswith(("Registry", "Any service"))
         for row in re.findall(r"^\| `.*", section, re.MULTILINE)
         for reason in re.findall(r"`([A-Z]+(?:_[A-Z]+)*)`", row.split("|")[1])
     }
-    assert documented == given
+    assert documented == given | ELSEWHERE
