@@ -23,6 +23,7 @@ from voiceflow.cli.diarize import diarize
 from voiceflow.cli.identity import dev_certs, tokens
 from voiceflow.cli.models import models
 from voiceflow.cli.serving_state import serving_state
+from voiceflow.cli.trust import trust
 from voiceflow.errors import (
     AlreadyExists,
     Conflict,
@@ -75,6 +76,7 @@ commands.add_command(models)
 commands.add_command(audit)
 commands.add_command(dev_certs)
 commands.add_command(tokens)
+commands.add_command(trust)
 
 
 def run() -> int:

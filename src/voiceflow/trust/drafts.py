@@ -18,7 +18,7 @@ from securesystemslib.signer import Key
 
 from voiceflow.catalog.channels import PromotionKind
 from voiceflow.catalog.values import Signature
-from voiceflow.errors import Forbidden, InvalidInput
+from voiceflow.errors import Forbidden, InvalidInput, Untrusted
 from voiceflow.trust.envelopes import PayloadType, opened, write_envelope
 from voiceflow.trust.root import (
     KeyStatus,
@@ -117,6 +117,22 @@ class Draft:
             )
         signature = key.sign_also(self.signature, PayloadType.TRUST_ROOT)
         return type(self)(self.before, self.root, signature)
+
+    def check_follows(self, known: TrustRoots) -> None:
+        """Checks that it is the next version of a trust root that one knows to be in force.
+
+        What a draft says it would change is else what its sender says was there before.
+
+        Raises:
+            Untrusted: ROOT_INVALID: it goes on from something else.
+        """
+        before = self.before.chain if self.before is not None else ()
+        if [one.root for one in before] != [one.root for one in known.chain]:
+            raise Untrusted(
+                f"version {self.root.version} is not the next one of the trust root that is known, "
+                f"which has version {known.newest.version}",
+                reason="ROOT_INVALID",
+            )
 
     @property
     def signers(self) -> frozenset[str]:

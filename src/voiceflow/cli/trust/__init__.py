@@ -1,0 +1,5 @@
+"""Commands for whose signatures count: keys, the trust root, signatures without any service."""
+
+from voiceflow.cli.trust.group import trust
+
+__all__ = ["trust"]
