@@ -11,7 +11,6 @@ import grpc
 import pytest
 from google.protobuf import wrappers_pb2
 
-from tests.fakes.identity import Pair, pair
 from voiceflow.errors import NotAllowedNow, NotFound, Violation, VoiceFlowError
 from voiceflow.identity.caller import Caller, CallerRole
 from voiceflow.rpc.access import ACCESS, ANYBODY, Access, caller_of
@@ -150,17 +149,3 @@ async def who_calls(channel: grpc.aio.Channel, *, kind: str = KINDS[0], **option
     told = await call(channel, kind, Text(value="who").SerializeToString(), **options)
     principal, roles, credential, peer = json.loads(told.value)
     return Caller(principal, frozenset(map(CallerRole, roles)), credential=credential, peer=peer)
-
-
-def bearing(token: str) -> dict[str, Any]:
-    """Options of a call that shows a token."""
-    return {"metadata": (("authorization", f"Bearer {token}"),)}
-
-
-def tls_channel(address: str, shown: Pair | None = None) -> grpc.aio.Channel:
-    """A connection of a caller who trusts the development CA; None: who shows no certificate."""
-    ca = pair("server").ca.read_bytes()
-    if shown is None:
-        return grpc.aio.secure_channel(address, grpc.ssl_channel_credentials(ca))
-    own = shown.key.read_bytes(), shown.certificate.read_bytes()
-    return grpc.aio.secure_channel(address, grpc.ssl_channel_credentials(ca, *own))

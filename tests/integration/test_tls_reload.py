@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -14,9 +13,8 @@ from typing import Any
 import grpc
 import pytest
 import yaml
-from cryptography import x509
 
-from tests.fakes.echo import NAME, Text, echoing, tls_channel, who_calls
+from tests.fakes.echo import NAME, Text, echoing, who_calls
 from tests.fakes.identity import (
     Pair,
     certificate,
@@ -26,6 +24,7 @@ from tests.fakes.identity import (
     pair,
 )
 from tests.fakes.metrics import counted
+from tests.fakes.tls import serial_of, serial_shown, tls_channel
 from voiceflow.identity.caller import CallerRole
 from voiceflow.rpc.server import RpcServer
 from voiceflow.rpc.status import from_rpc_error
@@ -57,19 +56,6 @@ class Place:
         """Waits until the server has looked at the files that are there now."""
         (certificates, *_) = self.server.security.sources
         await asyncio.to_thread(certificates.check)
-
-    async def chain_shown(self) -> int:
-        """Serial number of the certificate that a new connection is shown."""
-        host, _, port = self.server.address.rpartition(":")
-        own = pair("client")
-        context = ssl.create_default_context(cafile=own.ca)
-        context.load_cert_chain(own.certificate, own.key)
-        context.check_hostname = False
-        _, writer = await asyncio.open_connection(host, int(port), ssl=context)
-        shown: bytes = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
-        writer.close()
-        await writer.wait_closed()
-        return x509.load_der_x509_certificate(shown).serial_number
 
 
 FILES = {
@@ -142,25 +128,28 @@ async def test_new_connections_see_the_new_chain_and_streams_go_on(
         open_stream(channel) as say,
     ):
         assert await say("before") == "before"
-        old, failures = await place.chain_shown(), counted(FAILURES, what="certificates")
+        old, failures = (
+            await serial_shown(place.server.address),
+            counted(FAILURES, what="certificates"),
+        )
         place.replace(chain=chain)
         # Until the key follows, the files do not fit each other, and the old ones stay in use.
         await refused_once_more("certificates", failures)
-        assert await place.chain_shown() == old
+        assert await serial_shown(place.server.address) == old
         place.replace(key=key)
 
         async def is_shown() -> bool:
-            return await place.chain_shown() != old
+            return await serial_shown(place.server.address) != old
 
         await until(is_shown)
-        assert await place.chain_shown() == x509.load_pem_x509_certificate(chain).serial_number
+        assert await serial_shown(place.server.address) == serial_of(chain)
         assert await say("after") == "after"
         assert (await who_calls(channel)).principal == CLIENT
 
 
 async def test_a_bad_file_keeps_the_old_one_and_is_counted(place: Place, tmp_path: Path) -> None:
     """Garbage, nothing, what has expired, another's key, no CA: each counts once, none is used."""
-    old = await place.chain_shown()
+    old = await serial_shown(place.server.address)
     ended = expired(tmp_path, CLIENT)
     bad: list[dict[str, bytes]] = [
         {"chain": b"garbage"},
@@ -174,7 +163,7 @@ async def test_a_bad_file_keeps_the_old_one_and_is_counted(place: Place, tmp_pat
         failures = counted(FAILURES, what="certificates")
         place.replace(**files)
         await refused_once_more("certificates", failures)
-        assert await place.chain_shown() == old
+        assert await serial_shown(place.server.address) == old
         place.replace(**good)
         await place.looked_again()
     (place.folder / "server.pem").unlink()

@@ -19,15 +19,14 @@ from tests.fakes.echo import (
     Settings,
     Text,
     access_for,
-    bearing,
     call,
     echoing,
     failure,
-    tls_channel,
     who_calls,
 )
 from tests.fakes.identity import development_identity, other_authority, pair, token
 from tests.fakes.metrics import counted
+from tests.fakes.tls import bearing, tls_channel
 from voiceflow.errors import Forbidden, InvalidInput, Unauthenticated, Unavailable, VoiceFlowError
 from voiceflow.identity.caller import Caller, CallerRole
 from voiceflow.rpc.access import ACCESS, ANY_ROLE, caller_of

@@ -17,10 +17,8 @@ from tests.fakes.echo import (
     NAME,
     Settings,
     Text,
-    bearing,
     echoing,
     failure,
-    tls_channel,
     who_calls,
 )
 from tests.fakes.identity import (
@@ -32,6 +30,7 @@ from tests.fakes.identity import (
     pair,
     token,
 )
+from tests.fakes.tls import bearing, tls_channel
 from voiceflow.errors import Unauthenticated
 from voiceflow.identity.caller import CallerRole
 from voiceflow.identity.certificates import fingerprint
