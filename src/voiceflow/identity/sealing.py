@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from voiceflow.errors import InvalidInput, NotServed
+from voiceflow.errors import InvalidInput, NotServed, TooLarge
 from voiceflow.identity.key_set import KeySet, SealingKey
 
 MAXIMUM_SEALED_BYTES: Final = 1024 * 1024
@@ -55,6 +55,7 @@ class Sealer:
 
         Raises:
             NotServed: SEALING_KEY_MISSING: the key set has none.
+            TooLarge: RESUME_TOKEN_TOO_LARGE: it would not be opened again.
         """
         keys = self._keys().sealing_keys
         if not keys:
@@ -65,7 +66,13 @@ class Sealer:
         head = _HEAD.pack(_VERSION, int(expire_time.timestamp() * 1000), len(key_id)) + key_id
         salt, nonce = secrets.token_bytes(_SALT_BYTES), secrets.token_bytes(_NONCE_BYTES)
         sealed = _cipher(keys[0], salt).encrypt(nonce, content, _authenticated(head, bound_to))
-        return head + salt + nonce + sealed
+        token = head + salt + nonce + sealed
+        if len(token) > MAXIMUM_SEALED_BYTES:
+            raise TooLarge(
+                f"the resume token would have {len(token)} bytes; at most {MAXIMUM_SEALED_BYTES}",
+                reason="RESUME_TOKEN_TOO_LARGE",
+            )
+        return token
 
     def open(self, token: bytes, *, bound_to: bytes, now: datetime | None = None) -> bytes:
         """Opens what was sealed; whether it has expired is told of genuine tokens alone.
