@@ -229,6 +229,17 @@ def test_measurements_of_another_model_file_are_left_out(stream: Path, tmp_path:
     assert told["state_space"] == first.manifest.state_space
 
 
+def test_a_signature_goes_with_the_manifest_that_it_is_over(stream: Path, tmp_path: Path) -> None:
+    """Packing the same again leaves it; another manifest has to be signed anew."""
+    folder = pack(stream, STATED, folder=tmp_path).folder
+    signature = folder / "manifest.dsse.json"
+    signature.write_bytes(b"{}")
+    pack(stream, STATED, folder=tmp_path)
+    assert signature.exists()
+    pack(stream, STATED | {"licence": "MIT"}, folder=tmp_path)
+    assert not signature.exists()
+
+
 def test_a_folder_of_another_version_is_not_written_over(stream: Path, tmp_path: Path) -> None:
     """Neither is any file in it touched."""
     pack(stream, STATED, folder=tmp_path)

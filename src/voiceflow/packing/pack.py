@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from voiceflow.artifact import SAMPLE_RATE_HERTZ, LatencyMode, Manifest, digest_of
 from voiceflow.contract import STREAM_CONTRACT, check_signature
 from voiceflow.errors import PackageInvalid
-from voiceflow.package import CARD_FILE, GOLDEN_FILE, MANIFEST_FILE, MODEL_FILE
+from voiceflow.package import CARD_FILE, GOLDEN_FILE, MANIFEST_FILE, MODEL_FILE, SIGNATURE_FILE
 from voiceflow.packing.card import is_unfinished, skeleton
 from voiceflow.packing.draft import Stated
 from voiceflow.packing.golden import TOLERANCE, golden_vectors
@@ -245,10 +245,16 @@ def _read(path: Path) -> bytes:
         ) from error
 
 
+def _holds(path: Path, content: bytes) -> bool:
+    return path.exists() and path.read_bytes() == content
+
+
 def _write(folder: Path, files: Mapping[str, bytes]) -> None:
     """Writes the files, the manifest last: what a manifest names is there."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        if not _holds(folder / MANIFEST_FILE, files[MANIFEST_FILE]):
+            (folder / SIGNATURE_FILE).unlink(missing_ok=True)  # it was over another manifest
         (folder / MANIFEST_FILE).unlink(missing_ok=True)
         for name, content in files.items():
             (folder / name).write_bytes(content)
