@@ -92,6 +92,15 @@ async def test_commands_dial_no_other_machine_in_plain_text(arguments: tuple[str
     assert "INSECURE_ADDRESS" in err
 
 
+async def test_what_is_said_in_plain_text_does_not_leave_by_a_proxy() -> None:
+    """What the environment names as one is for other machines."""
+    proxy = dict.fromkeys(("http_proxy", "https_proxy", "grpc_proxy"), "http://127.0.0.1:1")
+    async with registry_running() as (app, _):
+        registry = ("--registry", app.server.address)
+        code, out, err = await command("models", "list", *registry, environment=proxy)
+    assert (code, out.strip()) == (0, "no models yet"), err
+
+
 async def command(
     *arguments: str | Path, environment: dict[str, str] | None = None
 ) -> tuple[int, str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,7 +22,15 @@ from tests.fakes.client_identity import (
 )
 from tests.fakes.identity import Pair, certificate, other_authority, pair
 from tests.fakes.registry import running
-from voiceflow.client import ClientIdentity, DiarizationClient, RegistryClient, RetryPolicy
+from voiceflow.client import (
+    AudioFormat,
+    ClientIdentity,
+    DiarizationClient,
+    Encoding,
+    RegistryClient,
+    RetryPolicy,
+    StreamConfig,
+)
 from voiceflow.errors import Unavailable, Untrusted, VoiceFlowError
 
 
@@ -162,6 +170,26 @@ async def test_waiting_for_a_server_ends_where_waiting_is_no_use() -> None:
         with pytest.raises(VoiceFlowError) as caught:
             await client.wait_until_serving(timeout_seconds=0.05)
         assert caught.value.reason == "DEADLINE_EXCEEDED"
+
+
+async def test_audio_is_sent_to_no_server_that_cannot_prove_its_name() -> None:
+    """Neither a stream nor a recording begins; nothing is taken from the source."""
+    taken: list[str] = []
+
+    async def audio() -> AsyncIterator[bytes]:
+        taken.append("taken")
+        yield bytes(3200)
+
+    config = StreamConfig(AudioFormat(Encoding.PCM16, 16_000))
+    async with (
+        tls_server(pair("server")) as address,
+        DiarizationClient(address, identity=ClientIdentity(WRONG_CA), retry=ENDLESS) as client,
+    ):
+        with pytest.raises(Untrusted):
+            await anext(client.diarize(audio(), config))
+        with pytest.raises(Untrusted):
+            await client.diarize_file(audio, config)
+    assert not taken
 
 
 async def test_a_server_may_have_another_name_than_the_one_dialled(tmp_path: Path) -> None:
