@@ -188,7 +188,7 @@ async def _hold_on(
     if not await asyncio.to_thread(
         is_complete, found.folder, pin.manifest_digest, found.check_manifest
     ):
-        async with registry.client(WARM_WAIT_SECONDS) as client:
+        async with registry.client(min(registry.wait_seconds, WARM_WAIT_SECONDS)) as client:
             await _fetch(client, pin, found)
     trusted.look()
     return found

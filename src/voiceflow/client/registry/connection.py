@@ -12,7 +12,7 @@ import grpc
 from voiceflow.client.failures import is_no_connection, no_connection, unreachable
 from voiceflow.client.identity import ClientIdentity, open_channel
 from voiceflow.client.retry import RetryPolicy, pause_before_retry
-from voiceflow.errors import VoiceFlowError
+from voiceflow.errors import ContentCorrupt, VoiceFlowError
 from voiceflow.registry.v1 import registry_pb2_grpc as pb_grpc
 from voiceflow.rpc.status import from_rpc_error
 
@@ -99,9 +99,15 @@ class Connection:
             VoiceFlowError: What the registry says.
         """
         try:
-            return await method(request, timeout=self._timeout_seconds)
+            response = await method(request, timeout=self._timeout_seconds)
         except grpc.aio.AioRpcError as error:
             raise self.error_of(error) from None
+        if response is None:  # so gRPC says that it could not be decoded
+            raise ContentCorrupt(
+                f"the answer of the registry at {self.target} cannot be read",
+                reason="MESSAGE_UNDECODABLE",
+            )
+        return response
 
     async def pages(
         self,

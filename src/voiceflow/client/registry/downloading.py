@@ -155,6 +155,8 @@ class Downloading:
             first = True
             while first or handle.tell() < file.size_bytes:
                 reply = await asyncio.wait_for(call.read(), STALLED_SECONDS)
+                if reply is None:  # so gRPC says that it could not be decoded
+                    raise _corrupt(file.file, "is sent as what cannot be read", "chunks")
                 if not isinstance(reply, pb.DownloadVersionResponse):
                     raise _cut(file, handle.tell(), "ended")
                 _check(reply, file, handle.tell(), first=first)
