@@ -6,6 +6,7 @@ import asyncio
 from contextlib import aclosing
 from datetime import datetime
 from itertools import count
+from pathlib import Path
 
 import click
 
@@ -16,6 +17,7 @@ from voiceflow.catalog.channels import (
     ChannelPolicy,
     Heartbeat,
     Promotion,
+    PromotionKind,
     Rollout,
     Shadow,
     VersionPin,
@@ -26,6 +28,7 @@ from voiceflow.cli.models.gates import GatesView
 from voiceflow.cli.models.names import CHANNEL, VERSION, channel_name, short
 from voiceflow.cli.models.promoting import not_passed
 from voiceflow.cli.models.session import (
+    FILE,
     as_data,
     as_moment,
     call,
@@ -39,6 +42,14 @@ from voiceflow.cli.models.session import (
     registry_option,
     request_id_option,
     validate_only_option,
+)
+from voiceflow.cli.models.signing import (
+    Signing,
+    check_rollout,
+    signed_wish,
+    signing_of,
+    signing_options,
+    write_statement,
 )
 from voiceflow.cli.models.tables import moment, promotions_table
 from voiceflow.cli.models.validation import validate_version
@@ -54,6 +65,12 @@ expires_option = click.option(
     type=as_moment,
     metavar="TIME",
     help="When servers shall raise an alarm: ISO 8601, or 30d, 12h from now. They go on serving.",
+)
+
+statement_out_option = click.option(
+    "--statement-out",
+    type=FILE,
+    help="With --validate-only: write what is to be signed here; it says just what is asked for.",
 )
 
 
@@ -79,6 +96,8 @@ expires_option = click.option(
 @expires_option
 @click.option("--reason", default="", help="Why, for people.")
 @etag_option
+@signing_options("the promotion")
+@statement_out_option
 @validate_only_option
 @request_id_option
 @registry_option
@@ -93,6 +112,10 @@ def promote(
     expires: datetime | None,
     reason: str,
     etag: str | None,
+    signing_key: Path | None,
+    signature: Path | None,
+    password_file: Path | None,
+    statement_out: Path | None,
     validate_only: bool,
     request_id: str | None,
     registry: Target,
@@ -102,7 +125,13 @@ def promote(
 
     Alone, it becomes the primary for all streams, and a canary or shadow ends. With --canary or
     --shadow the primary stays, and so does the other of the two.
+
+    A registry with a trust root takes signed promotions alone. With --signing-key it is signed
+    here, once the registry's statement proves to say just this. Where the key is on another
+    machine: write the statement with --validate-only --statement-out FILE, sign it there (trust
+    sign), and say the same again with --signature.
     """
+    signing = _signing(signing_key, signature, password_file, expires, statement_out, validate_only)
     if canary is not None and shadow is not None:
         raise click.UsageError("give either --canary or --shadow; promote twice for both")
     try:
@@ -122,18 +151,27 @@ def promote(
             view.summary()
             if not report.passed:
                 raise not_passed(report, f"{short(str(version))} is not promoted")
+        expire_time = expires
+        if signing.signature is not None:
+            signed = await signed_wish(client, name, PromotionKind.PROMOTE, signing.signature)
+            check_rollout(signed.said.rollout, rollout)
+            rollout, expire_time = signed.said.rollout, signed.said.expire_time
+            seen = signed.etag if etag is None else etag
         return await client.promote(
             name,
             rollout,
             etag=seen,
             reason=reason,
             allow_downgrade=allow_downgrade,
-            expire_time=expires,
+            expire_time=expire_time,
+            signature=signing.signature,
+            signing_key=signing.key,
             request_id=request_id,
             validate_only=validate_only,
+            check_statement=statement_out is not None,
         )
 
-    _tell(*call(registry, act), validate_only=validate_only, as_json=as_json)
+    _tell(*call(registry, act), statement_out, validate_only=validate_only, as_json=as_json)
 
 
 @click.command()
@@ -148,6 +186,8 @@ def promote(
 @expires_option
 @click.option("--reason", default="", help="Why, for people.")
 @etag_option
+@signing_options("the rollback")
+@statement_out_option
 @validate_only_option
 @request_id_option
 @registry_option
@@ -158,25 +198,38 @@ def rollback(
     expires: datetime | None,
     reason: str,
     etag: str | None,
+    signing_key: Path | None,
+    signature: Path | None,
+    password_file: Path | None,
+    statement_out: Path | None,
     validate_only: bool,
     request_id: str | None,
     registry: Target,
     as_json: bool,
 ) -> None:
-    """Promote again what CHANNEL served before, without running gates."""
+    """Promote again what CHANNEL served before, without running gates; signed as `promote` says."""
+    signing = _signing(signing_key, signature, password_file, expires, statement_out, validate_only)
 
     async def act(client: RegistryClient) -> tuple[Channel, Promotion]:
+        seen, expire_time = etag, expires
+        if signing.signature is not None:
+            signed = await signed_wish(client, channel, PromotionKind.ROLLBACK, signing.signature)
+            expire_time = signed.said.expire_time
+            seen = signed.etag if etag is None else etag
         return await client.rollback(
             channel,
             to_sequence=to_sequence or 0,
-            etag=etag,
+            etag=seen,
             reason=reason,
-            expire_time=expires,
+            expire_time=expire_time,
+            signature=signing.signature,
+            signing_key=signing.key,
             request_id=request_id,
             validate_only=validate_only,
+            check_statement=statement_out is not None,
         )
 
-    _tell(*call(registry, act), validate_only=validate_only, as_json=as_json)
+    _tell(*call(registry, act), statement_out, validate_only=validate_only, as_json=as_json)
 
 
 @click.command()
@@ -295,7 +348,31 @@ def _beside(
     return present.model_copy(update={"shadow": Shadow(pin=pin, percentage=shadow or 100.0)})
 
 
-def _tell(channel: Channel, promotion: Promotion, *, validate_only: bool, as_json: bool) -> None:
+def _signing(
+    key: Path | None,
+    signature: Path | None,
+    password_file: Path | None,
+    expires: datetime | None,
+    statement_out: Path | None,
+    validate_only: bool,
+) -> Signing:
+    if statement_out is not None and not validate_only:
+        raise click.UsageError("--statement-out: goes with --validate-only")
+    if signature is not None and expires is not None:
+        raise click.UsageError("--expires: with --signature, what was signed says when")
+    return signing_of(key, signature, password_file)
+
+
+def _tell(
+    channel: Channel,
+    promotion: Promotion,
+    statement_out: Path | None,
+    *,
+    validate_only: bool,
+    as_json: bool,
+) -> None:
+    if statement_out is not None:
+        write_statement(statement_out, promotion.statement)
     if as_json:
         print_json({"channel": as_data(channel), "promotion": as_data(promotion)})
         return

@@ -9,6 +9,7 @@ from voiceflow.cli.models.listing import diff, list_, show
 from voiceflow.cli.models.operating import collect_garbage, pods, policy
 from voiceflow.cli.models.packing import pack
 from voiceflow.cli.models.publishing import delete, download, publish, yank
+from voiceflow.cli.models.signing import sign
 from voiceflow.cli.models.validation import validate
 from voiceflow.cli.options import text
 
@@ -39,7 +40,7 @@ def models() -> None:
 
 
 for _command in (
-    *(pack, validate, publish, list_, show, diff, promote, rollback, yank, delete, history, watch),
-    *(download, policy, pods, collect_garbage),
+    *(pack, validate, sign, publish, list_, show, diff, promote, rollback, yank, delete),
+    *(history, watch, download, policy, pods, collect_garbage),
 ):
     models.add_command(_command)

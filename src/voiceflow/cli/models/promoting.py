@@ -8,6 +8,7 @@ from pathlib import Path
 from voiceflow.catalog.channels import Promotion, Rollout, VersionPin
 from voiceflow.catalog.gates import ValidationReport
 from voiceflow.catalog.names import ChannelName
+from voiceflow.catalog.values import Signature
 from voiceflow.catalog.versions import Version
 from voiceflow.cli.models.bars import TransferBar
 from voiceflow.cli.models.gates import GatesView
@@ -16,6 +17,7 @@ from voiceflow.cli.models.session import err
 from voiceflow.cli.models.validation import validate_version
 from voiceflow.client.registry import Published, RegistryClient
 from voiceflow.errors import NotAllowedNow, NotFound, Violation
+from voiceflow.trust.signing import SigningKey
 
 
 async def publish_package(
@@ -23,19 +25,38 @@ async def publish_package(
     folder: Path,
     *,
     request_id: str | None = None,
+    signature: Signature | None = None,
+    signing_key: SigningKey | None = None,
     validate_only: bool = False,
 ) -> Published:
     """Publishes a package and shows how far it is; see `RegistryClient.publish`."""
     with TransferBar(err(), folder.name) as bar:
         return await client.publish(
-            folder, request_id=request_id, validate_only=validate_only, on_progress=bar.show
+            folder,
+            request_id=request_id,
+            signature=signature,
+            signing_key=signing_key,
+            validate_only=validate_only,
+            on_progress=bar.show,
         )
 
 
 async def promote_version(
-    client: RegistryClient, version: Version, channel: ChannelName, reason: str = ""
+    client: RegistryClient,
+    version: Version,
+    channel: ChannelName,
+    reason: str = "",
+    *,
+    signing_key: SigningKey | None = None,
 ) -> tuple[ValidationReport | None, Promotion]:
     """Makes a channel serve a version alone, after the gates that the channel demands.
+
+    Args:
+        client: Of the registry.
+        version: Which.
+        channel: Which.
+        reason: Why, for people.
+        signing_key: Signs the promotion; None: nobody does.
 
     Returns:
         What the gates saw, and the promotion; a channel that serves it already is left alone, with
@@ -55,7 +76,7 @@ async def promote_version(
     view.summary()
     if not report.passed:
         raise not_passed(report, f"{short(version.name)} is published, not promoted")
-    _, promotion = await client.promote(channel, rollout, reason=reason)
+    _, promotion = await client.promote(channel, rollout, reason=reason, signing_key=signing_key)
     return report, promotion
 
 

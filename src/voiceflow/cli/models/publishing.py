@@ -15,6 +15,7 @@ from voiceflow.cli.models.listing import version_data
 from voiceflow.cli.models.names import VERSION, channel_name, short
 from voiceflow.cli.models.promoting import promote_version, publish_package
 from voiceflow.cli.models.session import (
+    FILE,
     FOLDER,
     as_data,
     call,
@@ -26,7 +27,9 @@ from voiceflow.cli.models.session import (
     request_id_option,
     validate_only_option,
 )
+from voiceflow.cli.models.signing import signing_of, signing_options
 from voiceflow.cli.options import Target
+from voiceflow.cli.trust.keys import signing_key as read_signing_key
 from voiceflow.client.registry import Published, RegistryClient
 from voiceflow.errors import PackageInvalid
 from voiceflow.package import CARD_FILE
@@ -40,6 +43,13 @@ from voiceflow.package import CARD_FILE
     help="Then run it through the gates that this channel demands, and promote it there: stable.",
 )
 @click.option("--reason", default="", help="Of the promotion, for people.")
+@signing_options("the package")
+@click.option(
+    "--promotion-key",
+    type=FILE,
+    metavar="KEY.pem",
+    help="With --promote: a promoter's key, which signs the promotion here.",
+)
 @validate_only_option
 @request_id_option
 @registry_option
@@ -48,6 +58,10 @@ def publish(
     folder: Path,
     channel: str | None,
     reason: str,
+    signing_key: Path | None,
+    signature: Path | None,
+    password_file: Path | None,
+    promotion_key: Path | None,
     validate_only: bool,
     request_id: str | None,
     registry: Target,
@@ -58,22 +72,34 @@ def publish(
     The registry checks it (manifest, graph, contract) before anyone can see it. What was cut off
     goes on where it was; what the registry holds already is not sent again; the same bytes
     published again are answered with the version that stands there.
+
+    A registry with a trust root takes signed packages alone: sign here with --signing-key, or
+    before (models sign); what manifest.dsse.json holds is sent by itself.
     """
     if channel and validate_only:
         raise click.UsageError("--promote needs a version that is published: not --validate-only")
+    if promotion_key is not None and not channel:
+        raise click.UsageError("--promotion-key: goes with --promote")
     refuse_unfinished_card(folder)
+    signing = signing_of(signing_key, signature, password_file)
+    promoter = None if promotion_key is None else read_signing_key(promotion_key)
 
     async def act(
         client: RegistryClient,
     ) -> tuple[Published, ValidationReport | None, Promotion | None]:
         published = await publish_package(
-            client, folder, request_id=request_id, validate_only=validate_only
+            client,
+            folder,
+            request_id=request_id,
+            signature=signing.signature,
+            signing_key=signing.key,
+            validate_only=validate_only,
         )
         if channel is None:
             return published, None, None
         version = published.version
         to = channel_name(channel, VersionName.parse(version.name).model)
-        return published, *await promote_version(client, version, to, reason)
+        return published, *await promote_version(client, version, to, reason, signing_key=promoter)
 
     published, report, promotion = call(registry, act)
     if as_json:

@@ -12,6 +12,7 @@ carries a request id, so that repeating it does no harm.
 
 from voiceflow.client.registry.client import DEFAULT_REGISTRY, RegistryClient
 from voiceflow.client.registry.local import LocalFile, LocalPackage, open_package
+from voiceflow.client.registry.packages import sign_package
 from voiceflow.client.registry.progress import Progress, Stage
 from voiceflow.client.registry.publishing import Published
 from voiceflow.client.registry.validating import ValidationProgress
@@ -26,4 +27,5 @@ __all__ = [
     "Stage",
     "ValidationProgress",
     "open_package",
+    "sign_package",
 ]
