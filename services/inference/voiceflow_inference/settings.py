@@ -25,7 +25,7 @@ class Settings(SecuritySettings):
         cli_implicit_flags=True,
         cli_hide_none_type=True,
         cli_avoid_json=True,
-        cli_prog_name="voiceflow_inference",
+        cli_prog_name="python -m voiceflow_inference",
         protected_namespaces=(),
     )
 
@@ -72,7 +72,9 @@ class Settings(SecuritySettings):
         50051, description="port to listen on; 0: a free one, told by the ready line"
     )
     token_audience: Audience = "voiceflow-inference"
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="least of what goes to standard error"
+    )
 
     threads: Count = Field(1, description="threads of one model call")
     batch_limit: Annotated[int, Field(ge=1, le=256)] = Field(
