@@ -139,14 +139,14 @@ def audit_table(entries: Iterable[AuditEntry]) -> Table:
     """Who did what, newest first."""
     made = table("When", "Who", "Did", "What about", "Outcome", "Before", "After")
     for entry in entries:
+        changed = (entry.before, entry.after)
         made.add_row(
             moment(entry.create_time),
             entry.principal,
             entry.method,
             short(entry.resource),
             outcome_text(entry),
-            entry.before,
-            entry.after,
+            *(text[:19] if text.startswith("sha256:") else text for text in changed),
         )
     return made
 
