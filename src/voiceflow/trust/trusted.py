@@ -27,24 +27,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Final, Self
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
     StringConstraints,
-    ValidationError,
     model_validator,
 )
 
 from voiceflow.artifact import digest_of
 from voiceflow.catalog.channels import Promotion
-from voiceflow.errors import ContentCorrupt, Untrusted
+from voiceflow.errors import Untrusted
 from voiceflow.trust.authority import check_promotion, read_statement
 from voiceflow.trust.root import MAXIMUM_VERSIONS, TrustRoot, TrustRoots
 from voiceflow.trust.statements import Statement
-from voiceflow.trust.strict_json import canonical, first_fault
 
 MAXIMUM_JUMP: Final = 1000
 """How many promotions a pod may be behind; each of them must be fetched."""
@@ -56,7 +54,9 @@ _DigestOrNone = Annotated[str, StringConstraints(pattern=r"^(sha256:[0-9a-f]{64}
 
 
 class TrustedState(BaseModel):
-    """What a pod trusts; `TrustedState(channel=…)` trusts nothing yet.
+    """What a pod trusts, to be remembered; `TrustedState(channel=…)` trusts nothing yet.
+
+    Each number stands beside a digest: one without the other, or with another, leads nowhere.
 
     Attributes:
         channel: `models/{model}/channels/{channel}`: which it follows.
@@ -68,7 +68,6 @@ class TrustedState(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    schema_version: Literal[1] = 1
     channel: Annotated[str, Field(max_length=200)]
     root_version: Annotated[int, Field(ge=0, le=MAXIMUM_VERSIONS)] = 0
     root_digest: _DigestOrNone = ""
@@ -82,25 +81,6 @@ class TrustedState(BaseModel):
         if bool(self.statement_digest) != bool(self.sequence):
             raise ValueError("statement_digest: there is one of every promotion, and of none else")
         return self
-
-    @classmethod
-    def from_json(cls, content: bytes) -> Self:
-        """Reads what `to_json` wrote.
-
-        Raises:
-            ContentCorrupt: TRUSTED_STATE_CORRUPT: it is not what was written.
-        """
-        try:
-            state = cls.model_validate_json(content)
-        except ValidationError as error:
-            raise _corrupt(first_fault(error)) from None
-        if state.to_json() != content:
-            raise _corrupt("it is not in the one canonical form")
-        return state
-
-    def to_json(self) -> bytes:
-        """To be remembered."""
-        return canonical(self.model_dump()) + b"\n"
 
 
 def advance_root(state: TrustedState, roots: TrustRoots) -> TrustedState:
@@ -242,9 +222,3 @@ def _mismatch(why: str) -> Untrusted:
 
 def _broken(why: str) -> Untrusted:
     return Untrusted(f"the history of the channel is broken: {why} (rule 7)", reason="CHAIN_BROKEN")
-
-
-def _corrupt(why: str) -> ContentCorrupt:
-    return ContentCorrupt(
-        f"what this pod trusted cannot be read: {why}", reason="TRUSTED_STATE_CORRUPT"
-    )

@@ -153,7 +153,7 @@ class Attacker(RuleBasedStateMachine):
     @rule()
     def restart(self) -> None:
         """The pod comes back with what it remembers."""
-        self.state = TrustedState.from_json(self.state.to_json())
+        self.state = TrustedState.model_validate_json(self.state.model_dump_json())
 
     @invariant()
     def nothing_falls(self) -> None:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import pytest
+from pydantic import ValidationError
 
 from tests.fakes.trust import (
     CHANNEL,
@@ -20,7 +21,7 @@ from tests.fakes.trust import (
 )
 from voiceflow.catalog.channels import Promotion, PromotionKind, Rollout
 from voiceflow.catalog.names import ChannelName
-from voiceflow.errors import ContentCorrupt, Untrusted
+from voiceflow.errors import Untrusted
 from voiceflow.trust.root import KeyStatus, TrustRoots
 from voiceflow.trust.trusted import (
     MAXIMUM_FIRST_SEQUENCE,
@@ -63,7 +64,7 @@ def test_a_pod_moves_forward() -> None:
 def test_the_state_comes_back_as_it_was_remembered() -> None:
     """A restart forgets nothing."""
     for state in (NOTHING, AT_THE_ROOT, AT_THREE):
-        assert TrustedState.from_json(state.to_json()) == state
+        assert TrustedState.model_validate_json(state.model_dump_json()) == state
 
 
 # Rule 1
@@ -284,38 +285,43 @@ def test_an_expired_root_still_lets_promotions_in() -> None:
     assert _moved(advance_root(NOTHING, roots), FIVE[2], roots=roots).sequence == 3
 
 
-# The file
+# What is remembered
 
 
 @pytest.mark.parametrize(
-    "content",
+    "fields",
     [
-        b"",
-        b"{}",
-        AT_THREE.to_json()[:-1],
-        AT_THREE.to_json() * 2,
-        AT_THREE.to_json().replace(b'"sequence":3', b'"sequence":0'),
-        AT_THREE.to_json().replace(b'"sequence":3', b'"sequence":"3"'),
-        AT_THREE.to_json().replace(b'"sequence":3', b'"sequence":4,"sequence":3'),
-        AT_THREE.to_json().replace(b'"root_version":1', b'"root_version":0'),
-        AT_THREE.to_json().replace(b'"root_digest":"sha256:', b'"root_digest":"md5:'),
-        AT_THREE.to_json().replace(b'"schema_version":1', b'"schema_version":2'),
+        {"sequence": 0},
+        {"sequence": "3"},
+        {"sequence": -1},
+        {"sequence": 2**63},
+        {"statement_digest": ""},
+        {"statement_digest": "md5:0"},
+        {"root_version": 0},
+        {"root_version": 1.0},
+        {"root_digest": ""},
+        {"root_digest": AT_THREE.root_digest + "\n"},
+        {"more": 1},
     ],
 )
-def test_a_damaged_state_is_refused(content: bytes) -> None:
-    """What a pod trusted is never guessed at, and never begun anew by itself."""
-    with pytest.raises(ContentCorrupt) as refusal:
-        TrustedState.from_json(content)
-    assert refusal.value.reason == "TRUSTED_STATE_CORRUPT"
+def test_a_state_without_sense_is_refused(fields: dict[str, object]) -> None:
+    """A number without its digest, a digest without its number, other types, unknown fields."""
+    with pytest.raises(ValidationError):
+        TrustedState.model_validate(AT_THREE.model_dump() | fields)
 
 
 @pytest.mark.parametrize("sequence", [1, 2, 4, 5])
 def test_a_sequence_that_was_tampered_with_trusts_nothing_else(sequence: int) -> None:
     """A remembered sequence without its statement's digest leads nowhere."""
-    forged = TrustedState.from_json(
-        AT_THREE.to_json().replace(b'"sequence":3', b'"sequence":%d' % sequence)
-    )
+    forged = AT_THREE.model_copy(update={"sequence": sequence})
     for start in range(5):
         for end in range(start + 1, 6):
             with pytest.raises(Untrusted):
                 _moved(forged, *FIVE[start:end])
+
+
+def test_a_root_version_that_was_tampered_with_trusts_nothing_else() -> None:
+    """Likewise a remembered version of the trust root."""
+    newer = trust_roots(trust_root(), trust_root(version=2))
+    forged = advance_root(AT_THREE, newer).model_copy(update={"root_version": 1})
+    _refused("ROOT_INVALID", lambda: advance_root(forged, newer), "rule 1")
