@@ -26,7 +26,7 @@ from voiceflow.catalog.versions import Version, VersionState
 from voiceflow.client.registry.methods import ALL_MODELS, Methods, made
 from voiceflow.client.registry.watching import SILENCE_SECONDS, Watching
 from voiceflow.client.registry.wishes import Wished, pinned
-from voiceflow.errors import NotFound
+from voiceflow.errors import NotFound, Untrusted
 from voiceflow.registry.v1 import registry_pb2 as pb
 from voiceflow.rpc.registry import (
     channel_from_wire,
@@ -162,8 +162,12 @@ class ChannelMethods(Methods):
         newest = await self._newest(name)
         request.etag = _etag_of(newest) if etag is None else etag
         target = None if newest is None else await self._target(newest, to_sequence)
-        if target is None:  # the registry says why
-            return await self._answer(self._stub.RollbackChannel, _only_looked_at(request))
+        if target is None:
+            await self._answer(self._stub.RollbackChannel, _only_looked_at(request))  # says why
+            raise Untrusted(
+                f"the registry would roll {name} back to what its history does not hold",
+                reason="STATEMENT_MISMATCH",
+            )
         request.to_sequence = target.sequence
         rollout = await self._pinned(Rollout(primary=target.rollout.primary))
         wished = Wished(name, PromotionKind.ROLLBACK, rollout, expire_time, newest)
