@@ -7,10 +7,14 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
 SOURCES = [
-    *(ROOT / "services/inference/voiceflow_inference").glob("*.py"),
+    *(ROOT / "services/inference/voiceflow_inference").rglob("*.py"),
     *(ROOT / "src/voiceflow/rpc").glob("*.py"),
     *(ROOT / "src/voiceflow/onnx").glob("*.py"),
     *(ROOT / f"src/voiceflow/identity/{name}.py" for name in ("certificates", "grants", "key_set")),
+    *(
+        ROOT / f"src/voiceflow/trust/{name}.py"
+        for name in ("authority", "envelopes", "root", "statements", "trusted")
+    ),
     ROOT / "src/voiceflow/artifact.py",
     ROOT / "src/voiceflow/contract.py",
     ROOT / "src/voiceflow/package.py",

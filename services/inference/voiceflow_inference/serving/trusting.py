@@ -30,6 +30,9 @@ PROMOTION: Final = "promotion"
 MANIFEST: Final = "manifest"
 """Subjects of alarms."""
 
+_ROOT_REASON: Final = "ROOT_EXPIRED"
+_PROMOTION_REASON: Final = "PROMOTION_EXPIRED"
+
 
 class TrustedChannel:
     """What is trusted of the channel that this pod follows.
@@ -98,7 +101,7 @@ class TrustedChannel:
         if expired(newest, self._now()) and not served:
             raise Untrusted(
                 f"promotion {newest.sequence} of {self.channel} has expired and is not moved to",
-                reason="PROMOTION_EXPIRED",
+                reason=_PROMOTION_REASON,
             )
         self._remember(trusted=trusted)
         return newest
@@ -162,7 +165,7 @@ class TrustedChannel:
     def _look_at_root(self) -> None:
         if self._root.expired(self._now()):
             message = f"version {self._root.version} expired at {self._root.expire_time}"
-            self.alarms.sound(ROOT, "ROOT_EXPIRED", message)
+            self.alarms.sound(ROOT, _ROOT_REASON, message)
         else:
             self.alarms.clear(ROOT)
 
@@ -174,7 +177,7 @@ class TrustedChannel:
             return
         if held is not None and expired(held, self._now()):
             message = f"promotion {held.sequence} of {self.channel} expired at {held.expire_time}"
-            self.alarms.sound(PROMOTION, "PROMOTION_EXPIRED", message)
+            self.alarms.sound(PROMOTION, _PROMOTION_REASON, message)
         else:
             self.alarms.clear(PROMOTION)
 
