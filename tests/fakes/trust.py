@@ -15,7 +15,8 @@ from voiceflow.catalog.channels import Promotion, PromotionKind, Rollout, Versio
 from voiceflow.catalog.names import ChannelName
 from voiceflow.catalog.values import Signature
 from voiceflow.trust.envelopes import PayloadType
-from voiceflow.trust.root import Promoter, PublicKey, Publisher, TrustRoot, TrustRoots
+from voiceflow.trust.offices import Promoter, PublicKey, Publisher
+from voiceflow.trust.root import TrustRoot, TrustRoots
 from voiceflow.trust.signing import SigningKey
 from voiceflow.trust.statements import Statement
 

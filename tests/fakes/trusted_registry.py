@@ -24,7 +24,8 @@ from voiceflow.registry.v1 import registry_pb2 as pb
 from voiceflow.registry.v1 import registry_pb2_grpc as pb_grpc
 from voiceflow.rpc.registry import signature_to_wire
 from voiceflow.rpc.status import from_rpc_error
-from voiceflow.trust.root import KeyStatus, TrustRoot
+from voiceflow.trust.offices import KeyStatus
+from voiceflow.trust.root import TrustRoot
 from voiceflow_registry.app import App
 
 STABLE = "models/tones/channels/stable"

@@ -54,7 +54,8 @@ from voiceflow.catalog.versions import VersionFile
 from voiceflow.errors import Untrusted, VoiceFlowError
 from voiceflow.registry.v1 import registry_pb2 as pb
 from voiceflow.trust.envelopes import PayloadType
-from voiceflow.trust.root import KeyStatus, TrustRoots, read_trust_roots, write_chain
+from voiceflow.trust.offices import KeyStatus
+from voiceflow.trust.root import TrustRoots, read_trust_roots, write_chain
 from voiceflow.trust.trusted import MAXIMUM_FIRST_SEQUENCE, MAXIMUM_JUMP
 
 OLD, NEW = "1.0.0", "2.0.0"

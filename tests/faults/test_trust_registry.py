@@ -48,7 +48,7 @@ from voiceflow.rpc.registry import promotion_from_wire, signature_to_wire
 from voiceflow.rpc.status import from_rpc_error
 from voiceflow.trust.authority import check_promotion
 from voiceflow.trust.envelopes import PayloadType
-from voiceflow.trust.root import KeyStatus
+from voiceflow.trust.offices import KeyStatus
 from voiceflow.trust.statements import Statement
 
 

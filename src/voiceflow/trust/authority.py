@@ -10,7 +10,8 @@ from voiceflow.catalog.names import ChannelName, VersionName
 from voiceflow.catalog.values import Signature
 from voiceflow.errors import InvalidInput, Untrusted
 from voiceflow.trust.envelopes import PayloadType, opened
-from voiceflow.trust.root import KeyStatus, TrustRoot
+from voiceflow.trust.offices import KeyStatus
+from voiceflow.trust.root import TrustRoot
 from voiceflow.trust.statements import Statement
 
 _DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")

@@ -20,11 +20,8 @@ from voiceflow.catalog.channels import PromotionKind
 from voiceflow.catalog.values import Signature
 from voiceflow.errors import Forbidden, InvalidInput, Untrusted
 from voiceflow.trust.envelopes import PayloadType, opened, write_envelope
+from voiceflow.trust.offices import KeyStatus, Promoter, PublicKey, Publisher
 from voiceflow.trust.root import (
-    KeyStatus,
-    Promoter,
-    PublicKey,
-    Publisher,
     TrustRoot,
     TrustRoots,
     missing_signatures,

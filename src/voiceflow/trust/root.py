@@ -20,8 +20,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 
@@ -29,7 +27,6 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    StringConstraints,
     ValidationError,
     model_validator,
 )
@@ -37,7 +34,6 @@ from securesystemslib.signer import Key, SSlibKey
 
 from voiceflow.artifact import Digest, digest_of
 from voiceflow.catalog.channels import PromotionKind
-from voiceflow.catalog.names import ChannelName
 from voiceflow.catalog.values import Signature, Time
 from voiceflow.errors import InvalidInput, Untrusted
 from voiceflow.trust.envelopes import (
@@ -49,6 +45,7 @@ from voiceflow.trust.envelopes import (
     PayloadType,
     opened,
 )
+from voiceflow.trust.offices import KeyStatus, Office, Promoter, PublicKey, Publisher
 from voiceflow.trust.strict_json import canonical, first_fault, parsed
 
 MAXIMUM_CHAIN_BYTES: Final = 16 * 1024 * 1024
@@ -58,89 +55,8 @@ MAXIMUM_OFFICES: Final = 128
 
 _FILE_SCHEMA_VERSION: Final = 1
 
-ModelPattern = Annotated[str, StringConstraints(pattern=r"^[a-z0-9*-]{1,63}$")]
-"""Id of a model; `*` stands for any characters."""
 
-ChannelPattern = Annotated[
-    str, StringConstraints(pattern=r"^models/[a-z0-9*-]{1,63}/channels/[a-z0-9*-]{1,63}$")
-]
-"""Name of a channel; `*` stands for any characters, but no slash."""
-
-
-class KeyStatus(StrEnum):
-    """What the signatures of a key are worth."""
-
-    ACTIVE = "active"
-    """It may sign."""
-    RETIRED = "retired"
-    """What it has signed stays valid; the registry takes nothing new of it."""
-    REVOKED = "revoked"
-    """Nothing that it has signed holds."""
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class KeyValue(_Part):
-    """The 32 bytes of the point, in lower-case hexadecimal."""
-
-    public: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-
-
-class PublicKey(_Part):
-    """The public half of a key; Ed25519 alone, in one form, so that one key has one id."""
-
-    keytype: Literal["ed25519"]
-    scheme: Literal["ed25519"]
-    keyval: KeyValue
-
-    @classmethod
-    def of(cls, key: Key) -> Self:
-        """As it stands in a trust root."""
-        return cls.model_validate(key.to_dict())
-
-    def checker(self, key_id: str) -> SSlibKey:
-        """What checks its signatures."""
-        return SSlibKey(key_id, self.keytype, self.scheme, {"public": self.keyval.public})
-
-    @property
-    def key_id(self) -> str:
-        """Its id: SHA-256 of the key in canonical JSON."""
-        return digest_of(canonical(self.model_dump())).removeprefix("sha256:")
-
-
-class Office(_Part):
-    """What a key may sign."""
-
-    key: KeyId
-    status: KeyStatus = KeyStatus.ACTIVE
-
-
-class Publisher(Office):
-    """A key that may sign manifests of some models."""
-
-    models: Annotated[tuple[ModelPattern, ...], Field(min_length=1, max_length=64)]
-
-    def covers(self, model: str) -> bool:
-        """Whether a model is one of those."""
-        return any(fnmatchcase(model, pattern) for pattern in self.models)
-
-
-class Promoter(Office):
-    """A key that may sign some kinds of promotions of some channels."""
-
-    channels: Annotated[tuple[ChannelPattern, ...], Field(min_length=1, max_length=64)]
-    kinds: Annotated[tuple[PromotionKind, ...], Field(min_length=1, max_length=3)]
-
-    def covers(self, channel: ChannelName, kind: PromotionKind) -> bool:
-        """Whether a promotion is one of those."""
-        return kind in self.kinds and any(
-            fnmatchcase(str(channel), pattern) for pattern in self.channels
-        )
-
-
-class TrustRoot(_Part):
+class TrustRoot(BaseModel):
     """One version of the trust root.
 
     Attributes:
@@ -152,6 +68,8 @@ class TrustRoot(_Part):
         publishers: Whose manifests hold.
         promoters: Whose promotions hold.
     """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     version: Annotated[int, Field(ge=1, le=MAXIMUM_VERSIONS)]
     expire_time: Time | None = None
@@ -411,7 +329,9 @@ def write_chain(signatures: Iterable[Signature]) -> bytes:
     return canonical({"schema_version": _FILE_SCHEMA_VERSION, "roots": roots}) + b"\n"
 
 
-class _Chain(_Part):
+class _Chain(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
     schema_version: Literal[1]
     roots: Annotated[list[EnvelopeFields], Field(min_length=1, max_length=MAXIMUM_VERSIONS)]
 

@@ -26,7 +26,8 @@ from voiceflow.catalog.values import Signature
 from voiceflow.errors import Untrusted
 from voiceflow.trust.authority import check_manifest, check_promotion
 from voiceflow.trust.envelopes import PayloadType
-from voiceflow.trust.root import KeyStatus, TrustRoot
+from voiceflow.trust.offices import KeyStatus
+from voiceflow.trust.root import TrustRoot
 from voiceflow.trust.statements import Statement
 
 MANIFEST = b'{"model":"diarizer"}'

@@ -21,7 +21,8 @@ from voiceflow.trust.drafts import (
     with_root_keys,
     with_status,
 )
-from voiceflow.trust.root import KeyStatus, TrustRoot, TrustRoots, write_chain
+from voiceflow.trust.offices import KeyStatus
+from voiceflow.trust.root import TrustRoot, TrustRoots, write_chain
 
 ROOTS = trust_roots()
 NEXT = Draft.from_json(ROOTS.to_json()).changed(ROOTS.newest)

@@ -21,7 +21,8 @@ from tests.fakes.trust import (
 from voiceflow.artifact import digest_of
 from voiceflow.catalog.channels import Promotion, PromotionKind, Rollout
 from voiceflow.errors import Untrusted
-from voiceflow.trust.root import KeyStatus, TrustRoots
+from voiceflow.trust.offices import KeyStatus
+from voiceflow.trust.root import TrustRoots
 from voiceflow.trust.statements import Statement
 from voiceflow.trust.trusted import (
     MAXIMUM_FIRST_SEQUENCE,

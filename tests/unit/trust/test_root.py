@@ -27,10 +27,9 @@ from voiceflow.catalog.channels import PromotionKind
 from voiceflow.catalog.names import ChannelName
 from voiceflow.errors import InvalidInput, Untrusted
 from voiceflow.trust.envelopes import PayloadType
+from voiceflow.trust.offices import KeyStatus, PublicKey
 from voiceflow.trust.root import (
     MAXIMUM_CHAIN_BYTES,
-    KeyStatus,
-    PublicKey,
     TrustRoot,
     TrustRoots,
     check_next,

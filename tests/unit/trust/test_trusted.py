@@ -22,7 +22,8 @@ from tests.fakes.trust import (
 from voiceflow.catalog.channels import Promotion, PromotionKind, Rollout
 from voiceflow.catalog.names import ChannelName
 from voiceflow.errors import Untrusted
-from voiceflow.trust.root import KeyStatus, TrustRoots
+from voiceflow.trust.offices import KeyStatus
+from voiceflow.trust.root import TrustRoots
 from voiceflow.trust.trusted import (
     MAXIMUM_FIRST_SEQUENCE,
     MAXIMUM_JUMP,

@@ -26,7 +26,8 @@ from voiceflow.trust.drafts import (
     with_root_keys,
     with_status,
 )
-from voiceflow.trust.root import KeyStatus, TrustRoot
+from voiceflow.trust.offices import KeyStatus
+from voiceflow.trust.root import TrustRoot
 
 _root_argument = click.argument("path", type=FILE, metavar="TRUST_ROOT")
 _out_option = click.option(

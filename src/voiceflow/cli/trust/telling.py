@@ -8,7 +8,8 @@ import click
 
 from voiceflow.catalog.values import iso
 from voiceflow.trust.drafts import Draft
-from voiceflow.trust.root import Promoter, Publisher, TrustRoot
+from voiceflow.trust.offices import Promoter, Publisher
+from voiceflow.trust.root import TrustRoot
 
 
 def tell_lacks(path: Path, draft: Draft) -> None:

@@ -15,7 +15,8 @@ from tests.fakes.trust import key, promotion, signed_statement
 from voiceflow.artifact import Manifest
 from voiceflow.cli.commands import commands, error_lines, exit_code
 from voiceflow.errors import VoiceFlowError
-from voiceflow.trust.root import KeyStatus, read_trust_roots
+from voiceflow.trust.offices import KeyStatus
+from voiceflow.trust.root import read_trust_roots
 from voiceflow.trust.signing import SigningKey, read_public_key, write_public_key
 
 MANIFEST = Path("models/diarizer/1.0.0/manifest.json")
