@@ -317,6 +317,8 @@ class ModelRegistryServicer:
         FAILED_PRECONDITION  BUMP_TOO_SMALL       see DiffVersions; PreconditionFailure has the changes
         GATES_NOT_PASSED     PreconditionFailure has a violation for each rule
         PERMISSION_DENIED    SIGNATURE_MISSING, SIGNATURE_INVALID, KEY_REVOKED
+        KEY_NOT_ALLOWED      a known key, retired or not for this model
+        SIZE_UNSIGNED        the manifest does not state the sizes of its files
         RESOURCE_EXHAUSTED   SIZE_LIMIT           a file or the version exceeds the registry's limit
         ABORTED              UPLOAD_SUPERSEDED
         UPLOAD_IDLE          nothing came for too long; what was sent is kept
@@ -472,7 +474,10 @@ class ModelRegistryServicer:
         SEQUENCE_EXHAUSTED   the channel's history is as long as a history can be
         PERMISSION_DENIED    POLICY_FORBIDS       the policy does not name the caller
         PROMOTER_IS_PUBLISHER
-        SIGNATURE_MISSING, SIGNATURE_INVALID, KEY_REVOKED
+        SIGNATURE_MISSING, SIGNATURE_INVALID, KEY_REVOKED, KEY_NOT_ALLOWED,
+        STATEMENT_INVALID, SIZE_UNSIGNED
+        of the promotion, or, where the field is a version's,
+        of what was published: no server would take it
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -487,7 +492,9 @@ class ModelRegistryServicer:
         FAILED_PRECONDITION  NO_EARLIER_VERSION   nothing to go back to
         VERSION_YANKED, VERSION_DELETED
         NOT_FOUND            PROMOTION_NOT_FOUND
-        PERMISSION_DENIED    POLICY_FORBIDS, SIGNATURE_MISSING, SIGNATURE_INVALID, KEY_REVOKED
+        PERMISSION_DENIED    POLICY_FORBIDS
+        SIGNATURE_MISSING, SIGNATURE_INVALID, KEY_REVOKED, KEY_NOT_ALLOWED,
+        STATEMENT_INVALID, SIZE_UNSIGNED    as in PromoteVersion
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -99,6 +99,8 @@ class ModelRegistryStub:
         FAILED_PRECONDITION  BUMP_TOO_SMALL       see DiffVersions; PreconditionFailure has the changes
                              GATES_NOT_PASSED     PreconditionFailure has a violation for each rule
         PERMISSION_DENIED    SIGNATURE_MISSING, SIGNATURE_INVALID, KEY_REVOKED
+                             KEY_NOT_ALLOWED      a known key, retired or not for this model
+                             SIZE_UNSIGNED        the manifest does not state the sizes of its files
         RESOURCE_EXHAUSTED   SIZE_LIMIT           a file or the version exceeds the registry's limit
         ABORTED              UPLOAD_SUPERSEDED
                              UPLOAD_IDLE          nothing came for too long; what was sent is kept
@@ -187,7 +189,10 @@ class ModelRegistryStub:
                              SEQUENCE_EXHAUSTED   the channel's history is as long as a history can be
         PERMISSION_DENIED    POLICY_FORBIDS       the policy does not name the caller
                              PROMOTER_IS_PUBLISHER
-                             SIGNATURE_MISSING, SIGNATURE_INVALID, KEY_REVOKED
+                             SIGNATURE_MISSING, SIGNATURE_INVALID, KEY_REVOKED, KEY_NOT_ALLOWED,
+                             STATEMENT_INVALID, SIZE_UNSIGNED
+                                                  of the promotion, or, where the field is a version's,
+                                                  of what was published: no server would take it
     """
     RollbackChannel: _aio.UnaryUnaryMultiCallable[_registry_pb2.RollbackChannelRequest, _registry_pb2.RollbackChannelResponse]
     """Promotes again what the channel served before: a new promotion, whose rollout is the primary of
@@ -198,7 +203,9 @@ class ModelRegistryStub:
         FAILED_PRECONDITION  NO_EARLIER_VERSION   nothing to go back to
                              VERSION_YANKED, VERSION_DELETED
         NOT_FOUND            PROMOTION_NOT_FOUND
-        PERMISSION_DENIED    POLICY_FORBIDS, SIGNATURE_MISSING, SIGNATURE_INVALID, KEY_REVOKED
+        PERMISSION_DENIED    POLICY_FORBIDS
+                             SIGNATURE_MISSING, SIGNATURE_INVALID, KEY_REVOKED, KEY_NOT_ALLOWED,
+                             STATEMENT_INVALID, SIZE_UNSIGNED    as in PromoteVersion
     """
     ListChannelHistory: _aio.UnaryUnaryMultiCallable[_registry_pb2.ListChannelHistoryRequest, _registry_pb2.ListChannelHistoryResponse]
     """Lists a channel's promotions, newest first, or tells which one was in force at a time.
@@ -355,6 +362,8 @@ class ModelRegistryServicer(metaclass=_abc_1.ABCMeta):
             FAILED_PRECONDITION  BUMP_TOO_SMALL       see DiffVersions; PreconditionFailure has the changes
                                  GATES_NOT_PASSED     PreconditionFailure has a violation for each rule
             PERMISSION_DENIED    SIGNATURE_MISSING, SIGNATURE_INVALID, KEY_REVOKED
+                                 KEY_NOT_ALLOWED      a known key, retired or not for this model
+                                 SIZE_UNSIGNED        the manifest does not state the sizes of its files
             RESOURCE_EXHAUSTED   SIZE_LIMIT           a file or the version exceeds the registry's limit
             ABORTED              UPLOAD_SUPERSEDED
                                  UPLOAD_IDLE          nothing came for too long; what was sent is kept
@@ -533,7 +542,10 @@ class ModelRegistryServicer(metaclass=_abc_1.ABCMeta):
                                  SEQUENCE_EXHAUSTED   the channel's history is as long as a history can be
             PERMISSION_DENIED    POLICY_FORBIDS       the policy does not name the caller
                                  PROMOTER_IS_PUBLISHER
-                                 SIGNATURE_MISSING, SIGNATURE_INVALID, KEY_REVOKED
+                                 SIGNATURE_MISSING, SIGNATURE_INVALID, KEY_REVOKED, KEY_NOT_ALLOWED,
+                                 STATEMENT_INVALID, SIZE_UNSIGNED
+                                                      of the promotion, or, where the field is a version's,
+                                                      of what was published: no server would take it
         """
 
     @_abc_1.abstractmethod
@@ -550,7 +562,9 @@ class ModelRegistryServicer(metaclass=_abc_1.ABCMeta):
             FAILED_PRECONDITION  NO_EARLIER_VERSION   nothing to go back to
                                  VERSION_YANKED, VERSION_DELETED
             NOT_FOUND            PROMOTION_NOT_FOUND
-            PERMISSION_DENIED    POLICY_FORBIDS, SIGNATURE_MISSING, SIGNATURE_INVALID, KEY_REVOKED
+            PERMISSION_DENIED    POLICY_FORBIDS
+                                 SIGNATURE_MISSING, SIGNATURE_INVALID, KEY_REVOKED, KEY_NOT_ALLOWED,
+                                 STATEMENT_INVALID, SIZE_UNSIGNED    as in PromoteVersion
         """
 
     @_abc_1.abstractmethod
