@@ -260,6 +260,15 @@ def test_the_first_thing_said_of_an_end_stands() -> None:
     assert (desk.entry().refusal_reason, desk.entry().after) == ("", "1.4.0")
 
 
+def test_what_is_said_later_does_not_stand_in_for_what_could_not_be_written() -> None:
+    """It was done, nobody could write that down, and its caller left: unknown, not cancelled."""
+    desk = Desk(faults={2: Fault.REFUSE})
+    recording = desk.log().begin(DEED)
+    recording.done(CHANGE)
+    recording.left()
+    assert (desk.entry().allowed, desk.entry().refusal_reason) == (True, OUTCOME_UNKNOWN)
+
+
 def steps(done: list[str], error: Exception | None = None) -> Iterator[str]:
     """An act in three steps."""
     try:
