@@ -216,39 +216,58 @@ def test_r42_a_certificate_that_names_nobody_for_certain_is_refused(
     assert caught.value.message == "the certificate names no caller"
 
 
-@pytest.mark.parametrize("usage", ["ca", "key_cert_sign", "crl_sign", "no_signature"])
-def test_a_certificate_that_issues_others_is_no_callers(usage: str) -> None:
-    """An intermediate with a caller's URI: whoever holds it could be anybody anyway, but not so."""
+def made(*, ca: bool, **usages: bool) -> bytes:
+    """A certificate with a caller's URI and usages of one's own."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([])
-    usages = {
-        "digital_signature": usage != "no_signature",
-        "key_cert_sign": usage == "key_cert_sign",
-        "crl_sign": usage == "crl_sign",
-    } | dict.fromkeys(
+    none = dict.fromkeys(
         (
-            "content_commitment",
-            "key_encipherment",
-            "data_encipherment",
-            "key_agreement",
-            "encipher_only",
-            "decipher_only",
+            *("digital_signature", "content_commitment", "key_encipherment", "data_encipherment"),
+            *("key_agreement", "key_cert_sign", "crl_sign", "encipher_only", "decipher_only"),
         ),
         False,
     )
-    made = (
+    certificate = (
         x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(NOW)
+        .not_valid_before(NOW - timedelta(hours=1))
         .not_valid_after(NOW + timedelta(days=1))
-        .add_extension(x509.BasicConstraints(ca=usage == "ca", path_length=None), critical=True)
-        .add_extension(x509.KeyUsage(**usages), critical=True)
+        .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+        .add_extension(x509.KeyUsage(**(none | usages)), critical=True)
         .add_extension(
             x509.SubjectAlternativeName([x509.UniformResourceIdentifier(ALICE)]), critical=False
         )
         .sign(key, hashes.SHA256())
     )
+    return certificate.public_bytes(serialization.Encoding.PEM)
+
+
+@pytest.mark.parametrize(
+    ("ca", "usages"),
+    [
+        (True, {"digital_signature": True}),
+        (False, {"digital_signature": True, "key_cert_sign": True}),
+        (False, {"digital_signature": True, "crl_sign": True}),
+        (False, {"key_agreement": True}),
+    ],
+)
+def test_a_certificate_that_issues_others_is_no_callers(ca: bool, usages: dict[str, bool]) -> None:
+    """Though it has a caller's URI; nor is one that signs nothing."""
+    assert principal_of(made(ca=False, digital_signature=True)) == ALICE
     with pytest.raises(Unauthenticated):
-        principal_of(made.public_bytes(serialization.Encoding.PEM))
+        principal_of(made(ca=ca, **usages))
+
+
+@pytest.mark.parametrize(("ca", "key_cert_sign"), [(True, False), (False, True), (False, False)])
+def test_a_ca_is_what_says_so_twice(tmp_path: Path, ca: bool, key_cert_sign: bool) -> None:
+    """In its constraints and in its usage."""
+    server, authorities = pair("server"), tmp_path / "ca.pem"
+    authorities.write_bytes(made(ca=True, key_cert_sign=True))
+    assert read_certificates(server.certificate, server.key, authorities).client_ca is not None
+    authorities.write_bytes(made(ca=ca, key_cert_sign=key_cert_sign))
+    assert (
+        "is no certificate that issues"
+        in refusal(server.certificate, server.key, authorities).message
+    )
 
 
 def test_a_fingerprint_is_the_digest_of_the_certificate() -> None:
