@@ -17,6 +17,7 @@ import yaml
 
 from tests.fakes.models import Spoken, tones, write_stream_package
 from tests.fakes.registry import process
+from tests.fakes.trust import key
 from tests.unit.cli.models.running import Outcome, run
 from voiceflow.cli.models import models
 from voiceflow.validation.rules import RULES
@@ -58,6 +59,7 @@ def desk(tmp_path: Path) -> Path:
     graph.doc_string = "better"
     onnx.save(graph, folder / "new.onnx")
     (folder / "card.md").write_text("# Meeting\n\nHears tones.\n")
+    key("publisher").write(folder / "publisher.pem")
     for stated in blocks("toml"):
         name = "draft.toml" if "model =" in stated else "policy.toml"
         (folder / name).write_text(stated)
