@@ -109,7 +109,8 @@ async def echoing(
         table: Who may call what.
         settings: Of security, and what else `RpcServer` takes.
     """
-    of_security = {name: settings.pop(name) for name in Settings.model_fields & settings.keys()}
+    names = Settings.model_fields.keys() & settings.keys() - {"health_host", "health_port"}
+    of_security = {name: settings.pop(name) for name in names}
     server = RpcServer(
         [Service(NAME, register)],
         security=security or open_security(Settings(**of_security)),

@@ -118,9 +118,9 @@ async def test_probes_need_neither_tls_nor_identity(inference: Service, registry
                 reply = await check(health_pb2.HealthCheckRequest(service=asked))
                 assert reply.status == SERVING
             for path in (f"/{name}/GetServingState", f"/{name}/ListModels", REFLECTION):
-                method: Any = channel.stream_stream(path)
+                method: Any = channel.unary_unary(path)
                 with pytest.raises(grpc.aio.AioRpcError) as caught:
-                    await method(iter([b""])).read()
+                    await method(b"")
                 assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
@@ -150,12 +150,12 @@ async def test_probes_hear_of_a_drain(stream_package: Path) -> None:
         assert await asyncio.to_thread(service.process.wait, 60) == 0
 
 
-def test_a_bad_file_ends_the_start_with_its_name(stream_package: Path, tmp_path: Path) -> None:
-    """Before a model is loaded, for either service."""
+def test_a_bad_file_ends_the_start_with_its_name(tmp_path: Path) -> None:
+    """For either service, and before a model is looked for."""
     bad = tmp_path / "no-such-key.pem"
     without_key: dict[str, str | float] = {**MUTUAL, "tls_key": str(bad)}
     for started in (
-        running_service(stream_package, **without_key),
+        running_service(tmp_path / "no-model", **without_key),
         running_registry(tmp_path / "store", **without_key),
     ):
         with pytest.raises(RuntimeError, match=bad.name), started:

@@ -14,7 +14,7 @@ import grpc
 import pytest
 import yaml
 
-from tests.fakes.echo import NAME, Text, echoing, who_calls
+from tests.fakes.echo import AUDIENCE, NAME, Text, echoing, who_calls
 from tests.fakes.identity import (
     Pair,
     certificate,
@@ -22,9 +22,10 @@ from tests.fakes.identity import (
     expired,
     other_authority,
     pair,
+    token,
 )
 from tests.fakes.metrics import counted
-from tests.fakes.tls import serial_of, serial_shown, tls_channel
+from tests.fakes.tls import bearing, serial_of, serial_shown, tls_channel
 from voiceflow.identity.caller import CallerRole
 from voiceflow.rpc.server import RpcServer
 from voiceflow.rpc.status import from_rpc_error
@@ -39,7 +40,7 @@ class Place:
 
     Attributes:
         server: It runs.
-        folder: Its files: server.pem, server-key.pem, ca.pem, access.yaml.
+        folder: Its files: server.pem, server-key.pem, ca.pem, access.yaml, keys.json.
     """
 
     server: RpcServer
@@ -63,6 +64,7 @@ FILES = {
     "key": "server-key.pem",
     "ca": "ca.pem",
     "access": "access.yaml",
+    "keys": "keys.json",
 }
 
 
@@ -77,6 +79,7 @@ async def place(tmp_path: Path) -> AsyncIterator[Place]:
         "tls_key": tmp_path / "server-key.pem",
         "client_ca": tmp_path / "ca.pem",
         "access": tmp_path / "access.yaml",
+        "keys": tmp_path / "keys.json",
         "reload_seconds": 0.01,
     }
     async with echoing(**settings) as server:
@@ -229,3 +232,25 @@ async def test_a_grant_that_was_taken_away_ends_with_the_next_call(place: Place)
 
         await until(is_refused)
         assert await say("after") == "after"
+
+
+async def test_a_key_that_was_taken_away_verifies_no_token(place: Place) -> None:
+    """From the next call on; tokens of the key that has taken its place are good."""
+    ours, theirs = (
+        bearing(token(CLIENT, AUDIENCE, authority=authority))
+        for authority in (development_identity(), other_authority())
+    )
+
+    async def is_taken(shown: dict[str, Any]) -> bool:
+        try:
+            return (await who_calls(channel, **shown)).principal == CLIENT
+        except grpc.aio.AioRpcError as error:
+            assert from_rpc_error(error).reason == "CREDENTIALS_INVALID"  # noqa: PT017 - as above
+            return False
+
+    async with tls_channel(place.server.address, pair("client")) as channel:
+        assert await is_taken(ours)
+        assert not await is_taken(theirs)
+        place.replace(keys=(other_authority() / "keys.json").read_bytes())
+        await until(lambda: is_taken(theirs))
+        assert not await is_taken(ours)

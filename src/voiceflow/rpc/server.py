@@ -138,13 +138,9 @@ class RpcServer:
             check_exposure(self.host, self.insecure)
         self._health = health.aio.HealthServicer()
         self._servers: list[grpc.aio.Server] = []
-        try:
-            await self._open()
-            if self.health_port is not None:
-                self._open_health_port(self.health_port)
-        except BaseException:
-            await self._stop_servers(grace_seconds=0.0)
-            raise
+        await self._open()
+        if self.health_port is not None:
+            self._open_health_port(self.health_port)
         for server in self._servers:
             await server.start()
         self._freshness = asyncio.create_task(
@@ -160,7 +156,7 @@ class RpcServer:
     async def stop(self) -> None:
         """Closes the listeners and cancels what still runs."""
         self._freshness.cancel()
-        await self._stop_servers(grace_seconds=_LAST_REPLIES_SECONDS)
+        await asyncio.gather(*(server.stop(_LAST_REPLIES_SECONDS) for server in self._servers))
 
     async def _open(self) -> None:
         access = AccessInterceptor(self.security, self.on_refused, self.access)
@@ -185,9 +181,6 @@ class RpcServer:
         server = grpc.aio.server(interceptors=interceptors, options=_options(self.transport))
         self._servers.append(server)
         return server
-
-    async def _stop_servers(self, *, grace_seconds: float) -> None:
-        await asyncio.gather(*(server.stop(grace_seconds) for server in self._servers))
 
 
 def check_exposure(host: str, insecure: bool) -> None:

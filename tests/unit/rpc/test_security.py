@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -191,3 +192,21 @@ async def test_what_is_granted_changes_with_the_next_call(tmp_path: Path) -> Non
         grant("reader")
         assert [source.what for source in security.sources if source.check()] == ["access"]
         assert (await failure(channel, "unary_unary", b"")).reason == "ROLE_MISSING"
+
+
+async def test_a_handshake_without_news_changes_nothing(tmp_path: Path) -> None:
+    """GRPC builds everything anew for certificates it is given; so it gets each of them once."""
+    for name in ("server.pem", "server-key.pem"):
+        shutil.copy(development_identity() / name, tmp_path / name)
+    files = {"tls_cert": tmp_path / "server.pem", "tls_key": tmp_path / "server-key.pem"}
+    security = open_security(Settings(**MUTUAL | files))
+    assert security.identification is not None
+    certificates = security.identification.certificates
+    news = security_module._Changes(certificates)
+    assert news() is None
+    renewed = certificate(tmp_path, None, dns=["localhost"], server=True)
+    shutil.copy(renewed.certificate, files["tls_cert"])
+    shutil.copy(renewed.key, files["tls_key"])
+    assert certificates.check()
+    assert news() is certificates.value
+    assert news() is None

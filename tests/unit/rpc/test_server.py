@@ -13,7 +13,19 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from tests.fakes.echo import KINDS, NAME, OPEN, Text, call, echoing, failure, register
+from tests.fakes.echo import (
+    KINDS,
+    NAME,
+    OPEN,
+    Text,
+    call,
+    echoing,
+    failure,
+    register,
+    who_calls,
+)
+from tests.fakes.identity import development_identity, pair
+from tests.fakes.tls import tls_channel
 from voiceflow.errors import InvalidInput, NotAllowedNow, NotFound, Violation
 from voiceflow.rpc.server import RpcServer, Service, check_exposure
 
@@ -143,3 +155,52 @@ def test_plain_text_stays_on_loopback(host: str) -> None:
 def test_loopback_needs_no_leave(host: str) -> None:
     """Local development just works."""
     check_exposure(host, insecure=False)
+
+
+SECURED: dict[str, Any] = {
+    "tls_cert": pair("server").certificate,
+    "tls_key": pair("server").key,
+    "client_ca": pair("server").ca,
+    "access": development_identity() / "access.yaml",
+}
+
+
+async def test_a_server_in_plain_text_does_not_start_beyond_loopback() -> None:
+    """Whoever builds it; with TLS it does."""
+    with pytest.raises(InvalidInput) as caught:
+        await RpcServer([], host="0.0.0.0").start()  # noqa: S104 that is what is tried
+    assert caught.value.reason == "INSECURE_ADDRESS"
+    async with echoing(host="0.0.0.0", **SECURED) as server:  # noqa: S104 as above
+        port = server.address.rpartition(":")[2]
+        async with tls_channel(f"127.0.0.1:{port}", pair("client")) as channel:
+            assert (await who_calls(channel)).peer.startswith("127.0.0.1:")
+
+
+async def test_health_may_be_asked_for_at_a_port_of_its_own() -> None:
+    """In plain text beside a server that demands certificates; nothing else is answered there."""
+    async with (
+        echoing(health_port=0, **SECURED) as server,
+        grpc.aio.insecure_channel(server.health_address) as channel,
+    ):
+        assert await health_of(channel, NAME) == health_pb2.HealthCheckResponse.SERVING
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await call(channel, "unary_unary", b"")
+        assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+        await server.drain()
+        assert await health_of(channel, NAME) == health_pb2.HealthCheckResponse.NOT_SERVING
+        assert await health_of(channel, "") == health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+async def test_a_taken_health_port_is_refused(server: RpcServer) -> None:
+    """As that of the server is."""
+    second = RpcServer([], health_port=int(server.address.rpartition(":")[2]))
+    with pytest.raises(OSError, match="cannot listen"):
+        await second.start()
+
+
+async def test_a_server_that_has_stopped_looks_at_no_files() -> None:
+    """What it kept fresh is left alone."""
+    before = asyncio.all_tasks()
+    async with echoing(**SECURED):
+        assert len(asyncio.all_tasks()) > len(before)
+    assert asyncio.all_tasks() == before
