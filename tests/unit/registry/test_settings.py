@@ -152,6 +152,8 @@ def test_a_bucket_is_open_to_other_machines_that_are_known() -> None:
         ("--sandbox-floor walls", "--sandbox-floor: 'walls' is none of rlimits"),
         ("--version-bytes 5 --file-bytes 6", "--version-bytes: at least"),
         ("--evaluation-set /does/not/exist", "is no folder"),
+        ("--signing-key key.pem", "--signing-key: goes with --trust-root"),
+        ("--trust-root /does/not/exist", "the trust root cannot be read"),
         ("--host 0.0.0.0", "--insecure"),
         ("--tls-cert cert.pem", "--tls-key"),
         ("--access access.yaml", "--access: without --tls-cert"),
