@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
@@ -15,12 +16,14 @@ from tests.fakes.storage import FaultyStore
 from voiceflow.catalog.audit import AuditEntry, AuditFilter
 from voiceflow.errors import ContentCorrupt, InvalidInput
 from voiceflow.identity.caller import Caller
+from voiceflow_registry import paging
 from voiceflow_registry.audit import listing
 from voiceflow_registry.audit.changes import NOTHING_CHANGED
 from voiceflow_registry.audit.keys import EntryId, before
 from voiceflow_registry.audit.listing import AuditEntries
 from voiceflow_registry.audit.log import AuditLog, Deed
 from voiceflow_registry.storage.keys import is_key
+from voiceflow_registry.storage.object_store import ObjectInfo
 
 IDS = st.builds(EntryId, st.integers(0, 10**16 - 1), st.integers(0, 2**64 - 1))
 HOUR = timedelta(hours=1)
@@ -160,20 +163,42 @@ def test_filters_narrow_the_list(where: AuditFilter, expected: list[int]) -> Non
     assert desk.all(where, page_size=1) == expected
 
 
+class Counting(FaultyStore):
+    """Counts the objects that it lists.
+
+    Attributes:
+        listed: So many.
+    """
+
+    listed = 0
+
+    def list(
+        self, prefix: str, *, start_after: str = "", limit: int | None = None
+    ) -> Iterator[ObjectInfo]:
+        """See the port."""
+        for info in super().list(prefix, start_after=start_after, limit=limit):
+            self.listed += 1
+            yield info
+
+
 def test_times_are_pruned_before_anything_is_read() -> None:
-    """Of thousands of entries only those within the times are read."""
+    """Of all entries those within the times are read, and one more key is looked at."""
     desk = Desk(40)
-    store = FaultyStore(desk.store)
+    store = Counting(desk.store)
     where = AuditFilter(start_time=START + 24 * HOUR, end_time=START + 48 * HOUR)
     page = AuditEntries(store).list(where, page_size=0, page_token="")
     assert len(page.items) == 4
-    assert [operation.method for operation in store.operations] == [
-        "list",
-        "get",
-        "get",
-        "get",
-        "get",
-    ]
+    assert [operation.method for operation in store.operations] == ["list", *["get"] * 4]
+    assert store.listed == 2 + 2 * 2 + 1, "two refusals, two deeds, and the next one's first"
+
+
+def test_a_token_that_was_made_up_goes_on_nowhere() -> None:
+    """Whoever knows how tokens are made gets no list from a place of their choice."""
+    desk = Desk()
+    for place in ("0", "audit", "\ud800", "000000/../../history"):
+        forged = paging._write(place, listing._query(AuditFilter()))
+        page = AuditEntries(desk.store).list(AuditFilter(), page_size=2, page_token=forged)
+        assert (page.items, page.next_page_token) == ([], "")
 
 
 def test_a_page_that_finds_little_ends_early(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -300,7 +300,8 @@ def test_an_act_in_steps_is_recorded_when_it_is_complete() -> None:
 def test_whoever_leaves_an_act_in_steps_has_cancelled_it() -> None:
     """The steps are closed, and the entry says so."""
     desk, done = Desk(), list[str]()
-    running = desk.log().recorded_steps(DEED, steps(done), completed)
+    act = steps(done)  # held here too, so that nothing but the log closes it
+    running = desk.log().recorded_steps(DEED, act, completed)
     next(running)
     running.close()  # type: ignore[attr-defined] # a generator
     entry = desk.entry()
