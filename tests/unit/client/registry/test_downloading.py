@@ -10,12 +10,15 @@ import google_crc32c
 import pytest
 
 from tests.fakes.models import write_stream_package
-from tests.unit.client.registry.scripted import answering, cut, pieces, scripted, version_of
-from voiceflow.catalog.versions import Version
+from tests.fakes.trust import signed_manifest, trust_root
+from tests.unit.client.registry.scripted import Step, answering, cut, pieces, scripted, version_of
+from voiceflow.catalog.values import Signature
+from voiceflow.catalog.versions import Version, VersionFile
 from voiceflow.client.registry import LocalPackage, Progress, Stage, downloading, open_package
-from voiceflow.errors import ContentCorrupt, NotAllowedNow, Unavailable, VoiceFlowError
+from voiceflow.errors import ContentCorrupt, NotAllowedNow, Unavailable, Untrusted, VoiceFlowError
 from voiceflow.registry.v1 import registry_pb2 as pb
 from voiceflow.rpc.registry import version_to_wire
+from voiceflow.trust.authority import check_manifest
 
 NAME = "models/tones/versions/1.0.0"
 
@@ -264,7 +267,7 @@ async def test_a_stream_that_stands_still_is_taken_up_anew(
         await context.write(pieces(sender.version.files[0], content, request.offset)[0])
         await asyncio.Event().wait()
 
-    download = [still, sender.download]
+    download: list[Step] = [still, sender.download]
     async with scripted(GetVersion=sender.get, DownloadVersion=download) as (_, client):
         assert same(await client.download(NAME, folder), package)
     assert sender.streams[0] == ("model.onnx", 1000)
@@ -309,6 +312,89 @@ async def test_a_version_that_is_not_its_manifest_is_refused(
 ) -> None:
     """Mixed from several, without files, or endless."""
     answer = pb.GetVersionResponse(version=version_to_wire(lie(version_of(package))))
+    async with scripted(GetVersion=answering(answer), DownloadVersion=cut) as (script, client):
+        with pytest.raises(ContentCorrupt):
+            await client.download(NAME, tmp_path / "a")
+        assert script.calls["DownloadVersion"] == []
+
+
+def signed(version: Version, signer: str = "publisher") -> Version:
+    """With its publisher's signature."""
+    assert version.manifest is not None
+    return version.model_copy(update={"signature": signed_manifest(version.manifest, signer)})
+
+
+def check(manifest: bytes, signature: Signature | None) -> None:
+    """Lets nothing in but what the publisher of this model has signed."""
+    check_manifest(trust_root(), model="tones", manifest=manifest, signature=signature, new=False)
+
+
+async def test_the_publishers_signature_is_kept_beside_the_manifest(
+    package: LocalPackage, tmp_path: Path
+) -> None:
+    """Whether or not it is checked; of a version without one, there is none."""
+    sender = Sender(package)
+    async with scripted(GetVersion=sender.get, DownloadVersion=sender.download) as (_, client):
+        unsigned = await client.download(NAME, tmp_path / "unsigned")
+        sender.version = signed(sender.version)
+        for checked in (None, check):
+            folder = tmp_path / str(checked)
+            await client.download(NAME, folder, check_manifest=checked)
+            assert open_package(folder).signature == sender.version.signature
+    assert open_package(unsigned).signature is None
+
+
+@pytest.mark.parametrize("harm", ["gone", "forged"])
+async def test_a_folder_without_a_signature_that_holds_is_replaced(
+    package: LocalPackage, tmp_path: Path, harm: str
+) -> None:
+    """Where it is checked, that is; otherwise the folder is complete."""
+    sender, folder = Sender(package), tmp_path / "1.0.0"
+    digest = package.manifest_digest
+    if harm == "forged":
+        sender.version = signed(sender.version, "nobody")
+    async with scripted(GetVersion=sender.get, DownloadVersion=sender.download) as (_, client):
+        await client.download(NAME, folder)
+        sender.version = signed(sender.version)
+        before = open_package(folder).signature
+        await client.download(NAME, folder, manifest_digest=digest)
+        assert open_package(folder).signature == before
+        await client.download(NAME, folder, manifest_digest=digest, check_manifest=check)
+    assert open_package(folder).signature == sender.version.signature
+    assert beside(folder) == []
+
+
+@pytest.mark.parametrize(
+    ("signer", "reason"), [(None, "SIGNATURE_MISSING"), ("nobody", "SIGNATURE_INVALID")]
+)
+async def test_nothing_is_fetched_of_what_is_not_signed(
+    package: LocalPackage, tmp_path: Path, signer: str | None, reason: str
+) -> None:
+    """Where that is checked: before a file is asked for."""
+    sender = Sender(package)
+    if signer is not None:
+        sender.version = signed(sender.version, signer)
+    async with scripted(GetVersion=sender.get, DownloadVersion=sender.download) as (_, client):
+        with pytest.raises(Untrusted) as caught:
+            await client.download(NAME, tmp_path / "a", check_manifest=check)
+    assert caught.value.reason == reason
+    assert sender.streams == []
+
+
+async def test_the_size_in_the_manifest_counts_and_not_the_one_that_is_told(
+    package: LocalPackage, tmp_path: Path
+) -> None:
+    """A registry that tells another one is not asked for a file."""
+    files = package.files
+    told = version_of(package).model_copy(
+        update={
+            "files": tuple(
+                VersionFile(file=file.name, size_bytes=file.size_bytes + 1, digest=file.digest)
+                for file in files
+            )
+        }
+    )
+    answer = pb.GetVersionResponse(version=version_to_wire(told))
     async with scripted(GetVersion=answering(answer), DownloadVersion=cut) as (script, client):
         with pytest.raises(ContentCorrupt):
             await client.download(NAME, tmp_path / "a")
