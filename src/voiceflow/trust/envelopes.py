@@ -68,7 +68,7 @@ class EnvelopeFields(_Part):
     """The fields of an envelope, bounded; the names are DSSE's."""
 
     payload: Annotated[str, AfterValidator(_one_form)]
-    payloadType: Annotated[str, Field(max_length=128)]  # noqa: N815
+    payloadType: str  # noqa: N815
     signatures: Annotated[list[SignatureFields], Field(max_length=MAXIMUM_SIGNATURES)]
 
 
@@ -132,7 +132,7 @@ def read_envelope(signature: Signature, payload_type: PayloadType) -> Envelope:
     except ValueError as error:
         raise _invalid(str(error)[:200]) from None
     if envelope.payload_type != payload_type:
-        raise _invalid(f"it is over {envelope.payload_type!r}: {payload_type}")
+        raise _invalid(f"it is over {envelope.payload_type[:100]!r}: {payload_type}")
     return envelope
 
 

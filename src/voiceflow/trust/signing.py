@@ -33,7 +33,8 @@ from voiceflow.trust.envelopes import (
     write_envelope,
 )
 
-MAXIMUM_KEY_BYTES: Final = 16 * 1024
+_MAXIMUM_KEY_BYTES: Final = 16 * 1024
+"""More than any key has; no more of a file is read."""
 
 
 class SigningKey:
@@ -166,12 +167,9 @@ def write_public_key(key: SSlibKey, path: Path) -> None:
 def _content(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            content = file.read(MAXIMUM_KEY_BYTES + 1)
+            return file.read(_MAXIMUM_KEY_BYTES)
     except OSError as error:
         raise _unusable(path, f"cannot be read: {error.strerror}") from error
-    if len(content) > MAXIMUM_KEY_BYTES:
-        raise _unusable(path, f"has more than {MAXIMUM_KEY_BYTES} bytes, as no key has")
-    return content
 
 
 def _unusable(path: Path, why: str) -> InvalidInput:

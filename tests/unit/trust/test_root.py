@@ -39,6 +39,7 @@ from voiceflow.trust.root import (
 from voiceflow.trust.strict_json import canonical
 
 ROTATED = ("root-2", "root-3", "root-4")
+CHAIN = trust_roots().to_json()
 
 
 def _refused(reason: str, act: Callable[[], object], word: str = "") -> None:
@@ -113,6 +114,12 @@ def test_a_root_in_another_form_is_refused() -> None:
 def test_a_time_in_another_form_is_refused(expire_time: str) -> None:
     """Offsets and fractions of seconds would be a second way to write a time."""
     _invalid(lambda body: body.update(expire_time=expire_time), "rule 1")
+
+
+def test_a_time_is_not_cut_short_silently() -> None:
+    """What is signed has whole seconds; so has what is to be signed."""
+    with pytest.raises(ValidationError, match="rule 1"):
+        trust_root(expire_time=datetime(2027, 1, 1, 0, 0, 0, 1, tzinfo=UTC))
 
 
 def test_a_key_that_json_gives_twice_is_refused() -> None:
@@ -369,10 +376,13 @@ def test_how_many_signatures_are_missing_can_be_told() -> None:
         b"[]",
         b"[" * 100_000,
         b'{"schema_version":1,"roots":[]}',
-        b'{"schema_version":2,"roots":[]}',
-        b'{"schema_version":1,"roots":[],"more":1}',
-        b'{"schema_version":1,"roots":[],"roots":[]}',
-        b'{"schema_version":1.0,"roots":[]}',
+        CHAIN.replace(b'"schema_version":1', b'"schema_version":2'),
+        CHAIN.replace(b'"schema_version":1', b'"schema_version":1.0'),
+        CHAIN.replace(b'"schema_version":1', b'"schema_version":true'),
+        CHAIN.replace(b'"schema_version":1', b'"schema_version":1,"more":1'),
+        CHAIN.replace(b'{"roots":', b'{"roots":[],"roots":', 1),
+        CHAIN.replace(b'"keyid"', b'"cert":1,"keyid"', 1),
+        CHAIN + CHAIN,
         b'{"schema_version":1,"roots":[{}]}',
         b'{"schema_version":1,"roots":["\\ud800"]}',
     ],
@@ -380,6 +390,11 @@ def test_how_many_signatures_are_missing_can_be_told() -> None:
 def test_a_file_that_is_no_chain_is_refused(content: bytes) -> None:
     """One reason for all of them."""
     _refused("ROOT_INVALID", lambda: TrustRoots.from_json(content))
+
+
+def test_a_chain_without_a_version_is_refused() -> None:
+    """Nothing would be in force."""
+    _refused("ROOT_INVALID", lambda: TrustRoots.of([]))
 
 
 def test_an_endless_file_is_refused_unread(tmp_path: Path) -> None:
