@@ -17,11 +17,14 @@ from tests.fakes.client_identity import (
     WRONG_CA,
     asked_registry,
     asked_service,
+    renew,
+    renewable,
     shown,
     tls_server,
 )
-from tests.fakes.identity import Pair, certificate, other_authority, pair
+from tests.fakes.identity import Pair, certificate, expired, other_authority, pair
 from tests.fakes.registry import running
+from voiceflow.catalog.channels import ChannelCursor
 from voiceflow.client import (
     AudioFormat,
     ClientIdentity,
@@ -31,7 +34,7 @@ from voiceflow.client import (
     RetryPolicy,
     StreamConfig,
 )
-from voiceflow.errors import Unavailable, Untrusted, VoiceFlowError
+from voiceflow.errors import Unauthenticated, Unavailable, Untrusted, VoiceFlowError
 
 
 @dataclass(frozen=True)
@@ -170,6 +173,30 @@ async def test_waiting_for_a_server_ends_where_waiting_is_no_use() -> None:
         with pytest.raises(VoiceFlowError) as caught:
             await client.wait_until_serving(timeout_seconds=0.05)
         assert caught.value.reason == "DEADLINE_EXCEEDED"
+
+
+async def test_a_certificate_that_ends_while_a_client_runs_is_told(tmp_path: Path) -> None:
+    """Servers just close the connection; the client looks at what it shows."""
+    own = renewable(tmp_path / "own", STRANGER)
+    identity = ClientIdentity(CA, own.certificate, own.key)
+    async with (
+        tls_server(pair("server"), CA) as address,
+        RegistryClient(address, identity=identity, retry=ENDLESS) as client,
+    ):
+        renew(own, expired(tmp_path, "spiffe://voiceflow.local/reader/dev"))
+        with pytest.raises(Unauthenticated) as caught:
+            await client.get_model("models/tones")
+    assert caught.value.reason == "CERTIFICATE_EXPIRED"
+
+
+async def test_a_watch_that_never_stood_ends_at_once() -> None:
+    """Where the registry cannot prove its name."""
+    async with (
+        tls_server(pair("server")) as address,
+        RegistryClient(address, identity=ClientIdentity(WRONG_CA), retry=ENDLESS) as client,
+    ):
+        with pytest.raises(Untrusted):
+            await anext(client.watch([ChannelCursor(channel="models/tones/channels/stable")]))
 
 
 async def test_audio_is_sent_to_no_server_that_cannot_prove_its_name() -> None:
