@@ -21,7 +21,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Final, Self
 
 from pydantic import (
     BaseModel,
@@ -332,7 +332,7 @@ def write_chain(signatures: Iterable[Signature]) -> bytes:
 class _Chain(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    schema_version: Literal[1]
+    schema_version: Annotated[int, Field(ge=1, le=1)]
     roots: Annotated[list[EnvelopeFields], Field(min_length=1, max_length=MAXIMUM_VERSIONS)]
 
 

@@ -114,6 +114,13 @@ def test_a_draft_stands_on_complete_versions() -> None:
     assert refusal.value.reason == "ROOT_NOT_SIGNED"
 
 
+def test_a_file_without_a_version_is_no_draft() -> None:
+    """There is nothing to sign, and nothing to go on from."""
+    with pytest.raises(Untrusted) as refusal:
+        Draft.from_json(b'{"roots":[],"schema_version":1}')
+    assert refusal.value.reason == "ROOT_INVALID"
+
+
 # Changes
 
 
