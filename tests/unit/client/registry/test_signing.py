@@ -268,7 +268,13 @@ async def test_a_history_that_contradicts_itself_is_not_gone_on_with() -> None:
         channel=ChannelName("tones", "blue"), rollout=Rollout(primary=pin(V110))
     )
     for newest in (moved, elsewhere):
-        async with registry(HONEST.to_bytes(), history=[newest]) as (script, client):
+        following = HONEST.model_copy(
+            update={
+                "sequence": newest.sequence + 1,
+                "previous_statement_digest": digest_of(newest.statement),
+            }
+        )
+        async with registry(following.to_bytes(), history=[newest]) as (script, client):
             with pytest.raises(Untrusted) as caught:
                 await promote(client)
             assert all(one.validate_only for one in script.calls["PromoteVersion"])
