@@ -142,13 +142,14 @@ class Draft:
     @property
     def lacks(self) -> tuple[Lack, ...]:
         """Whose signatures are missing; none: it is complete."""
+        signers = self.signers
         demanding = [self.root] if self.before is None else [self.before.newest, self.root]
         return tuple(
             Lack(
                 one.version,
                 missing,
                 one.threshold,
-                tuple(key for key in one.root_keys if key not in self.signers),
+                tuple(key for key in one.root_keys if key not in signers),
             )
             for one in demanding
             if (missing := missing_signatures(one, self.signature))

@@ -51,6 +51,7 @@ def _refused(reason: str, act: Callable[[], object], rule: str = "") -> None:
     assert rule in refusal.value.message
 
 
+AHEAD = promotion(FIVE[2], sequence=7)
 AT_THREE = _moved(AT_THE_ROOT, FIVE[2])
 
 
@@ -234,10 +235,17 @@ def test_as_many_promotions_as_may_lie_between() -> None:
         (promotion(FIVE[0], sequence=4), FIVE[4]),
         (promotion(FIVE[2], rollout=Rollout(primary=pin("3.0.0"))), FIVE[4]),
         (promotion(FIVE[1], sequence=4),),
+        (AHEAD, promotion(AHEAD, sequence=5)),
     ],
     ids=[
         *("none", "one left out", "one too many", "one twice", "another order", "not from here"),
-        *("the trusted one twice", "another past", "another one between", "past one denied"),
+        *(
+            "the trusted one twice",
+            "another past",
+            "another one between",
+            "past one denied",
+            "a sequence between that falls",
+        ),
     ],
 )
 def test_broken_chain(steps: Sequence[Promotion]) -> None:
