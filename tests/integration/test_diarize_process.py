@@ -54,9 +54,10 @@ def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
         return process.returncode, errors
 
 
-def test_plain_text_beyond_loopback_is_refused(package: Path) -> None:
-    """Without --insecure it does not start, and says why."""
-    status, errors = ended(start("--model-dir", str(package), "--host", "10.0.0.1"))
+def test_plain_text_beyond_loopback_is_refused(tmp_path: Path) -> None:
+    """Without --insecure it does not start, and says why, before it looks for a model."""
+    model = str(tmp_path / "no-model")
+    status, errors = ended(start("--model-dir", model, "--host", "10.0.0.1"))
     assert status == 1
     assert "--insecure" in errors
     assert "Traceback" not in errors
