@@ -1,0 +1,96 @@
+"""A registry in the hands of an attacker, and pods that ask it.
+
+In the manner of the tests of python-tuf: the registry is honest but for one attack. Every test of
+an attack also shows that the same registry without it is accepted: by another pod at the same time,
+and by the attacked ones once it is over.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.fakes.simulated_registry import (
+    MODEL,
+    Answer,
+    Attack,
+    Pod,
+    SimulatedRegistry,
+)
+from voiceflow.errors import VoiceFlowError
+
+OLD, NEW = "1.0.0", "2.0.0"
+MONTH = timedelta(days=30)
+
+
+@dataclass
+class World:
+    """A registry, and the pods that ask it.
+
+    Attributes:
+        registry: Has promoted the old version, and then the new one.
+        address: Of the registry.
+        warm: A pod that serves the old version.
+        disk: Where pods have their folders.
+    """
+
+    registry: SimulatedRegistry
+    address: str
+    warm: Pod
+    disk: Path
+
+    def pod(self, **more: Any) -> Pod:
+        """A pod that has never started."""
+        fresh = self.disk / str(len(list(self.disk.iterdir())))
+        fresh.mkdir()
+        return Pod(fresh, self.address, **more)
+
+    async def check_refused(self, attack: Attack, reason: str) -> None:
+        """Checks that an attack moves nobody, and that without it everybody moves."""
+        assert await self.pod().start() == NEW
+        cold = self.pod()
+        with self.registry.attacked(attack):
+            await check_starts_not(cold, reason)
+            await check_stays(self.warm, reason)
+        for pod in (cold, self.warm):
+            assert await pod.start() == NEW
+            assert pod.alarms.raised == {}
+
+
+async def check_starts_not(pod: Pod, reason: str) -> None:
+    """Checks that a pod that holds nothing does not start, and keeps nothing that it could load."""
+    with pytest.raises(VoiceFlowError) as caught:
+        await pod.start()
+    assert caught.value.reason == reason, caught.value
+    assert [path.name for path in pod.fetched() if path.name == "manifest.json"] == []
+
+
+async def check_stays(pod: Pod, reason: str, serving: str = OLD) -> None:
+    """Checks that a pod goes on with what it held, and sounds an alarm."""
+    held = pod.remembers().held
+    assert await pod.start() == serving
+    assert pod.alarms.raised["registry"].reason == reason, pod.alarms.raised
+    assert pod.remembers().held == held
+
+
+def reasons(pod: Pod) -> dict[str, str]:
+    """The alarms that stand, by subject."""
+    return {subject: alarm.reason for subject, alarm in pod.alarms.raised.items()}
+
+
+def answering(answer: Any) -> Answer:
+    """A method that always answers this."""
+
+    async def method(_request: Any, _context: Any) -> Any:
+        return answer
+
+    return method
+
+
+def name_of(version: str) -> str:
+    """Of a version."""
+    return f"models/{MODEL}/versions/{version}"
