@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -55,7 +56,7 @@ async def asked_registry(
     """How a patient client of a registry fails."""
     async with RegistryClient(target, identity=identity, retry=retry) as client:
         with pytest.raises(VoiceFlowError) as caught:
-            await client.get_model("models/tones")
+            await asyncio.wait_for(client.get_model("models/tones"), 30)
     return caught.value
 
 
@@ -65,7 +66,7 @@ async def asked_service(
     """How a patient client of an inference service fails."""
     async with DiarizationClient(target, identity=identity, retry=retry) as client:
         with pytest.raises(VoiceFlowError) as caught:
-            await client.serving_state()
+            await asyncio.wait_for(client.serving_state(), 30)
     return caught.value
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -168,7 +169,7 @@ async def test_waiting_for_a_server_ends_where_waiting_is_no_use() -> None:
         DiarizationClient(address, identity=ClientIdentity(WRONG_CA)) as client,
     ):
         with pytest.raises(Untrusted):
-            await client.wait_until_serving()
+            await asyncio.wait_for(client.wait_until_serving(), 30)
     async with DiarizationClient("127.0.0.1:1") as client:
         with pytest.raises(VoiceFlowError) as caught:
             await client.wait_until_serving(timeout_seconds=0.05)
@@ -185,7 +186,7 @@ async def test_a_certificate_that_ends_while_a_client_runs_is_told(tmp_path: Pat
     ):
         renew(own, expired(tmp_path, "spiffe://voiceflow.local/reader/dev"))
         with pytest.raises(Unauthenticated) as caught:
-            await client.get_model("models/tones")
+            await asyncio.wait_for(client.get_model("models/tones"), 30)
     assert caught.value.reason == "CERTIFICATE_EXPIRED"
 
 
@@ -196,7 +197,8 @@ async def test_a_watch_that_never_stood_ends_at_once() -> None:
         RegistryClient(address, identity=ClientIdentity(WRONG_CA), retry=ENDLESS) as client,
     ):
         with pytest.raises(Untrusted):
-            await anext(client.watch([ChannelCursor(channel="models/tones/channels/stable")]))
+            async with asyncio.timeout(30):
+                await anext(client.watch([ChannelCursor(channel="models/tones/channels/stable")]))
 
 
 async def test_audio_is_sent_to_no_server_that_cannot_prove_its_name() -> None:
@@ -213,9 +215,9 @@ async def test_audio_is_sent_to_no_server_that_cannot_prove_its_name() -> None:
         DiarizationClient(address, identity=ClientIdentity(WRONG_CA), retry=ENDLESS) as client,
     ):
         with pytest.raises(Untrusted):
-            await anext(client.diarize(audio(), config))
+            await asyncio.wait_for(anext(client.diarize(audio(), config)), 30)
         with pytest.raises(Untrusted):
-            await client.diarize_file(audio, config)
+            await asyncio.wait_for(client.diarize_file(audio, config), 30)
     assert not taken
 
 
