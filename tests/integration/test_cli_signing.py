@@ -166,6 +166,9 @@ async def test_a_promotion_is_signed_where_its_key_is(busy: Desk, more: tuple[st
     assert (await busy.newest())["sequence"] == 1
     told = await busy.offline("trust", "sign", statement, "--key", busy.key("promoter"))
     assert told.code == 0, told
+    assert {"--canary": " at 12.5 %", "--shadow": " of 100 %"}.get(
+        "".join(more[:1]), ""
+    ) in told.out
     await busy.done(*promote, "--signature", signature)
     made = await busy.newest()
     said = Statement.from_bytes(statement.read_bytes())

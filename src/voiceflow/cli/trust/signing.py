@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from voiceflow.artifact import Manifest
+from voiceflow.catalog.channels import Role
 from voiceflow.catalog.values import Signature
 from voiceflow.cli.trust.files import (
     FILE,
@@ -79,8 +80,14 @@ def described(content: bytes) -> tuple[PayloadType, str]:
     except Untrusted as error:
         not_a_statement = error.message
     else:
+        canary, shadow = said.rollout.canary, said.rollout.shadow
+        shares = {
+            Role.CANARY: f" at {canary.percentage:g} %" if canary else "",
+            Role.SHADOW: f" of {shadow.percentage:g} %" if shadow else "",
+        }
         pins = [
             f"{role.value} {pin.version.rpartition('/')[2]} ({pin.manifest_digest})"
+            f"{shares.get(role, '')}"
             for role, pin in said.rollout.pins().items()
         ]
         expiry = f", expires {said.expire_time}" if said.expire_time else ""
