@@ -33,6 +33,16 @@ VALID_DAYS: Final = 30
 _PRIVATE: Final = 0o600
 _PUBLIC: Final = 0o644
 _CLOCKS_DIFFER: Final = timedelta(minutes=5)
+_POD: Final = "pod"
+_ROLES: Final[Mapping[str, tuple[CallerRole, ...]]] = {
+    **{role.value: (role,) for role in CallerRole},
+    # Who changes a version or a channel looks at it first, as the commands do.
+    CallerRole.PUBLISHER.value: (CallerRole.PUBLISHER, CallerRole.READER),
+    CallerRole.PROMOTER.value: (CallerRole.PROMOTER, CallerRole.READER),
+    CallerRole.OPERATOR.value: (CallerRole.OPERATOR, CallerRole.READER),
+    _POD: (CallerRole.CLIENT, CallerRole.READER),
+}
+"""Roles of each caller that has a certificate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +211,7 @@ def _files(
         "ca": authority.issued,
         "server": authority.issue("server", hosts, begin=begin, end=end, server=True),
     }
-    for who in _callers():
+    for who in _ROLES:
         names = [x509.UniformResourceIdentifier(_principal(trust_domain, who))]
         issued[who] = authority.issue(who, names, begin=begin, end=end)
     token_key = TokenKey.generate()
@@ -214,31 +224,18 @@ def _files(
     return files
 
 
-def _callers() -> tuple[str, ...]:
-    """Every role, and a pod, which is a client of the registry and of nobody else."""
-    return (*(role.value for role in CallerRole), _POD)
-
-
-_POD: Final = "pod"
-_READS_TOO: Final = (CallerRole.PUBLISHER, CallerRole.PROMOTER, CallerRole.OPERATOR)
-"""Who changes a channel or a version looks at it first, as the commands do."""
-
-
 def _principal(trust_domain: str, who: str) -> str:
     return f"spiffe://{trust_domain}/{who}/dev"
 
 
 def _access(trust_domain: str) -> str:
     grants = []
-    for who in _callers():
-        roles = [CallerRole.CLIENT, CallerRole.READER] if who == _POD else [CallerRole(who)]
-        if who in _READS_TOO:
-            roles.append(CallerRole.READER)
+    for who, roles in _ROLES.items():
         grant: dict[str, Any] = {
             "principal": _principal(trust_domain, who),
             "roles": [role.value for role in roles],
         }
-        if who == CallerRole.PUBLISHER:
+        if CallerRole.PUBLISHER in roles:
             grant["models"] = ["*"]
         if who == _POD:
             grant["pods"] = ["*"]
