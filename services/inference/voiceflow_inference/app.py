@@ -145,7 +145,7 @@ async def find_package(settings: Settings, trusted: TrustedChannel | None) -> Fo
         return Found(settings.model_dir, check_manifest=check)
     assert settings.registry is not None  # noqa: S101 - the settings see to that
     identity = registry_identity(settings)
-    check_plain_text(settings.registry, identity, insecure=settings.registry_insecure)
+    check_plain_text(settings.registry, identity, insecure=settings.insecure_registry)
     registry = Registry(settings.registry, identity, settings.registry_wait_seconds)
     if trusted is None:
         channel = ChannelName(settings.model, settings.channel)

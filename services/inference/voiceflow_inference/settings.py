@@ -64,14 +64,14 @@ class Settings(SecuritySettings):
     registry_token_file: Path | None = Field(
         None, description="a file with the token that the registry knows this service by"
     )
-    registry_insecure: bool = Field(
+    insecure_registry: bool = Field(
         default=False, description="ask a registry on another machine in plain text"
     )
     host: str = Field("127.0.0.1", description="address to listen on")
     port: Annotated[int, Field(ge=0, le=65535)] = Field(
         50051, description="port to listen on; 0: a free one, told by the ready line"
     )
-    token_audience: Audience = "voiceflow-inference"
+    token_audience: Audience = "voiceflow-inference"  # noqa: S105 - no secret
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="least of what goes to standard error"
     )
@@ -137,10 +137,10 @@ class Settings(SecuritySettings):
             for name in ("registry_ca", "registry_cert", "registry_token_file")
             if getattr(self, name) is not None
         ]
-        if given and self.registry_insecure:
-            raise ValueError(f"give either --registry-insecure or {given[0]}")
-        if self.registry is None and (given or self.registry_insecure):
-            raise ValueError(f"{[*given, '--registry-insecure'][0]}: only with --registry")
+        if given and self.insecure_registry:
+            raise ValueError(f"give either --insecure-registry or {given[0]}")
+        if self.registry is None and (given or self.insecure_registry):
+            raise ValueError(f"{[*given, '--insecure-registry'][0]}: only with --registry")
         return self
 
     def shown(self) -> dict[str, str]:

@@ -19,7 +19,7 @@ CA, CERTIFICATE, KEY, TOKEN = (Path(name) for name in ("ca.pem", "own.pem", "key
 def test_without_files_the_registry_is_asked_in_plain_text() -> None:
     """Whether that may be is asked before it is dialled."""
     assert registry_identity(Settings(**REGISTRY)) is None
-    assert registry_identity(Settings(**REGISTRY, registry_insecure=True)) is None
+    assert registry_identity(Settings(**REGISTRY, insecure_registry=True)) is None
 
 
 def test_files_make_an_identity() -> None:
@@ -35,10 +35,10 @@ def test_files_make_an_identity() -> None:
     [
         (REGISTRY | {"registry_cert": CERTIFICATE}, "one goes with the other"),
         (REGISTRY | {"registry_key": KEY}, "one goes with the other"),
-        (REGISTRY | {"registry_ca": CA, "registry_insecure": True}, "give either"),
-        (REGISTRY | {"registry_token_file": TOKEN, "registry_insecure": True}, "give either"),
+        (REGISTRY | {"registry_ca": CA, "insecure_registry": True}, "give either"),
+        (REGISTRY | {"registry_token_file": TOKEN, "insecure_registry": True}, "give either"),
         ({"model_dir": Path("model"), "registry_ca": CA}, "--registry-ca: only with --registry"),
-        ({"model_dir": Path("model"), "registry_insecure": True}, "only with --registry"),
+        ({"model_dir": Path("model"), "insecure_registry": True}, "only with --registry"),
     ],
 )
 def test_settings_that_do_not_fit_together_are_refused(given: dict[str, Any], said: str) -> None:
