@@ -147,6 +147,16 @@ def test_a_key_is_retired_and_revoked_in_all_its_entries() -> None:
     _refused(lambda: with_publisher(root, key("publisher").public, ["x"]), "is revoked")
 
 
+def test_a_retired_key_gets_no_new_work() -> None:
+    """Neither a publisher's nor a promoter's: it would be retired for one thing alone."""
+    kinds = [PromotionKind.PROMOTE]
+    root = with_status(trust_root(), key("publisher").key_id, KeyStatus.RETIRED)
+    _refused(partial(with_publisher, root, key("publisher").public, ["asr"]), "is retired")
+    root = with_status(trust_root(), key("promoter").key_id, KeyStatus.RETIRED)
+    one = key("promoter").public
+    _refused(partial(with_promoter, root, one, ["models/a/channels/b"], kinds), "is retired")
+
+
 def test_a_root_key_is_not_revoked_but_taken_out() -> None:
     """It holds no office whose signatures could be void; its key goes with it."""
     key_id = key("root-1").key_id

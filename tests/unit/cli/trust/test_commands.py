@@ -287,6 +287,9 @@ def test_a_key_is_never_replaced(tmp_path: Path) -> None:
     (tmp_path / "a.pem").unlink()
     assert "FILES_EXIST" in run("keygen", "--out", tmp_path / "a.pem", "--no-password").err
     assert run("keygen", "--out", tmp_path / "b.pub", "--no-password").code == 2
+    (tmp_path / "empty").touch()
+    outcome = run("keygen", "--out", tmp_path / "c.pem", "--password-file", tmp_path / "empty")
+    assert (outcome.code, "KEY_INVALID" in outcome.err) == (3, True)
     both = ["--no-password", "--password-file", tmp_path / "a.pub"]
     assert run("keygen", "--out", tmp_path / "c.pem", *both).code == 2
     assert not list(tmp_path.glob("[bc].*"))
