@@ -373,7 +373,7 @@ async def test_a_refusal_that_cannot_be_recorded_is_a_refusal_all_the_same(
             await place.refused(
                 READER, "CollectGarbage", pb.CollectGarbageRequest(), "ROLE_MISSING"
             )
-        assert "was not recorded" in caplog.text
+        assert "not recorded: ROLE_MISSING" in caplog.text
 
 
 async def test_only_operators_read_the_audit(place: Place) -> None:
