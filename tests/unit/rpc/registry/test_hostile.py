@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from voiceflow.errors import InvalidInput
@@ -208,6 +208,7 @@ READERS: list[tuple[Callable[[Any], Any], Any]] = [
 
 
 @pytest.mark.parametrize(("read", "message"), READERS, ids=[m.DESCRIPTOR.name for _, m in READERS])
+@settings(deadline=None)
 @given(data=st.data())
 def test_any_message_is_read_or_refused(
     read: Callable[[Any], Any], message: Any, data: st.DataObject

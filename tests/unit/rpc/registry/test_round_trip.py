@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any, get_args, get_origin, get_type_hints
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import AwareDatetime
 
@@ -141,6 +141,7 @@ def mapping(name: str, direction: str) -> Callable[[Any], Any]:
 
 
 @pytest.mark.parametrize(("cls", "name"), PAIRS, ids=lambda part: getattr(part, "__name__", part))
+@settings(deadline=None)
 @given(data=st.data())
 def test_what_comes_back_is_what_was_sent(cls: type[Value], name: str, data: st.DataObject) -> None:
     """Every value of the catalog survives the way through its encoded message."""
