@@ -19,11 +19,18 @@ from tests.fakes.simulated_registry import MODEL, Pod, SimulatedRegistry, servin
 from tests.fakes.trust import publisher, signed_manifest, trust_roots
 from tests.fakes.trust import trust_root as root_version
 from voiceflow.client import DiarizationClient
-from voiceflow.errors import ContentCorrupt, NotAllowedNow, Untrusted, VoiceFlowError
-from voiceflow.package import MANIFEST_FILE, REQUIRED_FILES, SIGNATURE_FILE
+from voiceflow.errors import (
+    ContentCorrupt,
+    NotAllowedNow,
+    PackageInvalid,
+    Untrusted,
+    VoiceFlowError,
+)
+from voiceflow.package import MANIFEST_FILE, REQUIRED_FILES, SIGNATURE_FILE, load_package
 from voiceflow.trust.offices import KeyStatus
 from voiceflow.trust.root import TrustRoot
 from voiceflow_inference.app import find_package, load_model, trusting
+from voiceflow_inference.serving.download import Found
 from voiceflow_inference.serving.state_file import Remembered, StateFile
 from voiceflow_inference.settings import Settings
 
@@ -110,13 +117,45 @@ async def test_r37_another_version_in_the_place_of_the_pinned_one_is_not_loaded(
     async with serving(registry) as address:
         other = Pod(tmp_path / "other", address)
         assert await other.start() == "2.0.0"
-    (held,), (wrong,) = (
-        [path.parent for path in (one.disk / "cache").rglob(MANIFEST_FILE)] for one in (pod, other)
-    )
-    shutil.rmtree(held)
-    shutil.copytree(wrong, held)
+    with pod.trusting() as trusted:
+        found = await pod.find(trusted)
+        check_loads(found)
+        put_in_place_of(other, pod)
+        with pytest.raises(PackageInvalid) as caught:  # changed since it was found
+            check_loads(found)
+        assert caught.value.reason == "DIGEST_MISMATCH"
     with pytest.raises(VoiceFlowError):
         await pod.start()
+
+
+def put_in_place_of(wrong: Pod, right: Pod) -> None:
+    """Puts the package of one pod's cache where that of another was."""
+    (theirs,), (ours,) = (
+        [path.parent for path in (one.disk / "cache").rglob(MANIFEST_FILE)]
+        for one in (wrong, right)
+    )
+    shutil.rmtree(ours)
+    shutil.copytree(theirs, ours)
+
+
+def check_loads(found: Found) -> None:
+    """Loads what was found."""
+    load_package(
+        found.folder, manifest_digest=found.manifest_digest, check_manifest=found.check_manifest
+    )
+
+
+async def test_the_alarm_about_a_registry_ends_with_its_cause(pod: Pod) -> None:
+    """In one process that asks it again."""
+    registry = SimulatedRegistry()
+    registry.promote("1.0.0")
+    async with serving(registry) as pod.address:
+        with pod.trusting() as trusted:
+            with registry.attacked(lambda one: one.history.clear()):
+                await pod.find(trusted)
+                assert pod.alarms.raised["registry"].reason == "CHANNEL_NOT_FOUND"
+            await pod.find(trusted)
+            assert pod.alarms.raised == {}
 
 
 async def test_a_damaged_memory_is_an_error_and_not_begun_anew(pod: Pod) -> None:

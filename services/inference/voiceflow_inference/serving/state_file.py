@@ -24,6 +24,7 @@ from voiceflow.trust.strict_json import first_fault
 from voiceflow.trust.trusted import TrustedState
 
 MAXIMUM_STATE_BYTES: Final = 1024 * 1024
+"""More is not read: five times what the longest statement and signature take."""
 
 
 class Remembered(Value):
@@ -92,13 +93,11 @@ class StateFile:
         """
         try:
             with self._path.open("rb") as file:
-                content = file.read(MAXIMUM_STATE_BYTES + 1)
+                content = file.read(MAXIMUM_STATE_BYTES)
         except FileNotFoundError:
             return None
         except OSError as error:
             raise self.corrupt(f"it cannot be read: {error.strerror}") from error
-        if len(content) > MAXIMUM_STATE_BYTES:
-            raise self.corrupt(f"it has more than {MAXIMUM_STATE_BYTES} bytes")
         try:
             remembered = _File.model_validate_json(content).content
         except ValidationError as error:
