@@ -13,8 +13,8 @@ from tests.fakes.identity import development_identity, pair
 from voiceflow.errors import InvalidInput
 from voiceflow.rpc.security import open_security
 
-TLS = {"tls_cert": Path("server.pem"), "tls_key": Path("server-key.pem")}
-WHO = {"access": Path("access.yaml"), "client_ca": Path("ca.pem")}
+TLS: dict[str, Any] = {"tls_cert": Path("server.pem"), "tls_key": Path("server-key.pem")}
+WHO: dict[str, Any] = {"access": Path("access.yaml"), "client_ca": Path("ca.pem")}
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_without_tls_nothing_is_read() -> None:
     assert security.sources == ()
 
 
-GOOD = {
+GOOD: dict[str, Any] = {
     "tls_cert": pair("server").certificate,
     "tls_key": pair("server").key,
     "client_ca": pair("server").ca,
