@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voiceflow.errors import InvalidInput, NotServed, TooLarge
+from voiceflow.identity import sealing
 from voiceflow.identity.key_set import KeySet, SealingKey, TokenKey, key_set_json
 from voiceflow.identity.sealing import MAXIMUM_SEALED_BYTES, Sealer
 
@@ -70,6 +71,15 @@ def test_what_was_cut_or_added_to_does_not_open() -> None:
         assert refusal(SEALED[:length]) == "RESUME_TOKEN_INVALID"
     assert refusal(SEALED + b"\x00") == "RESUME_TOKEN_INVALID"
     assert refusal(b"\x00" + SEALED) == "RESUME_TOKEN_INVALID"
+
+
+def test_another_version_is_not_read_as_this_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though the same key has sealed it: what its bytes mean is not known here."""
+    with monkeypatch.context() as newer:
+        newer.setattr(sealing, "_VERSION", 2)
+        token = sealer().seal(b"x", bound_to=b"alice", expire_time=LATER)
+        assert sealer().open(token, bound_to=b"alice", now=NOW) == b"x"
+    assert refusal(token) == "RESUME_TOKEN_INVALID"
 
 
 def test_only_whom_it_is_bound_to_can_use_it() -> None:
