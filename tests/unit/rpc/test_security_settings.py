@@ -13,6 +13,7 @@ from tests.fakes.identity import development_identity, pair
 from voiceflow.errors import InvalidInput
 from voiceflow.rpc.security import open_security
 
+PLAIN: dict[str, Any] = {}
 TLS: dict[str, Any] = {"tls_cert": Path("server.pem"), "tls_key": Path("server-key.pem")}
 WHO: dict[str, Any] = {"access": Path("access.yaml"), "client_ca": Path("ca.pem")}
 
@@ -52,7 +53,7 @@ def test_what_goes_together_is_taken(settings: dict[str, Any]) -> None:
 
 def test_without_tls_nothing_is_read() -> None:
     """Callers have no identity and the transport no credentials."""
-    security = open_security(Settings())
+    security = open_security(Settings(**PLAIN))
     assert not security.has_identity
     assert security.server_credentials() is None
     assert security.sources == ()
