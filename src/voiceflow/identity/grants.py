@@ -26,8 +26,6 @@ from voiceflow.identity.strict_yaml import YamlRefused, read_plain_yaml
 _REASON: Final = "ACCESS_INVALID"
 _FIELD: Final = "access"
 _ANY: Final = "/*"
-_MOST_GRANTS: Final = 10_000
-_MOST_PATTERNS: Final = 1000
 
 
 def _principal_pattern(text: str) -> str:
@@ -39,7 +37,7 @@ def _principal_pattern(text: str) -> str:
 
 _PrincipalPattern = Annotated[str, AfterValidator(_principal_pattern)]
 _IdPattern = Annotated[str, StringConstraints(pattern=r"^[a-z0-9*-]{1,63}$")]
-_IdPatterns = Annotated[tuple[_IdPattern, ...], Field(max_length=_MOST_PATTERNS)]
+_IdPatterns = tuple[_IdPattern, ...]
 
 
 class Grant(BaseModel):
@@ -72,7 +70,7 @@ class _Access(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     schema_version: Annotated[int, Field(strict=True, ge=1, le=1)]
-    grants: Annotated[tuple[Grant, ...], Field(max_length=_MOST_GRANTS)]
+    grants: tuple[Grant, ...]
 
 
 class Grants:
