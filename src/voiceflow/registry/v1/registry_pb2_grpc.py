@@ -475,7 +475,7 @@ class ModelRegistryServicer:
         PERMISSION_DENIED    POLICY_FORBIDS       the policy does not name the caller
         PROMOTER_IS_PUBLISHER
         SIGNATURE_MISSING, SIGNATURE_INVALID, KEY_REVOKED, KEY_NOT_ALLOWED,
-        STATEMENT_INVALID, SIZE_UNSIGNED
+        SIZE_UNSIGNED
         of the promotion, or, where the field is a version's,
         of what was published: no server would take it
         """
@@ -494,7 +494,7 @@ class ModelRegistryServicer:
         NOT_FOUND            PROMOTION_NOT_FOUND
         PERMISSION_DENIED    POLICY_FORBIDS
         SIGNATURE_MISSING, SIGNATURE_INVALID, KEY_REVOKED, KEY_NOT_ALLOWED,
-        STATEMENT_INVALID, SIZE_UNSIGNED    as in PromoteVersion
+        SIZE_UNSIGNED        as in PromoteVersion
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

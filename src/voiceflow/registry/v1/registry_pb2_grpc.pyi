@@ -190,7 +190,7 @@ class ModelRegistryStub:
         PERMISSION_DENIED    POLICY_FORBIDS       the policy does not name the caller
                              PROMOTER_IS_PUBLISHER
                              SIGNATURE_MISSING, SIGNATURE_INVALID, KEY_REVOKED, KEY_NOT_ALLOWED,
-                             STATEMENT_INVALID, SIZE_UNSIGNED
+                             SIZE_UNSIGNED
                                                   of the promotion, or, where the field is a version's,
                                                   of what was published: no server would take it
     """
@@ -205,7 +205,7 @@ class ModelRegistryStub:
         NOT_FOUND            PROMOTION_NOT_FOUND
         PERMISSION_DENIED    POLICY_FORBIDS
                              SIGNATURE_MISSING, SIGNATURE_INVALID, KEY_REVOKED, KEY_NOT_ALLOWED,
-                             STATEMENT_INVALID, SIZE_UNSIGNED    as in PromoteVersion
+                             SIZE_UNSIGNED        as in PromoteVersion
     """
     ListChannelHistory: _aio.UnaryUnaryMultiCallable[_registry_pb2.ListChannelHistoryRequest, _registry_pb2.ListChannelHistoryResponse]
     """Lists a channel's promotions, newest first, or tells which one was in force at a time.
@@ -543,7 +543,7 @@ class ModelRegistryServicer(metaclass=_abc_1.ABCMeta):
             PERMISSION_DENIED    POLICY_FORBIDS       the policy does not name the caller
                                  PROMOTER_IS_PUBLISHER
                                  SIGNATURE_MISSING, SIGNATURE_INVALID, KEY_REVOKED, KEY_NOT_ALLOWED,
-                                 STATEMENT_INVALID, SIZE_UNSIGNED
+                                 SIZE_UNSIGNED
                                                       of the promotion, or, where the field is a version's,
                                                       of what was published: no server would take it
         """
@@ -564,7 +564,7 @@ class ModelRegistryServicer(metaclass=_abc_1.ABCMeta):
             NOT_FOUND            PROMOTION_NOT_FOUND
             PERMISSION_DENIED    POLICY_FORBIDS
                                  SIGNATURE_MISSING, SIGNATURE_INVALID, KEY_REVOKED, KEY_NOT_ALLOWED,
-                                 STATEMENT_INVALID, SIZE_UNSIGNED    as in PromoteVersion
+                                 SIZE_UNSIGNED        as in PromoteVersion
         """
 
     @_abc_1.abstractmethod
