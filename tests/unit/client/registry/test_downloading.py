@@ -207,8 +207,8 @@ def endless(_stream: int, replies: list[pb.DownloadVersionResponse]) -> None:
 
 
 def empty(_stream: int, replies: list[pb.DownloadVersionResponse]) -> None:
-    """Sends chunks of nothing, which would never end."""
-    replies[1].data, replies[1].crc32c = b"", 0
+    """Sends a chunk of nothing, of which there could be any number."""
+    replies.insert(1, pb.DownloadVersionResponse(offset=1000))
 
 
 def shifted(_stream: int, replies: list[pb.DownloadVersionResponse]) -> None:
