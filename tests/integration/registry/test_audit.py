@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -268,19 +269,23 @@ async def test_what_an_act_refuses_is_recorded_once(place: Place) -> None:
     await place.refused(
         COLLECTOR, "CollectGarbage", pb.CollectGarbageRequest(request_id="x"), "FIELD_INVALID"
     )
+    missing = f"{MODEL}/versions/9.0.0"
+    yank = pb.YankVersionRequest(name=missing)
+    await place.refused(OPERATOR, "YankVersion", yank, "FIELD_REQUIRED")
     other = package("1.0.0", weights=b"others")
     await place.refused(ALICE, "PublishVersion", whole(other), "VERSION_EXISTS")
     await place.refused(ALICE, "PublishVersion", [begin(package("1.2.0"))], "UPLOAD_INCOMPLETE")
     await place.refused(
         PROMOTER,
         "ValidateVersion",
-        pb.ValidateVersionRequest(name=f"{MODEL}/versions/9.0.0"),
+        pb.ValidateVersionRequest(name=missing),
         "VERSION_NOT_FOUND",
     )
     assert brief(await place.entries(refused_only=True)) == [
         ("promoter", "ValidateVersion", "9.0.0", "VERSION_NOT_FOUND", "", ""),
         ("publisher", "PublishVersion", "1.2.0", "UPLOAD_INCOMPLETE", "", ""),
         ("publisher", "PublishVersion", "1.0.0", "VERSION_EXISTS", "", ""),
+        ("operator", "YankVersion", "9.0.0", "FIELD_REQUIRED", "", ""),
         ("collector", "CollectGarbage", "", "FIELD_INVALID", "", ""),
         ("operator", "DeleteVersion", "1.0.0", "VERSION_NOT_YANKED", "", ""),
         ("promoter", "PromoteVersion", "stable", "POLICY_FORBIDS", "", ""),
@@ -412,6 +417,50 @@ async def gone(place: Place) -> None:
 async def newest(place: Place, **where: Any) -> pb.AuditEntry:
     """The newest of these, once there is one."""
     return (await eventually(lambda: place.entries(**where)))[0]
+
+
+class Slow:
+    """A store whose next intent waits for somebody.
+
+    Attributes:
+        inside: It waits.
+        go_on: It need not any more.
+    """
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+        self.inside = threading.Event()
+        self.go_on = threading.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def put(self, key: str, content: bytes, *, if_generation: int) -> int:
+        """See the port."""
+        if key.endswith(".intent.json"):
+            self.inside.set()
+            assert self.go_on.wait(30)
+        return self._store.put(key, content, if_generation=if_generation)
+
+
+async def test_a_publisher_who_leaves_at_the_begin_has_an_end_too(tmp_path: Path) -> None:
+    """Though nobody waits for what is being begun."""
+    stores: list[Slow] = []
+
+    def slow(store: MemoryStore) -> Slow:
+        stores.append(Slow(store))
+        return stores[0]
+
+    async with placed(tmp_path, slow) as place:
+        (store,) = stores
+        stream = place.stub(ALICE).PublishVersion(iter(whole(FIRST)))
+        await asyncio.to_thread(store.inside.wait, 30)
+        stream.cancel()
+        with suppress(asyncio.CancelledError):
+            await stream
+        await gone(place)
+        store.go_on.set()
+        assert (await newest(place, refused_only=True)).refusal_reason == CANCELLED
 
 
 async def test_a_publisher_who_leaves_in_the_gates_has_an_end_that_is_so(place: Place) -> None:

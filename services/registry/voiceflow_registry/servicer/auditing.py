@@ -36,7 +36,7 @@ _DROPPED: Final = metrics.get_meter("voiceflow").create_counter(
 _RESOURCE: Final = re.compile(r"[a-zA-Z0-9./+-]{1,300}")
 
 _recorded: Final[ContextVar[bool]] = ContextVar("recorded", default=False)
-"""Whether the call that is being answered has an entry: each is a task of its own."""
+"""Whether the call that is being answered has an entry of its own: each is a task of its own."""
 _about: Final[ContextVar[str]] = ContextVar("about", default="")
 """What it is about, if it said so."""
 
@@ -70,12 +70,25 @@ class Auditing:
         Raises:
             Unavailable: AUDIT_UNAVAILABLE, and it was not done; besides what `Threads.call` raises.
         """
-        self.begun()
         return await self._threads.call(lambda: self.log.recorded(deed, act, tell))
 
-    def begun(self) -> None:
-        """This call has an entry, or is not let go on without one."""
+    def deed(self, caller: Caller, method: str, resource: object, request: Any) -> Deed:
+        """What a call is about to do; from now on, whatever refuses it is told by its own entry.
+
+        Args:
+            caller: Who.
+            method: `PromoteVersion`.
+            resource: What it is about.
+            request: Has a request id, and may be only for trying out.
+        """
         _recorded.set(True)
+        return Deed(
+            caller,
+            method,
+            str(resource),
+            request_id=request.request_id,
+            validate_only=getattr(request, "validate_only", False),
+        )
 
     def about(self, resource: object) -> None:
         """What this call is about, where it was not a request but a stream's first message."""
@@ -126,17 +139,6 @@ class Auditing:
         except Exception:  # noqa: BLE001 - what is answered is the refusal
             _DROPPED.add(1, {"why": "failed"})
             _LOG.exception("not recorded: %s for %s", error.reason, caller.principal)
-
-
-def deed_of(caller: Caller, method: str, resource: object, request: Any) -> Deed:
-    """What a request wants, that has the fields of those that change something."""
-    return Deed(
-        caller,
-        method,
-        str(resource),
-        request_id=request.request_id,
-        validate_only=request.validate_only,
-    )
 
 
 def _named(request: object, error: VoiceFlowError) -> str:

@@ -20,7 +20,7 @@ from voiceflow.rpc.registry import (
     watch_event_to_wire,
 )
 from voiceflow_registry.audit.changes import Change, promoted, set_policy
-from voiceflow_registry.servicer.auditing import Auditing, deed_of
+from voiceflow_registry.servicer.auditing import Auditing
 from voiceflow_registry.servicer.threads import Threads
 from voiceflow_registry.servicer.values import (
     Acts,
@@ -77,7 +77,7 @@ class ChannelMethods:
         signature = checked_signature(request)
         caller = caller_of(context)
         channel, promotion = await self._auditing.act(
-            deed_of(caller, "PromoteVersion", name, request),
+            self._auditing.deed(caller, "PromoteVersion", name, request),
             lambda: self._acts.channels.promote(
                 caller,
                 name,
@@ -106,7 +106,7 @@ class ChannelMethods:
         signature = checked_signature(request)
         caller = caller_of(context)
         channel, promotion = await self._auditing.act(
-            deed_of(caller, "RollbackChannel", name, request),
+            self._auditing.deed(caller, "RollbackChannel", name, request),
             lambda: self._acts.channels.rollback(
                 caller,
                 name,
@@ -189,7 +189,7 @@ class ChannelMethods:
             return before, policy
 
         _, policy = await self._auditing.act(
-            deed_of(caller, "UpdateChannelPolicy", name.policy, request),
+            self._auditing.deed(caller, "UpdateChannelPolicy", name.policy, request),
             update,
             lambda done: set_policy(*done),
         )

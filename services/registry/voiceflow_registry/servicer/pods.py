@@ -19,7 +19,7 @@ from voiceflow.rpc.registry import (
     seconds_to_wire,
 )
 from voiceflow_registry.audit.changes import collected
-from voiceflow_registry.servicer.auditing import Auditing, deed_of
+from voiceflow_registry.servicer.auditing import Auditing
 from voiceflow_registry.servicer.threads import Threads
 from voiceflow_registry.servicer.values import Acts, Context, listed
 
@@ -122,7 +122,7 @@ class PodMethods:
         grace_seconds = seconds_from_wire(request, "grace_period", "")
         caller = caller_of(context)
         collection = await self._auditing.act(
-            deed_of(caller, "CollectGarbage", "", request),
+            self._auditing.deed(caller, "CollectGarbage", "", request),
             lambda: self._acts.collector.collect(
                 caller,
                 validate_only=request.validate_only,

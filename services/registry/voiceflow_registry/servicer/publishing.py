@@ -26,7 +26,7 @@ from voiceflow_registry.audit.changes import published
 from voiceflow_registry.audit.log import Recording
 from voiceflow_registry.publishing.committing import PublisherLeft
 from voiceflow_registry.publishing.publish import Published, UploadSession
-from voiceflow_registry.servicer.auditing import Auditing, deed_of
+from voiceflow_registry.servicer.auditing import Auditing
 from voiceflow_registry.servicer.ownership import check_model
 from voiceflow_registry.servicer.presence import Places, Presence
 from voiceflow_registry.servicer.threads import Threads, Turn
@@ -126,7 +126,7 @@ class PublishingMethods:
             declared_file_from_wire(file, f"begin.files[{at}]")
             for at, file in enumerate(begin.files)
         ]
-        deed = deed_of(caller, "PublishVersion", name, begin)
+        deed = self._auditing.deed(caller, "PublishVersion", name, begin)
 
         def begun() -> _Stream:
             recording = self._auditing.log.begin(deed)
@@ -145,7 +145,6 @@ class PublishingMethods:
                 raise
             return _Stream(session, recording)
 
-        self._auditing.begun()
         with fields_named(request_id="begin.request_id"):
             return await self._threads.opened(begun, _Stream.leave)
 

@@ -11,7 +11,6 @@ from voiceflow.registry.v1 import registry_pb2 as pb
 from voiceflow.rpc.access import caller_of
 from voiceflow.rpc.registry import GATES, gate_result_to_wire, report_to_wire
 from voiceflow_registry.audit.changes import Change, validated
-from voiceflow_registry.audit.log import Deed
 from voiceflow_registry.servicer.auditing import Auditing
 from voiceflow_registry.servicer.ownership import check_model
 from voiceflow_registry.servicer.presence import Presence
@@ -47,9 +46,8 @@ class ValidatingMethods:
                 baseline=baseline,
                 request_id=request.request_id,
             )
-            self._auditing.begun()
             recorded = self._auditing.log.recorded_steps(
-                Deed(caller, "ValidateVersion", str(name), request.request_id),
+                self._auditing.deed(caller, "ValidateVersion", name, request),
                 running,
                 _changed,
             )

@@ -22,7 +22,7 @@ from voiceflow.rpc.registry import (
     version_to_wire,
 )
 from voiceflow_registry.audit.changes import moved
-from voiceflow_registry.servicer.auditing import Auditing, deed_of
+from voiceflow_registry.servicer.auditing import Auditing
 from voiceflow_registry.servicer.ownership import check_model
 from voiceflow_registry.servicer.threads import Threads
 from voiceflow_registry.servicer.values import (
@@ -158,7 +158,7 @@ class VersionMethods:
             return before, version, self._acts.channels.naming(name)
 
         _, version, channels = await self._auditing.act(
-            deed_of(caller, "YankVersion", name, request),
+            self._auditing.deed(caller, "YankVersion", name, request),
             yank,
             lambda done: moved(done[0], VersionState.YANKED),
         )
@@ -183,7 +183,7 @@ class VersionMethods:
             return before, version
 
         _, version = await self._auditing.act(
-            deed_of(caller, "DeleteVersion", name, request),
+            self._auditing.deed(caller, "DeleteVersion", name, request),
             delete,
             lambda done: moved(done[0], VersionState.DELETED),
         )
