@@ -127,6 +127,7 @@ def test_a_file_of_another_size_is_not_read(folder: Path, name: str) -> None:
     os.truncate(folder / name, 1 << 30)
     error = refusal(folder)
     assert (error.reason, error.field) == ("DIGEST_MISMATCH", f"files.{name}")
+    assert "has 1073741824 bytes" in error.message
     with pytest.raises(PackageInvalid, match="has 1073741824 bytes"):
         open_package(folder)
 
