@@ -19,6 +19,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from tests.fakes.access import DOMAIN, Access, Grant, Way
 from tests.fakes.identity import token
 from tests.fakes.memory_store import MemoryStore
+from tests.fakes.metrics import counted
 from tests.fakes.publishing import ScriptedGates, finding, package
 from tests.fakes.registry import begin, call, chunk, eventually, failure, promotion, running, whole
 from tests.fakes.storage import Fault, FaultyStore, Operation
@@ -344,7 +345,8 @@ async def test_a_request_that_names_nothing_leaves_no_entry(place: Place) -> Non
 async def test_who_asks_on_and_on_fills_no_store(
     place: Place, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The first refusals of each caller are recorded, the rest logged."""
+    """The first refusals of each caller are recorded, the rest logged and counted."""
+    before = counted("voiceflow.audit.dropped", why="too many")
     stub = place.stub(READER)
     request = pb.CollectGarbageRequest()
     with caplog.at_level(logging.WARNING):
@@ -352,6 +354,7 @@ async def test_who_asks_on_and_on_fills_no_store(
             assert isinstance(await failure(stub.CollectGarbage, request), Forbidden)
         assert len(await place.entries(principal=READER)) == BURST
         assert caplog.text.count("one of many") == 30
+        assert counted("voiceflow.audit.dropped", why="too many") - before == 30
     await place.refused(STRANGER, "CollectGarbage", request, "ROLE_MISSING")
     assert len(await place.entries(principal=STRANGER)) == 1
 
@@ -373,12 +376,14 @@ async def test_a_refusal_that_cannot_be_recorded_is_a_refusal_all_the_same(
     def when(operation: Operation) -> Fault | None:
         return Fault.REFUSE if operation.method == "put" else None
 
+    before = counted("voiceflow.audit.dropped", why="failed")
     async with placed(tmp_path, lambda store: FaultyStore(store, when=when)) as place:
         with caplog.at_level(logging.ERROR):
             await place.refused(
                 READER, "CollectGarbage", pb.CollectGarbageRequest(), "ROLE_MISSING"
             )
         assert "not recorded: ROLE_MISSING" in caplog.text
+        assert counted("voiceflow.audit.dropped", why="failed") - before == 1
 
 
 async def test_only_operators_read_the_audit(place: Place) -> None:

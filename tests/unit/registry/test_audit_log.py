@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.fakes.memory_store import MemoryStore
+from tests.fakes.metrics import counted
 from tests.fakes.publishing import START, Clock
 from tests.fakes.storage import Crashed, Fault, FaultyStore
 from voiceflow.catalog.audit import CANCELLED, OUTCOME_UNKNOWN, AuditEntry, AuditFilter
@@ -129,11 +130,13 @@ def test_a_write_that_the_adapter_repeats_is_its_own() -> None:
 def test_r44_an_outcome_that_is_not_written_leaves_the_answer(
     fault: Fault, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What was done is answered; the log says that its entry lacks the outcome."""
+    """What was done is answered; log and metric say that its entry lacks the outcome."""
+    before = counted("voiceflow.audit.failures", method="PromoteVersion")
     desk = Desk(faults={2: fault})
     with caplog.at_level(logging.ERROR):
         assert desk.log().recorded(DEED, desk.act, told) == "answer"
     assert "was not recorded" in caplog.text
+    assert counted("voiceflow.audit.failures", method="PromoteVersion") - before == 1
     known = fault is Fault.LOSE_REPLY  # it was written, though nobody knew
     assert desk.entry().refusal_reason == ("" if known else OUTCOME_UNKNOWN)
     assert desk.entry().allowed

@@ -7,19 +7,23 @@ import threading
 from collections.abc import AsyncIterator
 from typing import Any, cast
 
+import grpc
 import pytest
 
 from tests.fakes.memory_store import MemoryStore
 from tests.fakes.publishing import Clock
-from voiceflow.catalog.audit import AuditEntry, AuditFilter
-from voiceflow.errors import Forbidden, InvalidInput
+from voiceflow.catalog.audit import CANCELLED, OUTCOME_UNKNOWN, AuditEntry, AuditFilter
+from voiceflow.errors import Forbidden, InvalidInput, Unavailable
 from voiceflow.identity.caller import Caller
 from voiceflow.registry.v1 import registry_pb2 as pb
 from voiceflow.rpc import access
 from voiceflow_registry.audit.listing import AuditEntries
-from voiceflow_registry.audit.log import AuditLog
+from voiceflow_registry.audit.log import AuditLog, Deed
+from voiceflow_registry.publishing.publish import UploadSession
+from voiceflow_registry.servicer import publishing
 from voiceflow_registry.servicer.auditing import Auditing, Method
 from voiceflow_registry.servicer.threads import Threads
+from voiceflow_registry.storage.object_store import StoreUnavailable
 
 BOB = Caller("spiffe://test/bob")
 CONTEXT = cast(Any, None)
@@ -142,3 +146,33 @@ async def test_who_leaves_is_recorded_all_the_same(desk: Desk) -> None:
             await task
     await desk.auditing._threads.close()
     assert len(desk.entries()) == 3
+
+
+class Session:
+    """An upload that cannot keep what came."""
+
+    def leave(self) -> None:
+        """The store is away."""
+        raise StoreUnavailable("away")
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (None, CANCELLED),
+        (asyncio.CancelledError(), CANCELLED),
+        (grpc.aio.UsageError(), CANCELLED),
+        (Unavailable("later", reason="SHUTTING_DOWN"), "SHUTTING_DOWN"),
+        (RuntimeError("a defect"), OUTCOME_UNKNOWN),
+    ],
+    ids=str,
+)
+async def test_a_stream_that_is_left_has_an_end_though_nothing_could_be_kept(
+    desk: Desk, error: BaseException | None, reason: str
+) -> None:
+    """Of its caller, of the server, or of a defect."""
+    recording = desk.auditing.log.begin(Deed(BOB, "PublishVersion"))
+    stream = publishing._Stream(cast(UploadSession, Session()), recording)
+    with pytest.raises(StoreUnavailable):
+        stream.leave(error)
+    assert desk.entries()[0].refusal_reason == reason
