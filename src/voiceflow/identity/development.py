@@ -6,9 +6,7 @@ What it writes is for one machine: whoever reads the folder is every role.
 from __future__ import annotations
 
 import ipaddress
-import os
 import re
-import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -23,6 +21,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from voiceflow.errors import AlreadyExists, InvalidInput
 from voiceflow.identity.caller import CallerRole
+from voiceflow.identity.files import write_file
 from voiceflow.identity.key_set import SealingKey, TokenKey, key_set_json
 from voiceflow.identity.principals import is_trust_domain
 
@@ -30,8 +29,6 @@ TRUST_DOMAIN: Final = "voiceflow.local"
 HOSTS: Final = ("localhost", "127.0.0.1", "::1")
 VALID_DAYS: Final = 30
 
-_PRIVATE: Final = 0o600
-_PUBLIC: Final = 0o644
 _CLOCKS_DIFFER: Final = timedelta(minutes=5)
 _POD: Final = "pod"
 _ROLES: Final[Mapping[str, tuple[CallerRole, ...]]] = {
@@ -198,7 +195,7 @@ def write_development_identity(
             field="folder",
         )
     for name, content in files.items():
-        _write(folder / name, content, _PRIVATE if _is_private(name) else _PUBLIC)
+        write_file(folder / name, content, private=_is_private(name))
     return tuple(folder / name for name in files)
 
 
@@ -245,19 +242,6 @@ def _access(trust_domain: str) -> str:
 
 def _is_private(name: str) -> bool:
     return name.endswith(("-key.pem", ".json"))
-
-
-def _write(path: Path, content: bytes, mode: int) -> None:
-    """Puts a file in place in one step, never readable for others before it is."""
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    try:
-        with os.fdopen(descriptor, "wb") as handle:
-            handle.write(content)
-        draft.replace(path)
-    except BaseException:
-        draft.unlink(missing_ok=True)
-        raise
 
 
 def _host(host: str) -> x509.GeneralName:

@@ -1,7 +1,9 @@
-"""Reads the small files that identity stands on."""
+"""Reads and writes the small files that identity stands on."""
 
 from __future__ import annotations
 
+import os
+import secrets
 from pathlib import Path
 from typing import Final
 
@@ -48,3 +50,26 @@ def read_text(path: Path, *, reason: str, field: str) -> str:
         return read_file(path, reason=reason, field=field).decode("utf-8")
     except UnicodeDecodeError as error:
         raise InvalidInput(f"{path}: is no UTF-8 text", reason=reason, field=field) from error
+
+
+def write_file(path: Path, content: bytes, *, private: bool) -> None:
+    """Puts a file in place in one step, never readable for others before it is.
+
+    Args:
+        path: Of the file; what is there is replaced.
+        content: All of it.
+        private: Whether its owner alone may read it.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    mode = 0o600 if private else 0o644
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    try:
+        with os.fdopen(descriptor, "wb") as handle:
+            handle.write(content)
+        draft.replace(path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise

@@ -209,6 +209,38 @@ def key_set_json(keys: Iterable[TokenKey | SealingKey]) -> str:
     return _json({"keys": [key.jwk for key in keys]})
 
 
+def with_token_key(text: str | None, key: TokenKey) -> str:
+    """A JWKS that takes the tokens of one more key.
+
+    Args:
+        text: The JWKS; None: a new one, with a key for resume tokens.
+        key: Its public half is added.
+
+    Raises:
+        InvalidInput: KEYS_INVALID.
+    """
+    if text is None:
+        return key_set_json([key, SealingKey.generate()])
+    jwks = _validated(_Jwks, _loaded(text))
+    return _json({"keys": [*(one.model_dump() for one in jwks.keys), key.jwk]})
+
+
+def without_key(text: str, key_id: str) -> str:
+    """A JWKS without one of its keys.
+
+    Raises:
+        InvalidInput: KEYS_INVALID, also where it has no such key, or no other.
+    """
+    jwks = _validated(_Jwks, _loaded(text))
+    left = [one.model_dump() for one in jwks.keys if one.kid != key_id]
+    if len(left) == len(jwks.keys):
+        there = ", ".join(one.kid for one in jwks.keys)
+        raise _invalid(f"there is no key {key_id!r}; there are {there}")
+    if not left:
+        raise _invalid(f"{key_id!r} is its only key; add another one before")
+    return _json({"keys": left})
+
+
 def _json(value: Any) -> str:
     return json.dumps(value, indent=2) + "\n"
 

@@ -9,7 +9,9 @@ from typing import Any, Final
 import click
 
 from voiceflow.cli.options import text
-from voiceflow.identity.key_set import read_token_key
+from voiceflow.errors import AlreadyExists
+from voiceflow.identity.files import read_text, write_file
+from voiceflow.identity.key_set import TokenKey, read_token_key, with_token_key, without_key
 from voiceflow.identity.tokens import MAXIMUM_VALID_SECONDS, issue_token
 
 _UNIT_SECONDS: Final = {"s": 1, "m": 60, "h": 3600}
@@ -17,7 +19,7 @@ _UNIT_SECONDS: Final = {"s": 1, "m": 60, "h": 3600}
 
 @click.group()
 def tokens() -> None:
-    """Issue tokens that name a caller."""
+    """Issue tokens that name a caller, and keep the keys for that."""
 
 
 def _seconds(value: Any) -> int:
@@ -59,13 +61,64 @@ def _seconds(value: Any) -> int:
     metavar="TIME",
     help=f"For how long: 90s, 15m, at most {MAXIMUM_VALID_SECONDS // 3600}h.",
 )
-def issue(key: Path, principal: str, audience: str, valid_seconds: int) -> None:
-    """Print a token, and nothing else.
-
-    Write it to a file that only its user can read, for --token-file.
-    """
-    click.echo(
-        issue_token(
-            read_token_key(key), principal=principal, audience=audience, valid_seconds=valid_seconds
-        )
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="A file that you alone can read, for --token-file; else it is printed, and nothing else.",
+)
+def issue(key: Path, principal: str, audience: str, valid_seconds: int, out: Path | None) -> None:
+    """Issue a token."""
+    token = issue_token(
+        read_token_key(key), principal=principal, audience=audience, valid_seconds=valid_seconds
     )
+    if out is None:
+        click.echo(token)
+    else:
+        write_file(out, f"{token}\n".encode(), private=True)
+
+
+_keys_option = click.option(
+    "--keys",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    metavar="JWKS",
+    help="The key set that servers are given as --keys.",
+)
+
+
+@tokens.command()
+@_keys_option
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    metavar="FILE",
+    help="Where the private key goes; it must not be there yet.",
+)
+def keygen(keys: Path, out: Path) -> None:
+    """Make a key that issues tokens, and let servers with the key set take them.
+
+    A key set that is not there yet is made, with a key for resume tokens. To replace a key: make
+    the new one, give all servers the key set, issue with the new key, and drop the old one when its
+    last token has ended.
+    """
+    if out.exists():
+        raise AlreadyExists(f"{out} is there already", reason="FILES_EXIST", field="out")
+    key = TokenKey.generate()
+    before = _key_set(keys) if keys.exists() else None
+    content = with_token_key(before, key)
+    write_file(out, key.to_json().encode(), private=True)
+    write_file(keys, content.encode(), private=True)
+    click.echo(key.key_id)
+
+
+@tokens.command()
+@_keys_option
+@click.argument("key_id", metavar="KEY_ID")
+def drop_key(keys: Path, key_id: str) -> None:
+    """Take a key out of the key set: what was issued or sealed with it is refused."""
+    write_file(keys, without_key(_key_set(keys), key_id).encode(), private=True)
+
+
+def _key_set(path: Path) -> str:
+    return read_text(path, reason="KEYS_INVALID", field="keys")

@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 
 from tests.fakes.identity import development_identity
 from voiceflow.cli.commands import commands
-from voiceflow.errors import AlreadyExists, InvalidInput
+from voiceflow.errors import AlreadyExists, InvalidInput, Unauthenticated
 from voiceflow.identity.certificates import expire_time, principal_of
 from voiceflow.identity.key_set import read_key_set
 from voiceflow.identity.tokens import TokenVerifier
@@ -95,3 +95,49 @@ def test_a_key_set_is_no_key_to_issue_with() -> None:
     assert isinstance(result.exception, InvalidInput)
     assert str(keys) in result.exception.message
     assert result.stdout == ""
+
+
+def test_a_token_in_a_file_is_its_owners_alone(tmp_path: Path) -> None:
+    """And nothing is printed."""
+    result = issued("--out", str(tmp_path / "token"))
+    assert (result.exit_code, result.output) == (0, "")
+    assert (tmp_path / "token").stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "token").read_text().count(".") == 2
+
+
+def test_a_key_of_tokens_is_replaced_without_a_gap(tmp_path: Path) -> None:
+    """While both stand in the key set, tokens of both are taken."""
+    keys, old, new = (tmp_path / name for name in ("keys.json", "old.json", "new.json"))
+    first = run("tokens", "keygen", "--keys", keys, "--out", old).stdout.strip()
+    assert len(read_key_set(keys).sealing_keys) == 1
+    run("tokens", "keygen", "--keys", keys, "--out", new)
+    assert {path.stat().st_mode & 0o777 for path in (keys, old, new)} == {0o600}
+    tokens = [run("tokens", "issue", "--key", key, *ISSUE).stdout.strip() for key in (old, new)]
+    verifier = TokenVerifier(lambda: read_key_set(keys), "voiceflow-registry")
+    assert [verifier.verify(token).principal for token in tokens] == [ISSUE[1]] * 2
+    assert run("tokens", "drop-key", "--keys", keys, first).exit_code == 0
+    assert verifier.verify(tokens[1]).principal == ISSUE[1]
+    with pytest.raises(Unauthenticated):
+        verifier.verify(tokens[0])
+    assert len(read_key_set(keys).sealing_keys) == 1
+
+
+def test_what_a_key_set_must_keep_is_kept(tmp_path: Path) -> None:
+    """An unknown key, the only key, a private key that is there already, a damaged key set."""
+    keys, key = tmp_path / "keys.json", tmp_path / "key.json"
+    key_id = run("tokens", "keygen", "--keys", keys, "--out", key).stdout.strip()
+    before = keys.read_bytes()
+    refused = [
+        run("tokens", "drop-key", "--keys", keys, "other").exception,
+        run("tokens", "keygen", "--keys", keys, "--out", key).exception,
+    ]
+    assert [type(error) for error in refused] == [InvalidInput, AlreadyExists]
+    assert keys.read_bytes() == before
+    sealing = read_key_set(keys).sealing_keys[0].key_id
+    run("tokens", "drop-key", "--keys", keys, sealing)
+    assert "only key" in str(run("tokens", "drop-key", "--keys", keys, key_id).exception)
+    keys.write_text("{")
+    assert "KEYS_INVALID" in repr(
+        vars(run("tokens", "keygen", "--keys", keys, "--out", tmp_path / "x").exception)
+    )
+    assert not (tmp_path / "x").exists()
