@@ -17,7 +17,7 @@ from voiceflow.client.fate import Fate
 from voiceflow.client.registry.connection import Connection
 from voiceflow.client.registry.local import PIECE_BYTES, LocalFile, LocalPackage, open_package
 from voiceflow.client.registry.progress import OnProgress, Progress, Stage
-from voiceflow.errors import NotFound, Unavailable, VoiceFlowError
+from voiceflow.errors import ContentCorrupt, NotFound, Unavailable, VoiceFlowError
 from voiceflow.registry.v1 import registry_pb2 as pb
 from voiceflow.rpc.registry import (
     declared_file_to_wire,
@@ -93,6 +93,7 @@ class Publishing:
         """Sends it; a try that got farther than any before it counts as no failure.
 
         Raises:
+            ContentCorrupt: The registry answers with another version.
             VoiceFlowError: What the registry says, or the last cut.
         """
         while True:
@@ -123,11 +124,20 @@ class Publishing:
             raise self._connection.error_of(fate.told(error)) from None
         finally:
             call.cancel()
-        return Published(
-            version_from_wire(response.version),
-            report_from_wire(response.report),
-            response.already_published,
-        )
+        version = version_from_wire(response.version)
+        self._check_answer(version)
+        return Published(version, report_from_wire(response.report), response.already_published)
+
+    def _check_answer(self, version: Version) -> None:
+        """What is published is what was sent, or whoever goes on with it promotes another one."""
+        sent = (self._package.manifest.resource_name, self._package.manifest_digest)
+        answered = (version.name, version.manifest_digest)
+        if answered != sent:
+            raise ContentCorrupt(
+                f"the registry answers with {answered[0]} ({answered[1]}); "
+                f"sent was {sent[0]} ({sent[1]})",
+                reason="CONTENT_CORRUPT",
+            )
 
     async def _send(self, call: _Call) -> None:
         """Sends all that is lacking; returns early where the registry has ended the call."""

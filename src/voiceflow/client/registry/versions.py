@@ -66,6 +66,7 @@ class VersionMethods(Methods):
             PackageInvalid: The package is not complete; nothing was sent.
             Untrusted: SIGNATURE_INVALID: the signature is over another manifest; SIZE_UNSIGNED: the
                 manifest that is to be signed leaves sizes open; nothing was sent.
+            ContentCorrupt: The registry answers with another version than was sent.
         """
         package = await asyncio.to_thread(open_package, folder)
         if signing_key is not None:

@@ -16,6 +16,7 @@ from tests.unit.client.registry.scripted import (
     published,
     refusing,
     scripted,
+    version_of,
 )
 from voiceflow.artifact import Manifest, digest_of
 from voiceflow.catalog.versions import Upload, UploadedFile
@@ -23,6 +24,7 @@ from voiceflow.client.registry import LocalPackage, Progress, Stage, open_packag
 from voiceflow.errors import (
     AlreadyExists,
     Conflict,
+    ContentCorrupt,
     InvalidInput,
     NotAllowedNow,
     NotFound,
@@ -31,7 +33,7 @@ from voiceflow.errors import (
     Violation,
 )
 from voiceflow.registry.v1 import registry_pb2 as pb
-from voiceflow.rpc.registry import upload_to_wire
+from voiceflow.rpc.registry import upload_to_wire, version_to_wire
 from voiceflow.rpc.status import abort_arguments
 
 NOTHING_KEPT = refusing(NotFound("no such upload", reason="UPLOAD_NOT_FOUND"))
@@ -268,3 +270,25 @@ async def test_a_file_that_changes_while_it_is_sent_is_found_out(package: LocalP
     async with scripted(PublishVersion=change, GetUpload=NOTHING_KEPT) as (_, client):
         with pytest.raises(PackageInvalid, match="the manifest says"):
             await client.publish(package.folder)
+
+
+@pytest.mark.parametrize(
+    "other", [{"name": "models/tones/versions/0.9.0"}, {"manifest_digest": "sha256:" + 64 * "0"}]
+)
+async def test_an_answer_about_another_version_is_not_believed(
+    package: LocalPackage, other: dict[str, str]
+) -> None:
+    """What was published goes on to be promoted: nobody signs a version that he did not send."""
+    answer = published(package)
+    answer.version.CopyFrom(version_to_wire(version_of(package).model_copy(update=other)))
+
+    async def publish(requests: Any, _context: Any) -> pb.PublishVersionResponse:
+        async for _ in requests:
+            pass
+        return answer
+
+    async with scripted(PublishVersion=publish, GetUpload=NOTHING_KEPT) as (script, client):
+        with pytest.raises(ContentCorrupt) as caught:
+            await client.publish(package.folder)
+        assert len(script.calls["PublishVersion"]) == 1
+    assert str(other.popitem()[1]) in caught.value.message
