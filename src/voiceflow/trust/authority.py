@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
+from voiceflow.catalog.channels import Rollout
 from voiceflow.catalog.names import ChannelName, VersionName
 from voiceflow.catalog.values import Signature
 from voiceflow.errors import InvalidInput, Untrusted
@@ -75,7 +76,8 @@ def read_statement(content: bytes) -> tuple[Statement, ChannelName]:
 
     Raises:
         Untrusted: STATEMENT_INVALID: it is none, or names no channel, a version of another model
-            or one without a digest, or has the digest of one before it where there is none.
+            or one without a digest, or has the digest of one before it where there is none, or a
+            share that nothing can have.
     """
     said = Statement.from_bytes(content)
     try:
@@ -92,7 +94,21 @@ def read_statement(content: bytes) -> tuple[Statement, ChannelName]:
         raise _statement_invalid("it is the first one and names one before it")
     if not all(_DIGEST.fullmatch(digest) for digest in digests):
         raise _statement_invalid("a digest in it is missing, or none")
+    _check_shares(said.rollout)
     return said, channel
+
+
+def _check_shares(rollout: Rollout) -> None:
+    canary, shadow = rollout.canary, rollout.shadow
+    if canary is not None and not (_is_share(canary.percentage) and canary.percentage < 100.0):
+        raise _statement_invalid(f"its canary has {canary.percentage} percent of the streams")
+    if shadow is not None and not _is_share(shadow.percentage):
+        raise _statement_invalid(f"its shadow hears {shadow.percentage} percent of the streams")
+
+
+def _is_share(percentage: float) -> bool:
+    """Whether there can be such a share; they go in steps of 0.01."""
+    return 0.0 < percentage <= 100.0 and percentage == round(percentage, 2)
 
 
 class _Office(NamedTuple):

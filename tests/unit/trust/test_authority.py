@@ -20,11 +20,11 @@ from tests.fakes.trust import (
     trust_root,
 )
 from voiceflow.artifact import digest_of
-from voiceflow.catalog.channels import Canary, PromotionKind, Rollout
+from voiceflow.catalog.channels import Canary, PromotionKind, Rollout, Shadow
 from voiceflow.catalog.names import ChannelName
 from voiceflow.catalog.values import Signature
 from voiceflow.errors import Untrusted
-from voiceflow.trust.authority import check_manifest, check_promotion
+from voiceflow.trust.authority import check_manifest, check_promotion, read_statement
 from voiceflow.trust.envelopes import PayloadType
 from voiceflow.trust.offices import KeyStatus
 from voiceflow.trust.root import TrustRoot
@@ -229,14 +229,40 @@ def test_the_signature_of_another_promotion_is_refused() -> None:
         _statement(sequence=2),
         _statement(sequence=2, previous_statement_digest="sha256:0"),
         _statement(previous_statement_digest=digest_of(b"")),
+        *(
+            _statement(
+                rollout=Rollout(primary=pin(), canary=Canary(pin=pin("2.0.0"), percentage=x))
+            )
+            for x in (5000.0, 100.0, 0.0, -1.0, 0.001, 5.001, float("nan"), float("inf"))
+        ),
+        *(
+            _statement(
+                rollout=Rollout(primary=pin(), shadow=Shadow(pin=pin("2.0.0"), percentage=x))
+            )
+            for x in (100.01, 0.0, -1.0, 5.001, float("nan"), float("-inf"))
+        ),
     ],
     ids=[
         *("no statement", "white space", "no channel", "more than a channel", "another model"),
         *("no digest", "no version", "a canary of another model", "follows nothing"),
         *("follows no digest", "the first one follows another"),
+        *(f"a canary of {x}" for x in ("5000", "100", "0", "-1", "0.001", "5.001", "NaN", "inf")),
+        *(f"a shadow of {x}" for x in ("100.01", "0", "-1", "5.001", "NaN", "-inf")),
     ],
 )
 def test_a_statement_that_cannot_be_served_is_refused_though_signed(statement: bytes) -> None:
     """A promoter's key signs nonsense, or one model into the channel of another."""
     signature = signed_statement(statement)
     _refused("STATEMENT_INVALID", lambda: _promotion(ROOT, statement, signature))
+
+
+@pytest.mark.parametrize("percentage", [0.01, 0.07, 5.0, 33.33, 99.99])
+def test_every_step_of_a_hundredth_can_be_signed(percentage: float) -> None:
+    """As the registry writes it; a shadow may hear all."""
+    trial = Rollout(
+        primary=pin(),
+        canary=Canary(pin=pin("2.0.0"), percentage=percentage),
+        shadow=Shadow(pin=pin("3.0.0"), percentage=100.0),
+    )
+    said, _ = read_statement(_statement(rollout=trial))
+    assert said.rollout == trial
