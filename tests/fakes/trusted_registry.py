@@ -264,10 +264,10 @@ async def refused_by_now(where: Place, what: Package, reason: str) -> None:
     await eventually(look)
 
 
-async def taken(where: Place, what: Package) -> bool:
-    """Tries to publish a package with the publisher's signature."""
+async def taken(where: Place, what: Package, signer: str) -> bool:
+    """Tries to publish a package with somebody's signature."""
     try:
-        await published(where.registry, what)
+        await published(where.registry, what, signer)
     except grpc.aio.AioRpcError:
         return False
     return True

@@ -239,15 +239,17 @@ async def test_r34_a_key_that_is_revoked_during_an_upload_publishes_nothing(empt
 
 async def test_r34_an_older_trust_root_is_not_taken_back(held: Place) -> None:
     """A backup that is put back would make a revoked key good again; a forked one likewise."""
-    held.replace_root(root(), root(2, publisher=KeyStatus.REVOKED))
+    second = root(2, publisher=KeyStatus.REVOKED, newcomer=KeyStatus.RETIRED)
+    held.replace_root(root(), second)
     await refused_by_now(held, package("1.3.0"), "KEY_REVOKED")
     for number, versions in enumerate(([root()], [root(), root(2), root(3)])):
         held.replace_root(*versions)
         await held.refuses_roots(number + 1)
         error = await failure(held.registry.PromoteVersion, await wish(held.registry, V120))
         assert error.reason == "KEY_REVOKED"
-    held.replace_root(root(), root(2, publisher=KeyStatus.REVOKED), root(3))
-    await eventually(lambda: taken(held, package("1.3.0")))
+    assert not await taken(held, package("1.3.0"), "newcomer")
+    held.replace_root(root(), second, root(3, publisher=KeyStatus.REVOKED))
+    await eventually(lambda: taken(held, package("1.3.0"), "newcomer"))
 
 
 async def test_a_rollback_that_pods_asked_for_is_signed_by_the_registry(tmp_path: Path) -> None:

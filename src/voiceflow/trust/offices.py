@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from enum import StrEnum
 from fnmatch import fnmatchcase
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 from securesystemslib.signer import Key, SSlibKey
 
 from voiceflow.artifact import digest_of
@@ -35,6 +35,24 @@ class KeyStatus(StrEnum):
     """Nothing that it has signed holds."""
 
 
+_PRIME: Final = 2**255 - 19
+_EIGHTH: Final = 0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826
+_SMALL_ORDER: Final = frozenset({0, 1, _PRIME - 1, _EIGHTH, _PRIME - _EIGHTH})
+"""The second coordinate of the points whose order divides 8."""
+
+
+def _binds(public: str) -> str:
+    """Passes a point that only the holder of its private half can sign for.
+
+    Libraries verify without a look at this: signatures that anybody can make hold for a point of
+    small order, and a second spelling of a point would be a second key.
+    """
+    second = int.from_bytes(bytes.fromhex(public), "little") & (2**255 - 1)
+    if second >= _PRIME or second in _SMALL_ORDER:
+        raise ValueError("is no public key: everybody could sign for it, or it has another form")
+    return public
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -42,7 +60,7 @@ class _Part(BaseModel):
 class KeyValue(_Part):
     """The 32 bytes of the point, in lower-case hexadecimal."""
 
-    public: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+    public: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$"), AfterValidator(_binds)]
 
 
 class PublicKey(_Part):

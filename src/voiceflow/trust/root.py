@@ -3,7 +3,8 @@
 The rules, which refusals cite:
 
  1. A version has one form: canonical JSON, with the fields below and no other.
- 2. A key stands under the id that is computed from it; so no key has two.
+ 2. A key stands under the id that is computed from it; so no key has two. A point that everybody
+    can sign for is none.
  3. The threshold is at least 2, and no more than there are root keys, each named once.
  4. Every key that is named is there, and no key is there that is not named.
  5. A key has one office: root, publisher or promoter; a revoked one is revoked in all of it.
@@ -11,8 +12,9 @@ The rules, which refusals cite:
  7. Versions count 1, 2, 3, … without gap (ROOT_GAP).
  8. A version is signed by its own root keys, as many as its threshold says, and likewise by those
     of the version before it (ROOT_NOT_SIGNED).
+ 9. A key that the version before it has revoked is there, and revoked: it never comes back.
 
-What breaks rules 1 to 6 is ROOT_INVALID.
+What breaks rules 1 to 6, or 9, is ROOT_INVALID.
 """
 
 from __future__ import annotations
@@ -110,9 +112,8 @@ class TrustRoot(BaseModel):
         twice = (publishers & promoters) | (publishers & roots) | (promoters & roots)
         if twice:
             raise ValueError(f"rule 5: {min(twice)} has two offices")
-        revoked = {one.key for one in self.offices if one.status is KeyStatus.REVOKED}
         for one in self.offices:
-            if one.key in revoked and one.status is not KeyStatus.REVOKED:
+            if one.key in self.revoked and one.status is not KeyStatus.REVOKED:
                 raise ValueError(f"rule 5: {one.key} is revoked, and {one.status.value}")
         for key in promoters:
             kinds = {kind for one in self.promoters if one.key == key for kind in one.kinds}
@@ -146,6 +147,11 @@ class TrustRoot(BaseModel):
     def offices(self) -> tuple[Office, ...]:
         """Those of publishers, and of promoters."""
         return (*self.publishers, *self.promoters)
+
+    @property
+    def revoked(self) -> frozenset[str]:
+        """Ids of the keys that are revoked."""
+        return frozenset(one.key for one in self.offices if one.status is KeyStatus.REVOKED)
 
     @property
     def digest(self) -> Digest:
@@ -290,6 +296,8 @@ def unsigned_next(before: TrustRoot | None, signature: Signature) -> TrustRoot:
             f"the trust root has version {root.version} where {number} must stand (rule 7)",
             reason="ROOT_GAP",
         )
+    if before is not None and (back := sorted(before.revoked - root.revoked)):
+        raise _invalid(f"rule 9: {back[0]} was revoked, and is not any more")
     return root
 
 

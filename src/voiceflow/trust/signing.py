@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
     load_pem_public_key,
 )
+from pydantic import ValidationError
 from securesystemslib.dsse import Envelope
 from securesystemslib.signer import CryptoSigner, SSlibKey
 
@@ -32,6 +33,7 @@ from voiceflow.trust.envelopes import (
     read_envelope,
     write_envelope,
 )
+from voiceflow.trust.offices import PublicKey
 
 _MAXIMUM_KEY_BYTES: Final = 16 * 1024
 """More than any key has; no more of a file is read."""
@@ -150,7 +152,12 @@ def read_public_key(path: Path) -> SSlibKey:
         raise _unusable(path, "holds no public key in PEM") from None
     if not isinstance(public, Ed25519PublicKey):
         raise _unusable(path, "holds a public key of another kind: Ed25519 alone may sign")
-    return SSlibKey.from_crypto(public)
+    key = SSlibKey.from_crypto(public)
+    try:
+        PublicKey.of(key)
+    except ValidationError:
+        raise _unusable(path, "holds a point that is no key: everybody could sign for it") from None
+    return key
 
 
 def write_public_key(key: SSlibKey, path: Path) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from pydantic import ValidationError
 
 from tests.fakes.trust import (
@@ -200,13 +203,49 @@ def test_one_key_under_two_ids_is_refused() -> None:
         {"keytype": "rsa"},
         {"scheme": "rsassa-pss-sha256"},
         {"x-note": "another id for the same key"},
-        {"keyval": {"public": "00" * 32, "private": ""}},
+        {"keyval": {"public": "11" * 32, "private": ""}},
         {"keyval": {"public": "00" * 31}},
     ],
 )
 def test_a_key_of_another_kind_or_form_is_refused(part: dict[str, Any]) -> None:
     """Ed25519 alone, with nothing added that would change its id."""
     _invalid(lambda body: body["keys"][key("root-1").key_id].update(part), "keys")
+
+
+def _encoded(second: int, sign: int = 0) -> str:
+    return (second | sign << 255).to_bytes(32, "little").hex()
+
+
+PRIME = 2**255 - 19
+EIGHTH = 0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826
+"""The second coordinate of a point of order 8."""
+SMALL_ORDER = [
+    _encoded(second, sign)
+    for second in (0, 1, PRIME - 1, EIGHTH, PRIME - EIGHTH)
+    for sign in (0, 1)
+]
+
+
+@pytest.mark.parametrize("public", [*SMALL_ORDER, _encoded(PRIME), _encoded(PRIME + 1, 1)])
+def test_a_point_that_everybody_can_sign_for_is_no_key(public: str) -> None:
+    """All points of small order, with either sign, and those that are written in another form."""
+    with pytest.raises(ValidationError, match="everybody could sign for it"):
+        PublicKey.model_validate(
+            {"keytype": "ed25519", "scheme": "ed25519", "keyval": {"public": public}}
+        )
+
+
+def test_for_points_of_small_order_anybody_can_sign() -> None:
+    """Nobody's private half is needed: which is why they are refused."""
+    forged = bytes.fromhex(_encoded(1)) + bytes(32)
+    held: set[str] = set()
+    for public in SMALL_ORDER:
+        for number in range(64):
+            with suppress(InvalidSignature):
+                checker = Ed25519PublicKey.from_public_bytes(bytes.fromhex(public))
+                checker.verify(forged, b"%d" % number)
+                held.add(public)
+    assert len(held) >= 8
 
 
 # Rule 3
@@ -354,6 +393,51 @@ def test_root_keys_are_rotated_by_old_and_new() -> None:
     third = trust_root(version=3, root_keys=ROTATED)
     _refused("ROOT_NOT_SIGNED", lambda: roots.followed_by(signed_root(third, ["root-1", "root-2"])))
     assert roots.followed_by(signed_root(third, ["root-2", "root-4"])).newest == third
+
+
+# Rule 9
+
+
+REVOKED = (
+    trust_root(version=2, publishers=[publisher(status=KeyStatus.REVOKED)]),
+    trust_root(version=2, promoters=[promoter(status=KeyStatus.REVOKED), registry()]),
+)
+
+
+@pytest.mark.parametrize("status", [KeyStatus.ACTIVE, KeyStatus.RETIRED])
+def test_a_revoked_key_never_comes_back(status: KeyStatus) -> None:
+    """Neither to work nor as a retired one, whoever signs that."""
+    back = (
+        trust_root(version=3, publishers=[publisher(status=status)]),
+        trust_root(version=3, promoters=[promoter(status=status), registry()]),
+    )
+    for revoked, third in zip(REVOKED, back, strict=True):
+        roots = trust_roots(trust_root(), revoked)
+        offered = signed_root(third, ROOT_KEYS)
+        _refused("ROOT_INVALID", partial(roots.followed_by, offered), "rule 9")
+
+
+def test_a_revoked_key_is_not_forgotten() -> None:
+    """Or it could come back one version later; not as a key of another office either."""
+    for third in (
+        trust_root(version=3, publishers=[publisher("other")]),
+        trust_root(version=3, publishers=[], promoters=[promoter("publisher")]),
+        trust_root(version=3, publishers=[], root_keys=[*ROOT_KEYS, "publisher"]),
+    ):
+        offered = signed_root(third, ROOT_KEYS)
+        _refused("ROOT_INVALID", partial(check_next, REVOKED[0], offered), "rule 9")
+
+
+def test_a_revoked_key_may_stay_as_it_is() -> None:
+    """Beside those that came after it; what it was revoked for may be told otherwise."""
+    third = trust_root(
+        version=3,
+        publishers=[publisher(models=["asr"], status=KeyStatus.REVOKED), publisher("other")],
+    )
+    assert check_next(REVOKED[0], signed_root(third)) == third
+
+
+# What is missing
 
 
 def test_how_many_signatures_are_missing_can_be_told() -> None:

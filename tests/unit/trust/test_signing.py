@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -78,6 +79,16 @@ def test_keys_of_another_kind_are_refused(tmp_path: Path) -> None:
         SigningKey.read(private)
     with pytest.raises(InvalidInput, match="Ed25519"):
         read_public_key(public)
+
+
+def test_a_point_that_everybody_can_sign_for_is_no_public_key(tmp_path: Path) -> None:
+    """It is refused before it comes into a trust root."""
+    path = tmp_path / "weak.pub"
+    weak = Ed25519PublicKey.from_public_bytes(bytes([1]).ljust(32, b"\0"))
+    path.write_bytes(weak.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    with pytest.raises(InvalidInput, match="everybody could sign for it") as refusal:
+        read_public_key(path)
+    assert refusal.value.reason == "KEY_INVALID"
 
 
 @pytest.mark.parametrize("content", [b"", b"no key", None])
