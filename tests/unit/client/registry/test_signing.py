@@ -309,6 +309,72 @@ async def test_a_rollback_is_signed_if_it_goes_where_it_should() -> None:
         assert caught.value.reason == "STATEMENT_MISMATCH"
 
 
+def _as_told(one: Promotion, version: str) -> Promotion:
+    """The same promotion, whose record says that it serves another version."""
+    return one.model_copy(update={"rollout": Rollout(primary=pin(version))})
+
+
+async def test_a_rollback_goes_where_the_statements_say() -> None:
+    """Whatever the records beside them say: nobody has signed those."""
+    third = trust.promotion(HISTORY[-1], channel=STABLE, rollout=Rollout(primary=pin(V120)))
+    history = [_as_told(HISTORY[0], V130), _as_told(HISTORY[1], V120), _as_told(third, V110)]
+    digest = digest_of(third.statement)
+    following = BACK.model_copy(update={"sequence": 4, "previous_statement_digest": digest})
+    to_110 = following.model_copy(update={"rollout": Rollout(primary=pin(V110))})
+    for wanted, to_sequence in ((following, 1), (to_110, 0)):
+        async with registry(wanted.to_bytes(), history) as (script, client):
+            await client.rollback(STABLE, to_sequence=to_sequence, signing_key=KEY)
+            _, sent = script.calls["RollbackChannel"]
+        assert sent.to_sequence == (to_sequence or 2)
+
+
+async def test_a_rollback_into_another_history_is_not_signed() -> None:
+    """Every statement is the one that the next one names: back to what was never served, nobody."""
+    never = trust.promotion(channel=STABLE, rollout=Rollout(primary=pin(V130)))
+    gap = trust.promotion(HISTORY[1], channel=STABLE, rollout=Rollout(primary=pin(V120)))
+    for history in ([never, HISTORY[1]], [HISTORY[0], gap]):
+        async with registry(BACK.to_bytes(), history) as (script, client):
+            with pytest.raises(Untrusted) as caught:
+                await client.rollback(STABLE, to_sequence=1, signing_key=KEY)
+            assert script.calls["RollbackChannel"] == []
+        assert caught.value.reason == "CHAIN_BROKEN"
+
+
+@pytest.mark.parametrize("signer", [None, "stranger"])
+async def test_what_is_followed_must_be_signed_where_a_trust_root_says_by_whom(
+    signer: str | None,
+) -> None:
+    """Or the registry makes a history up, and whoever signs the next one vouches for it."""
+    made_up = trust.promotion(
+        HISTORY[0], channel=STABLE, rollout=Rollout(primary=pin(V110)), signer=signer
+    )
+    history = [HISTORY[0], made_up]
+    digest = digest_of(made_up.statement)
+    assert digest == HONEST.previous_statement_digest  # so that all else is as it should be
+    for act, statement in ((promote, HONEST), (_roll_back, BACK)):
+        async with registry(statement.to_bytes(), history) as (script, client):
+            with pytest.raises(Untrusted) as caught:
+                await act(client, trust_root=trust.trust_root())
+            assert not any(script.calls[name] for name in ("PromoteVersion", "RollbackChannel"))
+        assert caught.value.reason == ("SIGNATURE_INVALID" if signer else "SIGNATURE_MISSING")
+        async with registry(statement.to_bytes()) as (_, client):
+            await act(client, trust_root=trust.trust_root())
+
+
+async def _roll_back(client: RegistryClient, **more: Any) -> None:
+    await client.rollback(STABLE, to_sequence=1, signing_key=KEY, **more)
+
+
+async def test_what_was_read_before_is_what_is_followed() -> None:
+    """A promotion made from the state that was read does not follow another one."""
+    third = trust.promotion(HISTORY[-1], channel=STABLE, rollout=Rollout(primary=pin(V120)))
+    async with registry(HONEST.to_bytes(), [*HISTORY, third]) as (script, client):
+        await promote(client, newest=HISTORY[-1])
+        assert {one.etag for one in script.calls["PromoteVersion"]} == {HISTORY[-1].etag}
+        await client.promote(STABLE, WISHED, newest=HISTORY[-1])
+        assert script.calls["PromoteVersion"][-1].etag == HISTORY[-1].etag
+
+
 async def test_a_rollback_to_nowhere_is_refused_by_the_registry() -> None:
     """It is asked, and says why; should it not, nothing is signed."""
     async with registry(BACK.to_bytes()) as (script, client):
@@ -332,7 +398,8 @@ async def test_a_package_is_sent_with_the_signature_beside_it(tmp_path: Path) ->
         seen.append(signature_from_wire((await anext(requests)).begin, "signature"))
         await refusing(Untrusted("no", reason="SIGNATURE_INVALID"))(requests, context)
 
-    async with scripted(PublishVersion=publish) as (_, client):
+    nothing_kept = refusing(NotFound("no such upload", reason="UPLOAD_NOT_FOUND"))
+    async with scripted(PublishVersion=publish, GetUpload=nothing_kept) as (_, client):
 
         async def refused(**more: Any) -> str:
             with pytest.raises(Forbidden) as caught:
