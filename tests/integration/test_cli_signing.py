@@ -6,7 +6,7 @@ import asyncio
 import json
 import stat
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,12 @@ from click.testing import CliRunner
 from tests.fakes import trust
 from tests.fakes.publishing import Package, package
 from tests.fakes.trusted_registry import ONE, THREE, TWO, key_file, place, root
-from voiceflow.catalog.channels import PromotionKind
+from voiceflow.catalog.channels import PromotionKind, Rollout, VersionPin
 from voiceflow.cli.commands import commands, error_lines, exit_code
 from voiceflow.errors import VoiceFlowError
 from voiceflow.trust.authority import check_promotion
 from voiceflow.trust.statements import Statement
+from voiceflow_registry.channels import promotion
 
 
 @dataclass(frozen=True)
@@ -222,9 +223,51 @@ async def test_a_rollback_is_signed_here_or_elsewhere(busy: Desk) -> None:
     assert made["rollout"]["primary"]["version"] == str(TWO.name)
 
 
+async def test_a_canary_stands_beside_what_was_signed(tmp_path: Path) -> None:
+    """Whatever the registry tells of the channel: nobody signs its primary unseen."""
+    async with place(tmp_path) as where:
+        desk = Desk(tmp_path, where.app.server.address)
+        key = ("--signing-key", desk.key("promoter"))
+        for what in (ONE, TWO, THREE):
+            folder = desk.package(what)
+            await desk.done("models", "publish", folder, "--signing-key", desk.key("publisher"))
+        promote = ("models", "promote", "--channel", "stable")
+        await desk.done(*promote, "tones@1.1.0", *key)
+
+        channels = where.app.acts.channels
+        present, history = channels.get, channels.history
+        lie = {"rollout": Rollout(primary=VersionPin(version=str(ONE.name)))}
+        with pytest.MonkeyPatch.context() as lying:
+            lying.setattr(channels, "get", lambda name: present(name).model_copy(update=lie))
+            lying.setattr(
+                channels, "history", lambda name, **page: _told(history(name, **page), lie)
+            )
+            lying.setattr(promotion, "_check_direction", lambda *_: None)
+            await desk.done(*promote, "tones@1.2.0", "--canary", "5", *key)
+        rollout = (await desk.newest())["rollout"]
+    assert rollout["primary"]["version"] == str(TWO.name)
+    assert rollout["canary"]["pin"]["version"] == str(THREE.name)
+
+
+async def test_a_trust_root_says_who_must_have_signed_what_is_followed(busy: Desk) -> None:
+    """By a file of one's own, which the registry does not choose."""
+    key = ("--signing-key", busy.key("promoter"))
+    mine = busy.folder / "mine.json"
+    mine.write_bytes(trust.trust_roots(trust.trust_root(promoters=[trust.registry()])).to_json())
+    promote = ("models", "promote", "tones@1.1.0", "--channel", "stable", *key)
+    rollback = ("models", "rollback", "tones/stable", *key)
+    for command in (promote, (*promote, "--canary", "5"), rollback):
+        refused = await busy.refused(*command, "--trust-root", mine)
+        assert refused == (7, "SIGNATURE_INVALID"), command
+    assert (await busy.newest())["sequence"] == 1
+    await busy.done(*promote, "--trust-root", busy.folder / "trust-root.json")
+    await busy.done(*rollback, "--trust-root", busy.folder / "trust-root.json")
+
+
 @pytest.mark.parametrize(
     "options",
     [
+        ("--trust-root", "a"),
         ("--signing-key", "a", "--signature", "b"),
         ("--password-file", "a"),
         ("--statement-out", "a"),
@@ -238,6 +281,10 @@ async def test_options_that_contradict_each_other_are_wrong_usage(
     desk = Desk(tmp_path, "127.0.0.1:1")
     promote = ("models", "promote", "tones@1.0.0", "--channel", "stable")
     assert (await desk.run(*promote, *options)).code == 2
+
+
+def _told(page: Any, lie: dict[str, object]) -> Any:
+    return replace(page, items=tuple(one.model_copy(update=lie) for one in page.items))
 
 
 def _signature(path: Path) -> Any:

@@ -1,11 +1,9 @@
-"""`voiceflow models promote`, `rollback`, `history`, `watch`."""
+"""`voiceflow models promote`, `rollback`."""
 
 from __future__ import annotations
 
-import asyncio
-from contextlib import aclosing
+from dataclasses import replace
 from datetime import datetime
-from itertools import count
 from pathlib import Path
 
 import click
@@ -13,15 +11,11 @@ import click
 from voiceflow.catalog.channels import (
     Canary,
     Channel,
-    ChannelCursor,
-    ChannelPolicy,
-    Heartbeat,
     Promotion,
     PromotionKind,
     Rollout,
     Shadow,
     VersionPin,
-    WatchEvent,
 )
 from voiceflow.catalog.names import ChannelName, VersionName
 from voiceflow.cli.models.gates import GatesView
@@ -33,12 +27,9 @@ from voiceflow.cli.models.session import (
     as_moment,
     call,
     err,
-    json_lines_option,
     json_option,
     out,
     print_json,
-    print_json_line,
-    registry_client,
     registry_option,
     request_id_option,
     validate_only_option,
@@ -51,11 +42,12 @@ from voiceflow.cli.models.signing import (
     signing_options,
     write_statement,
 )
-from voiceflow.cli.models.tables import moment, promotions_table
 from voiceflow.cli.models.validation import validate_version
 from voiceflow.cli.options import MAXIMUM_INT64, Number, Target
 from voiceflow.client.registry import RegistryClient
-from voiceflow.errors import InvalidInput, NotAllowedNow, NotFound
+from voiceflow.errors import InvalidInput, NotAllowedNow
+from voiceflow.trust.authority import read_statement
+from voiceflow.trust.root import read_trust_roots
 
 etag_option = click.option(
     "--etag", help="The state that you have seen, as `show` tells; refused if it has changed."
@@ -66,7 +58,11 @@ expires_option = click.option(
     metavar="TIME",
     help="When servers shall raise an alarm: ISO 8601, or 30d, 12h from now. They go on serving.",
 )
-
+trust_root_option = click.option(
+    "--trust-root",
+    type=FILE,
+    help="Yours: before you sign, check by it who signed what the channel serves now.",
+)
 statement_out_option = click.option(
     "--statement-out",
     type=FILE,
@@ -97,6 +93,7 @@ statement_out_option = click.option(
 @click.option("--reason", default="", help="Why, for people.")
 @etag_option
 @signing_options("the promotion")
+@trust_root_option
 @statement_out_option
 @validate_only_option
 @request_id_option
@@ -115,6 +112,7 @@ def promote(
     signing_key: Path | None,
     signature: Path | None,
     password_file: Path | None,
+    trust_root: Path | None,
     statement_out: Path | None,
     validate_only: bool,
     request_id: str | None,
@@ -131,7 +129,10 @@ def promote(
     machine: write the statement with --validate-only --statement-out FILE, sign it there (trust
     sign), and say the same again with --signature.
     """
-    signing = _signing(signing_key, signature, password_file, expires, statement_out, validate_only)
+    signing = _signing(
+        *(signing_key, signature, password_file, trust_root),
+        *(expires, statement_out, validate_only),
+    )
     if canary is not None and shadow is not None:
         raise click.UsageError("give either --canary or --shadow; promote twice for both")
     try:
@@ -141,10 +142,10 @@ def promote(
 
     async def act(client: RegistryClient) -> tuple[Channel, Promotion]:
         rollout, seen = Rollout(primary=VersionPin(version=str(version))), etag
+        newest: Promotion | None = None
         if canary is not None or shadow is not None:
-            present = await _present(client, name)
-            rollout = _beside(present.rollout, version, canary, shadow)
-            seen = present.etag if etag is None else etag
+            newest = await _present(client, name)
+            rollout = _beside(newest, version, canary, shadow)
         if first_validate:
             with GatesView(err(), err(), as_json=False) as view:
                 report = await validate_version(client, view, version, channel=name)
@@ -160,12 +161,14 @@ def promote(
         return await client.promote(
             name,
             rollout,
+            newest=newest,
             etag=seen,
             reason=reason,
             allow_downgrade=allow_downgrade,
             expire_time=expire_time,
             signature=signing.signature,
             signing_key=signing.key,
+            trust_root=signing.trust_root,
             request_id=request_id,
             validate_only=validate_only,
             check_statement=statement_out is not None,
@@ -187,6 +190,7 @@ def promote(
 @click.option("--reason", default="", help="Why, for people.")
 @etag_option
 @signing_options("the rollback")
+@trust_root_option
 @statement_out_option
 @validate_only_option
 @request_id_option
@@ -201,6 +205,7 @@ def rollback(
     signing_key: Path | None,
     signature: Path | None,
     password_file: Path | None,
+    trust_root: Path | None,
     statement_out: Path | None,
     validate_only: bool,
     request_id: str | None,
@@ -208,7 +213,10 @@ def rollback(
     as_json: bool,
 ) -> None:
     """Promote again what CHANNEL served before, without running gates; signed as `promote` says."""
-    signing = _signing(signing_key, signature, password_file, expires, statement_out, validate_only)
+    signing = _signing(
+        *(signing_key, signature, password_file, trust_root),
+        *(expires, statement_out, validate_only),
+    )
 
     async def act(client: RegistryClient) -> tuple[Channel, Promotion]:
         seen, expire_time = etag, expires
@@ -224,6 +232,7 @@ def rollback(
             expire_time=expire_time,
             signature=signing.signature,
             signing_key=signing.key,
+            trust_root=signing.trust_root,
             request_id=request_id,
             validate_only=validate_only,
             check_statement=statement_out is not None,
@@ -232,116 +241,22 @@ def rollback(
     _tell(*call(registry, act), statement_out, validate_only=validate_only, as_json=as_json)
 
 
-@click.command()
-@click.argument("channel", type=CHANNEL)
-@click.option("--at", "time", type=as_moment, metavar="TIME", help="Only what served at this time.")
-@click.option("--version", "version", type=VERSION, help="Only promotions that name this version.")
-@click.option("--limit", type=click.IntRange(1), help="At most so many.")
-@registry_option
-@json_option
-def history(
-    channel: ChannelName,
-    time: datetime | None,
-    version: VersionName | None,
-    limit: int | None,
-    registry: Target,
-    as_json: bool,
-) -> None:
-    """List the promotions of CHANNEL, newest first; with --at, what served at a time."""
-
-    async def act(client: RegistryClient) -> list[Promotion]:
-        if time is not None:
-            found = await client.at_time(channel, time)
-            return [] if found is None else [found]
-        promotions: list[Promotion] = []
-        async with aclosing(client.history(channel, version=version or "")) as entries:
-            async for one in entries:
-                promotions.append(one)
-                if len(promotions) == limit:
-                    break
-        return promotions
-
-    promotions = call(registry, act)
-    if as_json:
-        print_json({"promotions": [as_data(one) for one in promotions]})
-    elif promotions:
-        out().print(promotions_table(promotions))
-    else:
-        out().print("nothing served then" if time else "no promotions")
-
-
-@click.command()
-@click.argument("channels", type=CHANNEL, nargs=-1, required=True)
-@click.option(
-    "--after",
-    type=click.IntRange(0, MAXIMUM_INT64),
-    metavar="SEQUENCE",
-    help="Begin after this promotion; 0: with the first. [the newest]",
-)
-@click.option("--count", "wanted", type=click.IntRange(1), help="End after so many promotions.")
-@registry_option
-@json_lines_option
-def watch(
-    channels: tuple[ChannelName, ...],
-    after: int | None,
-    wanted: int | None,
-    registry: Target,
-    as_json: bool,
-) -> None:
-    """Tell of every promotion of CHANNELS as it comes, each once, until Ctrl-C.
-
-    Ctrl-C is its normal end: exit code 0. Outages of the registry are outlasted. With --json also
-    policies and heartbeats are told.
-    """
-    cursors = [ChannelCursor(channel=str(one), after_sequence=after) for one in channels]
-    try:
-        asyncio.run(_watch(registry, cursors, wanted, as_json=as_json))
-    except KeyboardInterrupt:
-        return
-
-
-async def _watch(
-    registry: Target, cursors: list[ChannelCursor], wanted: int | None, *, as_json: bool
-) -> None:
-    numbers = count(1)
-    async with registry_client(registry) as client, aclosing(client.watch(cursors)) as events:
-        async for event in events:
-            if as_json:
-                print_json_line(_event_data(event))
-            elif isinstance(event, Promotion):
-                where = short(event.name)
-                how = event.kind.value.replace("_", " ")
-                text = event.rollout.in_short
-                click.echo(f"{moment(event.commit_time)}  {where}  {event.sequence}  {how}  {text}")
-            if isinstance(event, Promotion) and next(numbers) == wanted:
-                return
-
-
-def _event_data(event: WatchEvent) -> dict[str, object]:
-    match event:
-        case Promotion():
-            return {"promotion": as_data(event)}
-        case ChannelPolicy():
-            return {"policy": as_data(event)}
-        case Heartbeat():
-            return {"heartbeat": as_data(event)}
-
-
-async def _present(client: RegistryClient, name: ChannelName) -> Channel:
-    try:
-        return await client.get_channel(name)
-    except NotFound as error:
+async def _present(client: RegistryClient, name: ChannelName) -> Promotion:
+    newest = await client.newest(name)
+    if newest is None:
         raise NotAllowedNow(
             f"{short(str(name))} serves nothing yet: promote a primary first",
-            reason=error.reason,
+            reason="CHANNEL_NOT_FOUND",
             field="channel",
-        ) from error
+        )
+    return newest
 
 
 def _beside(
-    present: Rollout, version: VersionName, canary: float | None, shadow: float | None
+    newest: Promotion, version: VersionName, canary: float | None, shadow: float | None
 ) -> Rollout:
-    """The present rollout with a version on trial."""
+    """What a channel serves, as is signed and not as is told, with a version on trial."""
+    present = read_statement(newest.statement)[0].rollout
     pin = VersionPin(version=str(version))
     if canary is not None:
         return present.model_copy(update={"canary": Canary(pin=pin, percentage=canary)})
@@ -352,6 +267,7 @@ def _signing(
     key: Path | None,
     signature: Path | None,
     password_file: Path | None,
+    trust_root: Path | None,
     expires: datetime | None,
     statement_out: Path | None,
     validate_only: bool,
@@ -360,7 +276,11 @@ def _signing(
         raise click.UsageError("--statement-out: goes with --validate-only")
     if signature is not None and expires is not None:
         raise click.UsageError("--expires: with --signature, what was signed says when")
-    return signing_of(key, signature, password_file)
+    if trust_root is not None and key is None and statement_out is None:
+        raise click.UsageError("--trust-root: goes with --signing-key or --statement-out")
+    signing = signing_of(key, signature, password_file)
+    root = None if trust_root is None else read_trust_roots(trust_root).newest
+    return replace(signing, trust_root=root)
 
 
 def _tell(

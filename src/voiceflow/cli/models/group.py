@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from voiceflow.cli.models.channels import history, promote, rollback, watch
+from voiceflow.cli.models.channels import promote, rollback
+from voiceflow.cli.models.history import history, watch
 from voiceflow.cli.models.listing import diff, list_, show
 from voiceflow.cli.models.operating import collect_garbage, pods, policy
 from voiceflow.cli.models.packing import pack

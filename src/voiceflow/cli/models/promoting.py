@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import aclosing
 from pathlib import Path
 
 from voiceflow.catalog.channels import Promotion, Rollout, VersionPin
@@ -16,7 +15,7 @@ from voiceflow.cli.models.names import short
 from voiceflow.cli.models.session import err
 from voiceflow.cli.models.validation import validate_version
 from voiceflow.client.registry import Published, RegistryClient
-from voiceflow.errors import NotAllowedNow, NotFound, Violation
+from voiceflow.errors import NotAllowedNow, Violation
 from voiceflow.trust.signing import SigningKey
 
 
@@ -68,7 +67,7 @@ async def promote_version(
     rollout = Rollout(
         primary=VersionPin(version=version.name, manifest_digest=version.manifest_digest)
     )
-    newest = await _newest(client, channel)
+    newest = await client.newest(channel)
     if newest is not None and newest.rollout == rollout:
         return None, newest
     with GatesView(err(), err(), as_json=False) as view:
@@ -78,14 +77,6 @@ async def promote_version(
         raise not_passed(report, f"{short(version.name)} is published, not promoted")
     _, promotion = await client.promote(channel, rollout, reason=reason, signing_key=signing_key)
     return report, promotion
-
-
-async def _newest(client: RegistryClient, channel: ChannelName) -> Promotion | None:
-    try:
-        async with aclosing(client.history(channel)) as promotions:
-            return await anext(promotions)
-    except NotFound:
-        return None
 
 
 def not_passed(report: ValidationReport, what: str) -> NotAllowedNow:

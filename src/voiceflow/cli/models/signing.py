@@ -26,6 +26,7 @@ from voiceflow.trust.envelopes import (
     PayloadType,
     read_envelope,
 )
+from voiceflow.trust.root import TrustRoot
 from voiceflow.trust.signing import SigningKey
 from voiceflow.trust.statements import Statement
 
@@ -66,10 +67,12 @@ class Signing:
     Attributes:
         key: Signs here; None: nothing does.
         signature: Was made elsewhere; None: none was.
+        trust_root: By it, what is gone on from must be signed; None: that is not looked at.
     """
 
     key: SigningKey | None
     signature: Signature | None
+    trust_root: TrustRoot | None = None
 
 
 def signing_options(what: str) -> Callable[[Command], Command]:

@@ -25,7 +25,12 @@ from voiceflow.catalog.values import Signature
 from voiceflow.catalog.versions import Version, VersionState
 from voiceflow.client.registry.methods import ALL_MODELS, Methods, made
 from voiceflow.client.registry.watching import SILENCE_SECONDS, Watching
-from voiceflow.client.registry.wishes import Wished, pinned
+from voiceflow.client.registry.wishes import (
+    Wished,
+    earlier_statement,
+    newest_statement,
+    pinned,
+)
 from voiceflow.errors import NotFound, Untrusted
 from voiceflow.registry.v1 import registry_pb2 as pb
 from voiceflow.rpc.registry import (
@@ -38,8 +43,11 @@ from voiceflow.rpc.registry import (
     time_to_wire,
     version_from_wire,
 )
+from voiceflow.trust.authority import check_promotion
 from voiceflow.trust.envelopes import PayloadType
+from voiceflow.trust.root import TrustRoot
 from voiceflow.trust.signing import SigningKey
+from voiceflow.trust.statements import Statement
 
 _Request = TypeVar("_Request", pb.PromoteVersionRequest, pb.RollbackChannelRequest)
 _Method: TypeAlias = "grpc.aio.UnaryUnaryMultiCallable[Any, Any]"
@@ -68,12 +76,14 @@ class ChannelMethods(Methods):
         channel: ChannelName | str,
         rollout: Rollout | VersionName | str,
         *,
+        newest: Promotion | None = None,
         etag: str | None = None,
         reason: str = "",
         allow_downgrade: bool = False,
         expire_time: datetime | None = None,
         signature: Signature | None = None,
         signing_key: SigningKey | None = None,
+        trust_root: TrustRoot | None = None,
         request_id: str | None = None,
         validate_only: bool = False,
         check_statement: bool = False,
@@ -83,12 +93,15 @@ class ChannelMethods(Methods):
         Args:
             channel: Which; its first promotion makes it.
             rollout: As it shall be, as a whole; a version alone is a rollout of nothing else.
-            etag: The state that the caller has seen; None: as it is now, whatever that is.
+            newest: The promotion that it shall follow, as read before `rollout` was made from its
+                statement (its record is signed by nobody); None: the newest now.
+            etag: The state that the caller has seen; None: that of the promotion that it follows.
             reason: Why, for people.
             allow_downgrade: Let a primary of lower precedence in.
             expire_time: After it the promotion is stale.
             signature: Over the statement that a call with `validate_only` answers.
             signing_key: Instead: signs the statement here, after `check_statement`.
+            trust_root: Before: by it the promotion that is followed must be signed, too.
             request_id: A UUID; None: one is made.
             validate_only: Check it, and change nothing.
             check_statement: Check that the registry's statement says what is wished for here, as
@@ -96,7 +109,8 @@ class ChannelMethods(Methods):
 
         Raises:
             Conflict: ETAG_STALE: another promotion came first; look again and decide again.
-            Untrusted: STATEMENT_INVALID, STATEMENT_MISMATCH: nothing was signed.
+            Untrusted: STATEMENT_INVALID, STATEMENT_MISMATCH, or, by `trust_root`, why the signature
+                of the followed one does not hold: nothing was signed.
         """
         name = ChannelName.parse(str(channel))
         whole = rollout if isinstance(rollout, Rollout) else Rollout(primary=_pin(rollout))
@@ -110,10 +124,13 @@ class ChannelMethods(Methods):
             expire_time=time_to_wire(expire_time),
             signature=signature_to_wire(signature),
         )
+        if newest is not None and etag is None:
+            etag = newest.etag
         if signing_key is None and not check_statement:
             request.etag = await self._etag(channel) if etag is None else etag
             return await self._answer(self._stub.PromoteVersion, request)
-        newest = await self._newest(name)
+        newest = newest or await self.newest(name)
+        _check_signed(newest, trust_root)
         request.etag = _etag_of(newest) if etag is None else etag
         wished = Wished(name, PromotionKind.PROMOTE, await self._pinned(whole), expire_time, newest)
         return await self._signed(self._stub.PromoteVersion, request, wished, signing_key)
@@ -128,6 +145,7 @@ class ChannelMethods(Methods):
         expire_time: datetime | None = None,
         signature: Signature | None = None,
         signing_key: SigningKey | None = None,
+        trust_root: TrustRoot | None = None,
         request_id: str | None = None,
         validate_only: bool = False,
         check_statement: bool = False,
@@ -142,9 +160,15 @@ class ChannelMethods(Methods):
             expire_time: See `promote`.
             signature: See `promote`.
             signing_key: See `promote`.
+            trust_root: See `promote`.
             request_id: See `promote`.
             validate_only: See `promote`.
-            check_statement: See `promote`.
+            check_statement: See `promote`; what is gone back to is found by the statements alone,
+                each of which names the one before it.
+
+        Raises:
+            Conflict: See `promote`.
+            Untrusted: See `promote`; CHAIN_BROKEN: the history that is shown is another one.
         """
         name = ChannelName.parse(str(channel))
         request = pb.RollbackChannelRequest(
@@ -159,9 +183,10 @@ class ChannelMethods(Methods):
         if signing_key is None and not check_statement:
             request.etag = await self._etag(channel) if etag is None else etag
             return await self._answer(self._stub.RollbackChannel, request)
-        newest = await self._newest(name)
+        newest = await self.newest(name)
+        _check_signed(newest, trust_root)
         request.etag = _etag_of(newest) if etag is None else etag
-        target = None if newest is None else await self._target(newest, to_sequence)
+        target = None if newest is None else await self._target(name, newest, to_sequence)
         if target is None:
             await self._answer(self._stub.RollbackChannel, _only_looked_at(request))  # says why
             raise Untrusted(
@@ -172,6 +197,16 @@ class ChannelMethods(Methods):
         rollout = await self._pinned(Rollout(primary=target.rollout.primary))
         wished = Wished(name, PromotionKind.ROLLBACK, rollout, expire_time, newest)
         return await self._signed(self._stub.RollbackChannel, request, wished, signing_key)
+
+    async def newest(self, channel: ChannelName | str) -> Promotion | None:
+        """A channel's newest promotion; None where the channel has yet to be made."""
+        try:
+            async with aclosing(self.history(channel)) as promotions:
+                return await anext(promotions, None)
+        except NotFound as error:
+            if error.reason in _NO_CHANNEL:
+                return None
+            raise
 
     def history(
         self, channel: ChannelName | str, *, version: VersionName | str = ""
@@ -281,29 +316,35 @@ class ChannelMethods(Methods):
         response = await self._connection.ask(method, request)
         return channel_from_wire(response.channel), promotion_from_wire(response.promotion)
 
-    async def _newest(self, channel: ChannelName) -> Promotion | None:
-        """The channel's newest promotion; None where the channel has yet to be made."""
-        try:
-            async with aclosing(self.history(channel)) as promotions:
-                return await anext(promotions, None)
-        except NotFound as error:
-            if error.reason in _NO_CHANNEL:
-                return None
-            raise
+    async def _target(
+        self, channel: ChannelName, newest: Promotion, to_sequence: int
+    ) -> Statement | None:
+        """Says whose primary to go back to, as the service does; None if there is none."""
+        serves = ""
+        async with aclosing(self._said(channel, newest)) as statements:
+            async for said in statements:
+                primary = said.rollout.primary.version
+                serves = serves or primary
+                if to_sequence:
+                    if said.sequence == to_sequence:
+                        return said
+                elif primary != serves:
+                    version = await self._version(primary)
+                    if version.state is VersionState.PUBLISHED:
+                        return said
+        return None
 
-    async def _target(self, newest: Promotion, to_sequence: int) -> Promotion | None:
-        """The promotion whose primary to go back to, as the service says; None if there is none."""
-        channel = newest.name.rpartition("/promotions/")[0]
+    async def _said(
+        self, channel: ChannelName, newest: Promotion
+    ) -> AsyncGenerator[Statement, None]:
+        """What the newest promotion says, and those before it: of each, the next has the digest."""
+        said = newest_statement(newest, channel)
+        yield said
         async with aclosing(self.history(channel)) as promotions:
             async for one in promotions:
-                if to_sequence:
-                    if one.sequence == to_sequence:
-                        return one
-                elif one.rollout.primary.version != newest.rollout.primary.version:
-                    version = await self._version(one.rollout.primary.version)
-                    if version.state is VersionState.PUBLISHED:
-                        return one
-        return None
+                if one.sequence < said.sequence:  # others came meanwhile
+                    said = earlier_statement(one.statement, said)
+                    yield said
 
     async def _pinned(self, rollout: Rollout) -> Rollout:
         pins = rollout.pins()
@@ -329,6 +370,12 @@ _NO_CHANNEL: Final = frozenset({"CHANNEL_NOT_FOUND", "MODEL_NOT_FOUND"})
 
 def _etag_of(newest: Promotion | None) -> str:
     return "" if newest is None else newest.etag
+
+
+def _check_signed(newest: Promotion | None, trust_root: TrustRoot | None) -> None:
+    if newest is not None and trust_root is not None:
+        signature = newest.signature
+        check_promotion(trust_root, statement=newest.statement, signature=signature, new=False)
 
 
 def _only_looked_at(request: _Request) -> _Request:

@@ -66,12 +66,7 @@ class Wished:
     def _statement(self) -> Statement:
         newest = self.newest
         if newest is not None:
-            before, channel = read_statement(newest.statement)
-            if (channel, before.sequence) != (self.channel, newest.sequence):
-                raise _mismatch(
-                    f"{newest.name} is told to be the newest, and says that it is "
-                    f"{channel.promotion(before.sequence)}"
-                )
+            newest_statement(newest, self.channel)
         return Statement.following(
             newest.statement if newest else None,
             channel=self.channel,
@@ -80,6 +75,38 @@ class Wished:
             rollout=self.rollout,
             expire_time=self.expire_time,
         )
+
+
+def newest_statement(newest: Promotion, channel: ChannelName) -> Statement:
+    """What a channel's newest promotion says: its statement, and not its record, is signed.
+
+    Raises:
+        Untrusted: STATEMENT_INVALID; STATEMENT_MISMATCH: it says that it is another promotion.
+    """
+    said, name = read_statement(newest.statement)
+    if (name, said.sequence) != (channel, newest.sequence):
+        raise _mismatch(
+            f"{newest.name} is told to be the newest, and says that it is "
+            f"{name.promotion(said.sequence)}"
+        )
+    return said
+
+
+def earlier_statement(content: bytes, following: Statement) -> Statement:
+    """What a promotion says that another one follows, which names its digest.
+
+    Raises:
+        Untrusted: STATEMENT_INVALID; CHAIN_BROKEN: the other one follows something else.
+    """
+    said, _ = read_statement(content)
+    place = (following.channel, following.sequence - 1, following.previous_statement_digest)
+    if (said.channel, said.sequence, said.digest) != place:
+        raise Untrusted(
+            f"the history that the registry shows is not that of {following.channel}: promotion "
+            f"{following.sequence} follows another one than it shows",
+            reason="CHAIN_BROKEN",
+        )
+    return said
 
 
 def pinned(rollout: Rollout, versions: dict[Role, Version]) -> Rollout:
