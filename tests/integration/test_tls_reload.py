@@ -27,7 +27,7 @@ from tests.fakes.identity import (
 from tests.fakes.metrics import counted
 from tests.fakes.tls import bearing, serial_of, serial_shown, tls_channel
 from voiceflow.identity.caller import CallerRole
-from voiceflow.rpc.server import RpcServer
+from voiceflow.rpc.server import RpcServer, Transport
 from voiceflow.rpc.status import from_rpc_error
 
 CLIENT = "spiffe://voiceflow.local/client/dev"
@@ -71,6 +71,13 @@ FILES = {
 @pytest.fixture
 async def place(tmp_path: Path) -> AsyncIterator[Place]:
     """A server that demands certificates and looks at its files again and again."""
+    async with placed(tmp_path) as place:
+        yield place
+
+
+@asynccontextmanager
+async def placed(tmp_path: Path, **more: Any) -> AsyncIterator[Place]:
+    """That server, with further settings."""
     counted(FAILURES)
     for name in FILES.values():
         shutil.copy(development_identity() / name, tmp_path / name)
@@ -82,7 +89,7 @@ async def place(tmp_path: Path) -> AsyncIterator[Place]:
         "keys": tmp_path / "keys.json",
         "reload_seconds": 0.01,
     }
-    async with echoing(**settings) as server:
+    async with echoing(**settings, **more) as server:
         yield Place(server, tmp_path)
 
 
@@ -204,6 +211,54 @@ async def test_a_ca_that_was_removed_lets_nobody_in(place: Place, tmp_path: Path
         await until(other_is_turned_away)
         assert await say("after") == "after"
     assert await lets_in(pair("client"))
+
+
+async def test_a_ca_that_was_removed_ends_old_connections_once_they_are_of_age(
+    tmp_path: Path,
+) -> None:
+    """The next call is made on a new connection and turned away; the open stream goes on."""
+    ours = (development_identity() / "ca.pem").read_bytes()
+    theirs = (other_authority() / "ca.pem").read_bytes()
+    shown = certificate(tmp_path, CLIENT, authority=other_authority())
+    async with placed(tmp_path, transport=Transport(connection_age_seconds=0.5)) as place:
+        place.replace(ca=ours + theirs)
+        await place.looked_again()
+        async with (
+            tls_channel(place.server.address, shown) as channel,
+            open_stream(channel) as say,
+        ):
+            assert await say("before") == "before"
+            place.replace(ca=ours)
+
+            async def is_turned_away() -> bool:
+                try:
+                    await who_calls(channel)
+                except grpc.aio.AioRpcError as error:
+                    assert error.code() is grpc.StatusCode.UNAVAILABLE  # noqa: PT017 - as above
+                    return True
+                return False
+
+            await until(is_turned_away)
+            assert await say("after") == "after"
+
+
+async def test_calls_go_on_while_connections_come_of_age(tmp_path: Path) -> None:
+    """I31: a stream stays on its connection to its end; calls find another, and none fails."""
+    transport = Transport(connection_age_seconds=0.2)
+    async with (
+        placed(tmp_path, transport=transport) as place,
+        tls_channel(place.server.address, pair("client")) as channel,
+        open_stream(channel) as say,
+    ):
+        assert await say("before") == "before"
+        peers: set[str] = set()
+
+        async def is_another() -> bool:
+            peers.add((await who_calls(channel)).peer)
+            return len(peers) > 3
+
+        await until(is_another)
+        assert await say("after") == "after"
 
 
 async def test_a_grant_that_was_taken_away_ends_with_the_next_call(place: Place) -> None:

@@ -18,7 +18,7 @@ from opentelemetry import metrics
 
 from voiceflow.errors import Forbidden, Unauthenticated, VoiceFlowError
 from voiceflow.identity.caller import Caller, CallerRole
-from voiceflow.rpc.handlers import Context, Continuation, Handler, preceded
+from voiceflow.rpc.handlers import Context, Continuation, Handler, preceded, unread
 from voiceflow.rpc.security import Security
 
 _LOG = logging.getLogger(__name__)
@@ -105,7 +105,7 @@ _NOBODY: Final[Access] = frozenset()
 
 
 class AccessInterceptor(grpc.aio.ServerInterceptor):
-    """Lets callers in by the table.
+    """Lets callers in by the table, before anything that they send is received.
 
     It decides when a call begins: a stream goes on though its token expires meanwhile.
 
@@ -135,7 +135,7 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
         who = self._access.get(method, _NOBODY)
         if handler is None or who is ANYBODY:  # no such method: gRPC answers UNIMPLEMENTED
             return handler
-        return preceded(handler, partial(self._admit, method, who))
+        return preceded(unread(handler), partial(self._admit, method, who))
 
     async def _admit(self, method: str, who: Access, request: Any, context: Context) -> Any:
         try:

@@ -12,6 +12,8 @@ from typing import Any, TypeAlias
 
 import grpc
 
+from voiceflow.errors import InvalidInput
+
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Continuation: TypeAlias = Callable[[grpc.HandlerCallDetails], Awaitable["Handler | None"]]
@@ -37,9 +39,13 @@ def rebuilt(
     handler: Handler,
     behaviour: Callable[..., Any],
     request_deserializer: Callable[[bytes], Any] | None,
+    *,
+    takes_stream: bool | None = None,
 ) -> Handler:
-    """A method of the same kind with another function behind it."""
-    kind = ("stream" if handler.request_streaming else "unary") + (
+    """A method with another function behind it; of the same kind, unless it is said otherwise."""
+    if takes_stream is None:
+        takes_stream = handler.request_streaming
+    kind = ("stream" if takes_stream else "unary") + (
         "_stream" if handler.response_streaming else "_unary"
     )
     make: Callable[..., Handler] = getattr(grpc, f"{kind}_rpc_method_handler")
@@ -63,3 +69,33 @@ def preceded(handler: Handler, step: Step) -> Handler:
 
     wrapped = generator if is_generator(handler) else coroutine
     return rebuilt(handler, wrapped, handler.request_deserializer)
+
+
+def unread(handler: Handler) -> Handler:
+    """The same method, whose request is received only when the method is about to run.
+
+    gRPC receives and decodes the one request of a unary call before any function of the server
+    runs. To a client a stream of requests looks the same; what is not asked for stays in the
+    window of its connection.
+    """
+    if handler.request_streaming:
+        return handler
+    reading = preceded(handler, _only)
+    return rebuilt(handler, behaviour_of(reading), handler.request_deserializer, takes_stream=True)
+
+
+async def _only(requests: AsyncIterator[Any], _context: Context) -> Any:
+    received: list[Any] = []
+    async for request in requests:
+        if received:
+            raise _not_one("more than one")
+        received.append(request)
+    if not received:
+        raise _not_one("none")
+    return received[0]
+
+
+def _not_one(seen: str) -> InvalidInput:
+    return InvalidInput(
+        f"the method takes one message; {seen} came", reason="MESSAGE_UNDECODABLE"
+    )

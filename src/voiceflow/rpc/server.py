@@ -16,12 +16,13 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from voiceflow.errors import InvalidInput
 from voiceflow.rpc.access import ACCESS, Access, AccessInterceptor, OnRefused
 from voiceflow.rpc.freshness import keep_fresh
+from voiceflow.rpc.health import Health
 from voiceflow.rpc.interceptor import DecodingInterceptor, ErrorInterceptor
 from voiceflow.rpc.security import Security
 
@@ -55,6 +56,9 @@ class Transport:
             connection is cancelled. A vanished client is gone after the sum of both.
         minimum_ping_interval_seconds: A client that pings more often is disconnected.
         streams_per_connection: Calls at once on one connection; more wait on the client's side.
+        connection_age_seconds: Age at which a connection takes no more calls, give or take a tenth;
+            clients make another and are looked at anew, by the client CAs of then. What runs on the
+            old one goes on to its end.
     """
 
     maximum_message_bytes: int = 4 * 1024 * 1024
@@ -63,6 +67,7 @@ class Transport:
     keepalive_timeout_seconds: float = 4.0
     minimum_ping_interval_seconds: float = 5.0
     streams_per_connection: int = 1024
+    connection_age_seconds: float = 1500.0
 
 
 @dataclass
@@ -136,9 +141,9 @@ class RpcServer:
         """
         if not self.security.has_identity:
             check_exposure(self.host, self.insecure)
-        self._health = health.aio.HealthServicer()
+        self._health = Health([service.name for service in self.services])
         self._servers: list[grpc.aio.Server] = []
-        await self._open()
+        self._open()
         if self.health_port is not None:
             self._open_health_port(self.health_port)
         for server in self._servers:
@@ -149,7 +154,7 @@ class RpcServer:
 
     async def drain(self) -> None:
         """Health says NOT_SERVING; streams may end by themselves within the grace period."""
-        await self._health.enter_graceful_shutdown()
+        self._health.stop_serving()
         if self.on_drain is not None:
             await self.on_drain(self.grace_seconds)
 
@@ -158,12 +163,11 @@ class RpcServer:
         self._freshness.cancel()
         await asyncio.gather(*(server.stop(_LAST_REPLIES_SECONDS) for server in self._servers))
 
-    async def _open(self) -> None:
+    def _open(self) -> None:
         access = AccessInterceptor(self.security, self.on_refused, self.access)
         server = self._server(ErrorInterceptor(), access, DecodingInterceptor())
         for service in self.services:
             service.register(server)
-            await self._health.set(service.name, health_pb2.HealthCheckResponse.SERVING)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         names = [service.name for service in self.services]
         reflection.enable_server_reflection(
@@ -247,6 +251,7 @@ def _options(transport: Transport) -> list[tuple[str, int]]:
         ),
         ("grpc.http2.max_ping_strikes", 2),
         ("grpc.max_concurrent_streams", transport.streams_per_connection),
+        ("grpc.max_connection_age_ms", milliseconds(transport.connection_age_seconds)),
         # Two servers on one port would share it in silence.
         ("grpc.so_reuseport", 0),
     ]

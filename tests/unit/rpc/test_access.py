@@ -27,7 +27,14 @@ from tests.fakes.echo import (
 from tests.fakes.identity import development_identity, other_authority, pair, token
 from tests.fakes.metrics import counted
 from tests.fakes.tls import bearing, tls_channel
-from voiceflow.errors import Forbidden, InvalidInput, Unauthenticated, Unavailable, VoiceFlowError
+from voiceflow.errors import (
+    Forbidden,
+    InvalidInput,
+    LimitExceeded,
+    Unauthenticated,
+    Unavailable,
+    VoiceFlowError,
+)
 from voiceflow.identity.caller import Caller, CallerRole
 from voiceflow.rpc.access import ACCESS, ANY_ROLE, caller_of
 from voiceflow.rpc.security import open_security
@@ -176,6 +183,40 @@ async def test_what_strangers_send_is_not_looked_at(channel: grpc.aio.Channel) -
     assert isinstance(await failure(channel, "unary_unary", b"\x0a\xff"), Unauthenticated)
     seen = await failure(channel, "unary_unary", b"\x0a\xff", **bearing(GOOD))
     assert isinstance(seen, InvalidInput)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_what_strangers_send_is_not_received(channel: grpc.aio.Channel, kind: str) -> None:
+    """They are refused though not one message has come: gRPC would read a unary one first."""
+    refused: Any = channel.stream_stream(f"/{NAME}/{kind}")()
+    async with asyncio.timeout(30):
+        assert await refused.code() is grpc.StatusCode.UNAUTHENTICATED
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_messages_over_the_limit_are_refused(channel: grpc.aio.Channel, kind: str) -> None:
+    """To who may call; who may not hears of that, and the connection goes on."""
+    large = Text(value="x" * 2**22).SerializeToString()
+    seen = await failure(channel, kind, large, **bearing(GOOD))
+    assert (type(seen), seen.reason) == (LimitExceeded, "RESOURCE_EXHAUSTED")
+    assert isinstance(await failure(channel, kind, large), Unauthenticated)
+    fitting = Text(value="x" * (2**22 - 5)).SerializeToString()
+    assert len(fitting) == 2**22
+    assert await call(channel, kind, fitting, **bearing(GOOD)) == Text.FromString(fitting)
+
+
+@pytest.mark.parametrize(("count", "said"), [(0, "none"), (2, "more than one")])
+@pytest.mark.parametrize("kind", ["unary_unary", "unary_stream"])
+async def test_a_unary_method_takes_one_message(
+    channel: grpc.aio.Channel, kind: str, count: int, said: str
+) -> None:
+    """What a client of another kind sends is INVALID_ARGUMENT, not the first of several."""
+    started: Any = channel.stream_stream(f"/{NAME}/{kind}")(**bearing(GOOD))
+    for _ in range(count):
+        await started.write(b"")
+    await started.done_writing()
+    assert await started.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert await started.details() == f"the method takes one message; {said} came"
 
 
 async def test_health_is_for_anybody(channel: grpc.aio.Channel) -> None:
