@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import jwt
+from jwt.utils import base64url_decode, base64url_encode
 
 from voiceflow.errors import InvalidInput, Unauthenticated
 from voiceflow.identity.key_set import KeySet, TokenKey
@@ -101,6 +102,8 @@ class TokenVerifier:
         if len(token) > MAXIMUM_TOKEN_BYTES:
             raise _refused("it is too long")
         try:
+            if not all(map(_is_canonical, token.split("."))):
+                raise _refused("it is written in another way than it was signed")
             header = jwt.get_unverified_header(token)
             key = self._keys().token_key(_key_id(header))
             if key is None:
@@ -160,6 +163,15 @@ def issue_token(
         "jti": secrets.token_hex(16),
     }
     return jwt.encode(claims, key.private, algorithm=_ALGORITHM, headers={"kid": key.key_id})
+
+
+def _is_canonical(part: str) -> bool:
+    """Whether a part is written as base64url writes it.
+
+    The decoder overlooks padding, foreign characters and odd last bits, and nothing signs those of
+    the signature itself.
+    """
+    return base64url_encode(base64url_decode(part)) == part.encode("ascii")
 
 
 def _key_id(header: Mapping[str, Any]) -> str:

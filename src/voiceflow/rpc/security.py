@@ -17,7 +17,7 @@ import grpc
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings
 
-from voiceflow.errors import Unauthenticated
+from voiceflow.errors import InvalidInput, Unauthenticated
 from voiceflow.identity.caller import Caller, CallerRole
 from voiceflow.identity.certificates import (
     CertificateFiles,
@@ -212,6 +212,13 @@ def open_security(settings: SecuritySettings, clock: Clock = _NOW) -> Security:
     tokens = None
     if settings.keys is not None:
         keys = Reloaded("keys", partial(read_key_set, settings.keys), [settings.keys])
+        if client_ca is None and not keys.value.token_keys:
+            raise InvalidInput(
+                f"{settings.keys}: holds no key of tokens, and there is no --client-ca: nobody"
+                " could prove who calls",
+                reason="KEYS_INVALID",
+                field="keys",
+            )
         tokens = TokenVerifier(lambda: keys.value, settings.token_audience, clock)
         sources = (*sources, keys)
     return Security(

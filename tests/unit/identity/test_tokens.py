@@ -243,6 +243,8 @@ FORGED: dict[str, Callable[[], str]] = {
     "dots": lambda: "..",
     "two parts": lambda: claimed().rpartition(".")[0],
     "four parts": lambda: claimed() + ".x",
+    "padding": lambda: claimed() + "==",
+    "foreign characters": lambda: claimed() + "!!!!",
     "a word before": lambda: "Bearer " + claimed(),
     "no ASCII": lambda: claimed() + "é",
     "a lone surrogate": lambda: claimed() + "\udc80",
@@ -317,14 +319,17 @@ def test_no_text_brings_the_verifier_down(token: str) -> None:
 
 
 def pieces_changed() -> Iterator[str]:
-    """A good token with one of its letters changed, for each of them in turn."""
+    """A good token with one of its letters changed, for each of them in turn.
+
+    By the highest bit, and by the lowest, which in a last letter only fills up the byte.
+    """
     token = claimed()
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
     for place, letter in enumerate(token):
         if letter != ".":
-            # A letter apart by the highest bit: never one that only fills up the last byte.
-            alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-            other = alphabet[alphabet.index(letter) ^ 32]
-            yield token[:place] + other + token[place + 1 :]
+            for bit in (32, 1):
+                other = alphabet[alphabet.index(letter) ^ bit]
+                yield token[:place] + other + token[place + 1 :]
 
 
 def test_a_change_anywhere_breaks_the_token() -> None:

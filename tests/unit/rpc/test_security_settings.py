@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from tests.fakes.echo import Settings
 from tests.fakes.identity import development_identity, pair
 from voiceflow.errors import InvalidInput
+from voiceflow.identity.key_set import SealingKey, key_set_json
 from voiceflow.rpc.security import open_security
 
 PLAIN: dict[str, Any] = {}
@@ -87,6 +88,16 @@ def test_a_file_that_holds_something_else_is_refused(
     with pytest.raises(InvalidInput, match="bad-file") as caught:
         open_security(Settings(**GOOD | {name: bad}))
     assert caught.value.reason == reason
+
+
+def test_keys_that_nobody_can_prove_himself_by_are_refused(tmp_path: Path) -> None:
+    """Keys that only seal, without a CA of clients: the server would start and let nobody in."""
+    keys = tmp_path / "sealing.json"
+    keys.write_text(key_set_json([SealingKey.generate()]))
+    with pytest.raises(InvalidInput, match=r"sealing\.json.*--client-ca") as caught:
+        open_security(Settings(**GOOD | {"keys": keys, "client_ca": None}))
+    assert (caught.value.reason, caught.value.field) == ("KEYS_INVALID", "keys")
+    assert open_security(Settings(**GOOD | {"keys": keys})).has_identity
 
 
 def test_everything_that_is_read_is_looked_at_again() -> None:
