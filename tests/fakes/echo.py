@@ -11,6 +11,7 @@ import grpc
 import pytest
 from google.protobuf import wrappers_pb2
 
+from voiceflow.client.fate import Fate
 from voiceflow.errors import NotAllowedNow, NotFound, Violation, VoiceFlowError
 from voiceflow.identity.caller import Caller, CallerRole
 from voiceflow.rpc.access import ACCESS, ANYBODY, Access, caller_of
@@ -129,10 +130,14 @@ async def call(channel: grpc.aio.Channel, kind: str, data: bytes, **options: Any
     """Calls a method with raw bytes; one reply comes back."""
     multi = getattr(channel, kind)(f"/{NAME}/{kind}", response_deserializer=Text.FromString)
     started = multi(iter([data]) if kind.startswith("stream") else data, **options)
-    if kind.endswith("stream"):
-        replies: list[Text] = [reply async for reply in started]
-        return replies[-1]
-    reply: Text = await started
+    fate = Fate(started)
+    try:
+        if kind.endswith("stream"):
+            replies: list[Text] = [reply async for reply in started]
+            return replies[-1]
+        reply: Text = await started
+    except grpc.aio.AioRpcError as error:
+        raise fate.told(error) from None
     return reply
 
 

@@ -22,6 +22,7 @@ from pydantic_settings import CliApp
 
 from tests.fakes.memory_store import MemoryStore
 from tests.fakes.publishing import Package, ScriptedGates
+from voiceflow.client.fate import Fate
 from voiceflow.errors import VoiceFlowError
 from voiceflow.registry.v1 import registry_pb2 as pb
 from voiceflow.registry.v1 import registry_pb2_grpc as pb_grpc
@@ -188,9 +189,13 @@ async def call(method: Any, request: Any) -> Any:
         request: Or a sequence of them, for a method that takes a stream.
     """
     started = method(request, timeout=60)
-    if isinstance(started, grpc.aio.UnaryStreamCall):
-        return [reply async for reply in started]
-    return await started
+    fate = Fate(started)
+    try:
+        if isinstance(started, grpc.aio.UnaryStreamCall):
+            return [reply async for reply in started]
+        return await started
+    except grpc.aio.AioRpcError as error:
+        raise fate.told(error) from None
 
 
 async def failure(method: Any, request: Any) -> VoiceFlowError:
