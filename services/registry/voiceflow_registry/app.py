@@ -227,7 +227,7 @@ def assemble(
         threads,
         presence,
         Places(settings.publishes, retry_after_seconds=_FULL_SECONDS),
-        publish_idle_seconds=settings.publish_idle_seconds,
+        idle_seconds=settings.publish_idle_seconds,
     )
     server = RpcServer(
         services=(Service(SERVICE_NAME, partial(add_to_server, servicer)),),

@@ -155,7 +155,9 @@ class Settings(SecuritySettings):
         32, description="streams that publish at once, 16 MiB each; more are refused"
     )
     publish_idle_seconds: Seconds = Field(
-        60.0, description="a stream that publishes is cut if nothing comes for so long"
+        60.0,
+        description="a stream that publishes is cut if nothing comes for so long, and a run of the"
+        " gates if nobody reads what it tells",
     )
     spool_dir: Path | None = Field(
         None,

@@ -346,6 +346,21 @@ async def test_streams_beyond_the_limit_are_refused() -> None:
         assert (await publish(registry, BIG)).report.passed
 
 
+async def test_who_says_nothing_holds_no_place() -> None:
+    """A place is taken with `begin`: streams that are silent would keep all others out."""
+    async with running(publishes=1) as (app, registry):
+        silent = [Cutting(app.server.address, BIG) for _ in range(3)]
+        await eventually(lambda: entered(app, 3))
+        assert (await publish(registry, BIG)).report.passed
+        for one in silent:
+            await one.close()
+
+
+async def entered(app: Any, count: int) -> bool:
+    """So many streams have come in on the server."""
+    return bool(app.servicer._presence._count == count)
+
+
 async def test_streams_that_send_end_at_once_when_the_server_stops(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

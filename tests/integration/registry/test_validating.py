@@ -7,7 +7,9 @@ import threading
 
 from tests.fakes.publishing import ScriptedGates, finding, package
 from tests.fakes.registry import call, eventually, failure, promotion, publish, running
+from tests.fakes.unread import unread
 from tests.integration.registry.seeded import UUIDS
+from voiceflow.catalog.audit import CANCELLED
 from voiceflow.catalog.gates import Gate
 from voiceflow.errors import Overloaded
 from voiceflow.registry.v1 import registry_pb2 as pb
@@ -125,6 +127,27 @@ async def test_who_leaves_ends_the_run() -> None:
         assert await eventually(free)
         assert begun[-1] is Gate.GRAPH
         assert len(await reports(registry)) == len(before) + 1
+
+
+async def test_runs_that_are_left_unread_do_not_hold_their_places() -> None:
+    """Two such callers, who go on to answer pings, would keep everybody from validating."""
+    method = "/voiceflow.registry.v1.ModelRegistry/ValidateVersion"
+    request = pb.ValidateVersionRequest(name=NAME, request_id=UUIDS[0])
+    async with running(publish_idle_seconds=0.2, validations=2) as (app, registry):
+        await publish(registry, MADE)
+        before = len(await reports(registry))
+
+        async def told(reasons: set[str]) -> bool:
+            entries = await call(
+                registry.ListAuditEntries,
+                pb.ListAuditEntriesRequest(filter=pb.AuditFilter(method="ValidateVersion")),
+            )
+            return {entry.refusal_reason for entry in entries.entries} == reasons
+
+        async with unread(app.server.address, method, request, calls=2):
+            await eventually(lambda: told({CANCELLED}))
+            assert len(await reports(registry)) == before
+            assert (await call(registry.ValidateVersion, request))[-1].report.passed
 
 
 async def test_a_registry_that_stops_lets_runs_and_publishes_end() -> None:

@@ -46,30 +46,22 @@ class PublishingMethods:
     _threads: Threads
     _presence: Presence
     _publishes: Places
-    _publish_idle_seconds: float
+    _idle_seconds: float
     _auditing: Auditing
 
     async def PublishVersion(  # noqa: N802
         self, requests: AsyncIterator[pb.PublishVersionRequest], context: Context
     ) -> pb.PublishVersionResponse:
         """See the service. Of each stream one chunk is on its way at a time."""
-        with self._presence.entered(), self._publishes.taken():
+        with self._presence.entered():
             first = await self._next(requests, context)
             if first is None or first.WhichOneof("request") != "begin":
                 raise _out_of_order("a stream starts with `begin`")
-            stream = await self._begin(first.begin, context)
-            turn = self._threads.turn()
-            try:
-                with suppress(grpc.aio.BaseError):  # the caller has left: reading tells
-                    await context.send_initial_metadata(())
-                while (request := await self._next(requests, context)) is not None:
-                    await turn.go_on(partial(_write, stream.session, request))
-            except BaseException as error:
-                # Also where the caller has left: what came is kept, for a stream that goes on.
-                with suppress(VoiceFlowError):
-                    await turn.go_on(partial(stream.leave, error))
-                raise
-            done = await self._finished(turn, stream)
+            name = VersionName.parse(first.begin.version, field="begin.version")
+            self._auditing.about(name)
+            check_model(caller_of(context), name, field="begin.version")
+            with self._publishes.taken():  # not by whoever says nothing, or may not publish
+                done = await self._taken_in(name, first.begin, requests, context)
         return pb.PublishVersionResponse(
             version=version_to_wire(done.version),
             report=report_to_wire(done.report),
@@ -86,17 +78,37 @@ class PublishingMethods:
         upload = await self._threads.call(lambda: self._acts.publishing.upload(caller, name))
         return pb.GetUploadResponse(upload=upload_to_wire(upload))
 
+    async def _taken_in(
+        self,
+        name: VersionName,
+        begin: pb.PublishBegin,
+        requests: AsyncIterator[pb.PublishVersionRequest],
+        context: Context,
+    ) -> Published:
+        """What comes after `begin`."""
+        stream = await self._begin(name, begin, context)
+        turn = self._threads.turn()
+        try:
+            with suppress(grpc.aio.BaseError):  # the caller has left: reading tells
+                await context.send_initial_metadata(())
+            while (request := await self._next(requests, context)) is not None:
+                await turn.go_on(partial(_write, stream.session, request))
+        except BaseException as error:
+            # Also where the caller has left: what came is kept, for a stream that goes on.
+            with suppress(VoiceFlowError):
+                await turn.go_on(partial(stream.leave, error))
+            raise
+        return await self._finished(turn, stream)
+
     async def _next(
         self, requests: AsyncIterator[pb.PublishVersionRequest], context: Context
     ) -> pb.PublishVersionRequest | None:
         """The next request; None once the caller has half-closed."""
         try:
-            request = await self._presence.heard(
-                lambda: anext(requests, None), self._publish_idle_seconds
-            )
+            request = await self._presence.heard(lambda: anext(requests, None), self._idle_seconds)
         except TimeoutError:
             raise LimitExceeded(
-                f"nothing came for {self._publish_idle_seconds:g} seconds; what was sent is kept: "
+                f"nothing came for {self._idle_seconds:g} seconds; what was sent is kept: "
                 "begin again, ask how far the upload came, and send the rest",
                 reason="UPLOAD_IDLE",
             ) from None
@@ -115,11 +127,8 @@ class PublishingMethods:
             left.set()
             raise
 
-    async def _begin(self, begin: pb.PublishBegin, context: Context) -> _Stream:
-        name = VersionName.parse(begin.version, field="begin.version")
+    async def _begin(self, name: VersionName, begin: pb.PublishBegin, context: Context) -> _Stream:
         caller = caller_of(context)
-        self._auditing.about(name)
-        check_model(caller, name, field="begin.version")
         signature = checked_signature(begin, path="begin.signature")
         request_id = checked_request_id(begin.request_id, field="begin.request_id")
         declared = [

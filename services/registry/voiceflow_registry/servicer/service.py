@@ -39,7 +39,8 @@ class RegistryServicer(
         threads: Where it is done.
         presence: Who is in.
         publishes: For streams that publish.
-        publish_idle_seconds: Such a stream is cut if nothing comes for so long.
+        idle_seconds: Such a stream is cut if nothing comes for so long, and a run of the gates if
+            nobody reads what it tells.
     """
 
     def __init__(
@@ -49,14 +50,14 @@ class RegistryServicer(
         presence: Presence,
         publishes: Places,
         *,
-        publish_idle_seconds: float,
+        idle_seconds: float,
     ) -> None:
         self._acts = acts
         self._threads = threads
         self._auditing = Auditing(acts.audit, threads)
         self._presence = presence
         self._publishes = publishes
-        self._publish_idle_seconds = publish_idle_seconds
+        self._idle_seconds = idle_seconds
 
     @property
     def auditing(self) -> Auditing:

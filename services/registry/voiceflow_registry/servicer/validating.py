@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from voiceflow.catalog.channels import ChannelPolicy
 from voiceflow.catalog.gates import Gate, GateResult, ValidationReport
 from voiceflow.catalog.names import ChannelName, ValidationName, VersionName
-from voiceflow.errors import InvalidInput
+from voiceflow.errors import InvalidInput, LimitExceeded
 from voiceflow.identity.caller import CallerRole
 from voiceflow.registry.v1 import registry_pb2 as pb
 from voiceflow.rpc.access import caller_of
@@ -25,6 +27,7 @@ class ValidatingMethods:
     _threads: Threads
     _auditing: Auditing
     _presence: Presence
+    _idle_seconds: float
 
     async def ValidateVersion(  # noqa: N802
         self, request: pb.ValidateVersionRequest, context: Context
@@ -53,7 +56,7 @@ class ValidatingMethods:
             )
             async with self._threads.iterating(recorded, long=True) as events:
                 async for event in events:
-                    await context.write(_progress(event))
+                    await self._tell(context, event)
 
     async def GetValidation(  # noqa: N802
         self, request: pb.GetValidationRequest, _context: Context
@@ -83,6 +86,18 @@ class ValidatingMethods:
                 )
             )
         return pb.ListValidationsResponse(reports=reports, next_page_token=token)
+
+    async def _tell(self, context: Context, event: Gate | GateResult | ValidationReport) -> None:
+        """Writes an event. The run holds a place of few: none whose replies are left unread."""
+        try:
+            async with asyncio.timeout(self._idle_seconds):
+                await context.write(_progress(event))
+        except TimeoutError:
+            raise LimitExceeded(
+                f"what the run tells was not read for {self._idle_seconds:g} seconds, so it has "
+                "ended; if its report was made, the same request id is answered with it",
+                reason="SLOW_READER",
+            ) from None
 
     def _terms(self, channel: ChannelName | None) -> tuple[ChannelPolicy, VersionName | None]:
         """What is allowed, and what to compare with."""

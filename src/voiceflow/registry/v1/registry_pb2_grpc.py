@@ -348,6 +348,7 @@ class ModelRegistryServicer:
         FAILED_PRECONDITION  SANDBOX_TOO_WEAK     fewer layers of the sandbox are active than demanded
         VERSION_DELETED
         EVALUATION_SET_MISSING   accuracy asked for and no set is configured
+        ABORTED              SLOW_READER          replies were left unread for too long
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

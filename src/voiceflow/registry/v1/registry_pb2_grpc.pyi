@@ -122,6 +122,7 @@ class ModelRegistryStub:
         FAILED_PRECONDITION  SANDBOX_TOO_WEAK     fewer layers of the sandbox are active than demanded
                              VERSION_DELETED
                              EVALUATION_SET_MISSING   accuracy asked for and no set is configured
+        ABORTED              SLOW_READER          replies were left unread for too long
     """
     GetValidation: _aio.UnaryUnaryMultiCallable[_registry_pb2.GetValidationRequest, _registry_pb2.GetValidationResponse]
     """Role: reader. NOT_FOUND: VALIDATION_NOT_FOUND."""
@@ -397,6 +398,7 @@ class ModelRegistryServicer(metaclass=_abc_1.ABCMeta):
             FAILED_PRECONDITION  SANDBOX_TOO_WEAK     fewer layers of the sandbox are active than demanded
                                  VERSION_DELETED
                                  EVALUATION_SET_MISSING   accuracy asked for and no set is configured
+            ABORTED              SLOW_READER          replies were left unread for too long
         """
 
     @_abc_1.abstractmethod
