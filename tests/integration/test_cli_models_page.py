@@ -139,8 +139,12 @@ def test_the_workflow_calls_commands_that_there_are() -> None:
     assert workflow[True]["push"]["tags"] == ["v*"]  # YAML 1.1 reads `on` as a truth value
     steps = [step for job in workflow["jobs"].values() for step in job["steps"]]
     lines = [line for step in steps for line in step.get("run", "").splitlines()]
-    called = [shlex.split(line)[2:] for line in lines if line.startswith("voiceflow models ")]
-    assert [arguments[0] for arguments in called] == ["pack", "validate", "publish"]
+    called = [
+        shlex.split(line.replace("$version", "meeting@1.0.0"))[2:]
+        for line in lines
+        if line.startswith("voiceflow models ")
+    ]
+    assert [arguments[0] for arguments in called] == ["pack", "validate", "publish", "promote"]
     for name, *arguments in called:
         command = models.commands[name]
         assert isinstance(command, click.Command)

@@ -114,13 +114,13 @@ FAULTS = {
         lambda _: None,
         None,
         shown("reader"),
-        *(Untrusted, "TLS_NOT_SPOKEN", "--insecure"),
+        *(Untrusted, "TLS_NOT_SPOKEN", "(insecure)"),
     ),
     "no certificate of the client": Fault(
         lambda _: pair("server"),
         CA,
         ClientIdentity(CA),
-        *(Unavailable, "UNAVAILABLE", "--cert"),
+        *(Unavailable, "UNAVAILABLE", "(certificate, key)"),
         passes=True,
     ),
     "a certificate that the server does not trust": Fault(
@@ -134,7 +134,7 @@ FAULTS = {
         lambda _: pair("server"),
         None,
         None,
-        *(Unavailable, "UNAVAILABLE", "--ca"),
+        *(Unavailable, "UNAVAILABLE", "(ca)"),
         passes=True,
     ),
 }

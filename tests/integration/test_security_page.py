@@ -54,8 +54,12 @@ async def run(command: str) -> tuple[int, str]:
 
 
 async def _in_process(arguments: list[str]) -> tuple[int, str, str]:
+    return await _process("-c", "from voiceflow.cli import main; main()", *arguments)
+
+
+async def _process(*arguments: str) -> tuple[int, str, str]:
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", "from voiceflow.cli import main; main()", *arguments),
+        *(sys.executable, *arguments),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
@@ -122,6 +126,10 @@ async def test_the_page_leads_from_nothing_to_a_signed_model_that_serves_known_c
             else:
                 code, said[command] = await run(command)
                 assert code == expected, f"{command}\n{said[command]}"
+        (program,) = blocks("python")
+        code, out, err = await _process("-c", program.replace(REGISTRY, registry))
+        assert code == 0, err
+        assert "models/meeting/versions/1.0.0" in out
     refused = next(
         text
         for command, text in said.items()

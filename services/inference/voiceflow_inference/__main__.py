@@ -53,7 +53,10 @@ def main() -> int:
     )
     try:
         asyncio.run(serve(settings))
-    except (VoiceFlowError, OSError) as error:
+    except VoiceFlowError as error:
+        sys.stderr.write(f"cannot serve: {error.message} ({error.reason})\n")
+        return 1
+    except OSError as error:
         sys.stderr.write(f"cannot serve: {error}\n")
         return 1
     return 0

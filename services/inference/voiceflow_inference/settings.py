@@ -125,7 +125,9 @@ class Settings(SecuritySettings):
     @model_validator(mode="after")
     def _one_source(self) -> Self:
         if (self.model_dir is None) == (self.registry is None):
-            raise ValueError("give either --model-dir or --registry")
+            both = "both are set, one perhaps as VOICEFLOW_REGISTRY or VOICEFLOW_MODEL_DIR"
+            what = "neither is set" if self.registry is None else both
+            raise ValueError(f"give either --model-dir or --registry; {what}")
         return self
 
     @model_validator(mode="after")

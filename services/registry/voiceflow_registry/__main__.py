@@ -47,9 +47,12 @@ def main() -> int:
     try:
         asyncio.run(build(settings, on_ready=say_ready).run())
     except InvalidInput as error:
-        sys.stderr.write(f"{error}\n")
+        sys.stderr.write(f"{error.message} ({error.reason})\n")
         return 2
-    except (VoiceFlowError, StoreError, OSError) as error:
+    except VoiceFlowError as error:
+        sys.stderr.write(f"cannot serve: {error.message} ({error.reason})\n")
+        return 1
+    except (StoreError, OSError) as error:
         sys.stderr.write(f"cannot serve: {error}\n")
         return 1
     return 0

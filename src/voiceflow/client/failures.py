@@ -66,7 +66,7 @@ def _plain(server: str, details: str) -> Unavailable:
     if any(sign in details for sign in _CLOSED):
         return unreachable(
             server,
-            "it closed the connection; if it speaks TLS, give the CA of its certificate (--ca)",
+            "it closed the connection; if it speaks TLS, give the CA of its certificate (ca)",
         )
     return unreachable(server, _last(details))
 
@@ -78,13 +78,13 @@ def _tls(server: str, target: str, details: str, identity: ClientIdentity) -> Vo
         name = identity.server_name or host_of(target)
         return Untrusted(
             f"{server} shows a certificate that does not have the name {name}; dial a name that"
-            " it has, or say which one it must have (--server-name)",
+            " it has, or say which one it must have (server name)",
             reason="SERVER_NAME_MISMATCH",
         )
     if _NO_TLS in details:
         return Untrusted(
             f"{server} does not speak TLS, so it cannot prove who it is; serve it with a"
-            " certificate, or dial it without credentials, in plain text (--insecure)",
+            " certificate, or dial it without credentials, in plain text (insecure)",
             reason="TLS_NOT_SPOKEN",
         )
     if refused := _ALERT.search(details):
@@ -103,7 +103,7 @@ def _not_trusted(server: str, why: str, identity: ClientIdentity) -> Untrusted:
         what = f"{why.removeprefix('certificate ')}; it needs another one, or a clock is wrong"
     else:
         trusted = "a public CA" if identity.ca is None else f"a CA in {identity.ca}"
-        what = f"is not signed by {trusted} ({why}); give the CA that signed it (--ca)"
+        what = f"is not signed by {trusted} ({why}); give the CA that signed it (ca)"
     return Untrusted(f"{server} shows a certificate that {what}", reason="SERVER_NOT_TRUSTED")
 
 
@@ -113,7 +113,7 @@ def _closed(server: str, identity: ClientIdentity) -> VoiceFlowError:
     except VoiceFlowError as error:
         return error
     if identity.certificate is None:
-        may_be = "it may demand a certificate of the client (--cert, --key)"
+        may_be = "it may demand a certificate of the client (certificate, key)"
     else:
         may_be = f"it may not accept {identity.certificate}: signed by another CA, or expired"
     return unreachable(server, f"it closed the connection; {may_be}")

@@ -172,7 +172,7 @@ def check_plain_text(target: str, identity: ClientIdentity | None, *, insecure: 
         raise InvalidInput(
             f"{target} is another machine, and without TLS all that is said would travel in plain"
             " text. Give the CA of its certificate, and a certificate or a token of your own; or"
-            " say that plain text is meant (--insecure)",
+            " say that plain text is meant (insecure)",
             reason="INSECURE_ADDRESS",
             field="target",
         )

@@ -57,7 +57,7 @@ def test_another_machine_is_dialled_in_plain_text_only_where_that_is_asked_for(
 ) -> None:
     """What is not understood is another machine."""
     assert not stays_on_this_machine(target)
-    with pytest.raises(InvalidInput, match="--insecure") as caught:
+    with pytest.raises(InvalidInput, match="insecure") as caught:
         check_plain_text(target, None, insecure=False)
     assert caught.value.reason == "INSECURE_ADDRESS"
     check_plain_text(target, None, insecure=True)

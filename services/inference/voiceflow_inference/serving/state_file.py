@@ -131,9 +131,9 @@ class StateFile:
         """STATE_CORRUPT: what the file holds cannot be gone on with; says what to do."""
         return ContentCorrupt(
             f"{self._path}: {why}. It keeps what this server trusts, without which an old model"
-            " could be passed off as new. Restore it; or compare `voiceflow models channels` with"
-            " what should be served, and remove it: the first promotion told is then believed, if"
-            " it is signed",
+            " could be passed off as new. Restore it; or compare what `voiceflow models show` tells"
+            " of the channel with what should be served, and remove it: the first promotion told is"
+            " then believed, if it is signed",
             reason="STATE_CORRUPT",
             field="state_dir",
         )

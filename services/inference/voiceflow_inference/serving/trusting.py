@@ -8,6 +8,7 @@ keeps their outcome, and lets nothing be forgotten.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
@@ -24,6 +25,8 @@ from voiceflow.trust.root import TrustRoots
 from voiceflow.trust.trusted import TrustedState, advance_promotion, advance_root, expired
 from voiceflow_inference.serving.alarms import Alarms
 from voiceflow_inference.serving.state_file import Remembered, StateFile
+
+_LOG = logging.getLogger(__name__)
 
 ROOT: Final = "trust root"
 PROMOTION: Final = "promotion"
@@ -64,7 +67,13 @@ class TrustedChannel:
         self._memory = memory
         self._now = now
         nothing = Remembered(trusted=TrustedState(channel=str(channel)))
-        self._remembered = memory.read() or nothing
+        remembered = memory.read()
+        if remembered is None:
+            _LOG.warning(
+                "nothing is remembered of %s: the first promotion that is signed is believed",
+                channel,
+            )
+        self._remembered = remembered or nothing
         if self._remembered.trusted.channel != str(channel):
             raise memory.corrupt(f"it is about {self._remembered.trusted.channel}, not {channel}")
         self._checked: tuple[VersionName, bytes, Signature | None] | None = None
