@@ -177,6 +177,9 @@ def test_a_rollback_needs_a_channel_and_an_etag() -> None:
     ("wish", "field"),
     [
         (Wish("bob", reason="x" * 1025), "reason"),
+        (Wish("bob", reason="fine\x1b[2K\x1b[1A"), "reason"),
+        (Wish("bob", reason="fine\x9b2K"), "reason"),
+        (Wish("bob", reason="fine\nv1.1.0  promoted"), "reason"),
         (Wish("bob", expire_time=NOW), "expire_time"),
         (
             Wish("bob", signature=Signature(media_type="x", content=bytes(65537))),

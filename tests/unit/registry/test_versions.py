@@ -424,15 +424,20 @@ def test_yanking_with_validate_only_tells_and_changes_nothing() -> None:
     assert replica.versions.state(name("1.0.0")) is VersionState.PUBLISHED
 
 
-def test_a_yank_is_explained_in_1_to_1024_characters() -> None:
-    """No reason and a novel are refused."""
+def test_a_yank_is_explained_in_one_line_of_1_to_1024_characters() -> None:
+    """No reason, a novel, and what a terminal would obey are refused."""
     replica = Replica(MemoryStore())
     replica.publish(package())
-    for reason, expected in (("", "FIELD_REQUIRED"), ("x" * 1025, "FIELD_INVALID")):
+    for reason, expected in (
+        ("", "FIELD_REQUIRED"),
+        ("x" * 1025, "FIELD_INVALID"),
+        ("bad\x1b]0;owned\x07", "FIELD_INVALID"),
+        ("bad\u2028good", "FIELD_INVALID"),
+    ):
         with pytest.raises(InvalidInput) as caught:
             yank(replica, "1.0.0", reason)
         assert (caught.value.reason, caught.value.field) == (expected, "reason")
-    yank(replica, "1.0.0", "x" * 1024)
+    yank(replica, "1.0.0", "é" * 1024)
 
 
 def test_a_request_id_stands_for_one_yank_or_one_deletion() -> None:

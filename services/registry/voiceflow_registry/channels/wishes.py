@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import Final
 
 from voiceflow.catalog.channels import (
-    MAXIMUM_REASON_CHARACTERS,
     ChannelPolicy,
     Promotion,
     PromotionKind,
@@ -16,6 +15,7 @@ from voiceflow.catalog.channels import (
 from voiceflow.catalog.names import ChannelName
 from voiceflow.catalog.values import Signature, iso
 from voiceflow.errors import Conflict, Forbidden, InvalidInput, NotFound
+from voiceflow_registry.reasons import check_reason
 
 MAXIMUM_SEQUENCE: Final = 2**63 - 1
 
@@ -80,14 +80,10 @@ def check_wish(wish: Wish, now: datetime) -> None:
     """Whether a wish is well-formed, whatever the channel is like.
 
     Raises:
-        InvalidInput: FIELD_INVALID, if the reason or the signature is too long or the expiry lies
-            in the past.
+        InvalidInput: FIELD_INVALID, if the reason or the signature is too long, the reason is not
+            one line of text, or the expiry lies in the past.
     """
-    if len(wish.reason) > MAXIMUM_REASON_CHARACTERS:
-        raise _invalid(
-            "reason",
-            f"{len(wish.reason)} characters; allowed are {MAXIMUM_REASON_CHARACTERS}",
-        )
+    check_reason(wish.reason)
     if wish.expire_time is not None and wish.expire_time <= now:
         raise _invalid(
             "expire_time", f"{iso(wish.expire_time)} is past; allowed is later than {iso(now)}"

@@ -25,6 +25,7 @@ from voiceflow.errors import (
 from voiceflow.identity.caller import Caller
 from voiceflow.package import MANIFEST_FILE
 from voiceflow_registry.files.blobs import Blobs
+from voiceflow_registry.reasons import check_reason
 from voiceflow_registry.records import (
     DeletionRecord,
     VersionRecord,
@@ -37,8 +38,6 @@ from voiceflow_registry.records import (
 from voiceflow_registry.requests import RequestIndex, request_of, same_request
 from voiceflow_registry.storage.object_store import ObjectStore, create_once
 from voiceflow_registry.versions.reader import VersionReader, described
-
-MAXIMUM_YANK_REASON_CHARACTERS: Final = 1024
 
 _CHUNK_BYTES: Final = 1 << 20
 
@@ -155,13 +154,11 @@ class Versions(VersionReader):
         """
         payload = {"name": str(name), "reason": reason}
         request = request_of(caller, "YankVersion", request_id, payload)
-        if not 1 <= len(reason) <= MAXIMUM_YANK_REASON_CHARACTERS:
+        if not reason:
             raise InvalidInput(
-                f"reason: {len(reason)} characters; a yank is explained in 1 to "
-                f"{MAXIMUM_YANK_REASON_CHARACTERS}",
-                reason="FIELD_INVALID" if reason else "FIELD_REQUIRED",
-                field="reason",
+                "reason: missing; a yank is explained", reason="FIELD_REQUIRED", field="reason"
             )
+        check_reason(reason)
         record = self.record(name)
         self._requests.find(request)  # refuses an id that was used for something else
         yank = YankRecord(reason=reason, request=request, yank_time=self._clock())
