@@ -293,18 +293,52 @@ async def test_what_an_act_refuses_is_recorded_once(place: Place) -> None:
     ]
 
 
-async def test_trying_out_and_doing_again_are_recorded_as_changing_nothing(place: Place) -> None:
-    """`validate_only`, the same bytes again, a yank of what is yanked, a request sent twice."""
+async def test_what_is_only_tried_out_leaves_no_entry(place: Place) -> None:
+    """Done or refused for what it says: nobody fills the store for ever by trying."""
+    await place.publish()
+    held = len(list(place.store.list("")))
+    third = package("1.2.0")
+    await place.do(ALICE, "PublishVersion", whole(third, validate_only=True))
+    incomplete = [begin(third, validate_only=True)]
+    await place.refused(ALICE, "PublishVersion", incomplete, "UPLOAD_INCOMPLETE")
+    await place.do(PROMOTER, "PromoteVersion", promotion(STABLE, V100, validate_only=True))
+    stale = promotion(STABLE, V100, etag="stale", validate_only=True)
+    await place.refused(PROMOTER, "PromoteVersion", stale, "ETAG_STALE")
+    yank = pb.YankVersionRequest(name=V110, reason="x", validate_only=True)
+    await place.do(ALICE, "YankVersion", yank)
+    await place.do(COLLECTOR, "CollectGarbage", pb.CollectGarbageRequest(validate_only=True))
+    assert len(list(place.store.list(""))) == held
+
+
+async def test_whom_a_trial_is_forbidden_is_recorded_once(place: Place) -> None:
+    """By what is theirs, by their role, and by what the act itself looks at."""
+    await place.publish()
+    policy = pb.ChannelPolicy(name=f"{STABLE}/policy", promoters=[f"{DOMAIN}/promoter/other"])
+    asked = pb.GetChannelPolicyRequest(name=policy.name)
+    etag = (await place.do(READER, "GetChannelPolicy", asked)).policy.etag
+    await place.do(
+        OPERATOR, "UpdateChannelPolicy", pb.UpdateChannelPolicyRequest(policy=policy, etag=etag)
+    )
+    wish = promotion(STABLE, V100, validate_only=True)
+    await place.refused(PROMOTER, "PromoteVersion", wish, "POLICY_FORBIDS")
+    await place.refused(READER, "PromoteVersion", wish, "ROLE_MISSING")
+    trial = whole(SECOND, validate_only=True)
+    await place.refused(PETE, "PublishVersion", trial, "ROLE_MISSING")
+    assert brief(await place.entries(refused_only=True)) == [
+        ("publisher", "PublishVersion", "1.1.0", "ROLE_MISSING", "", ""),
+        ("reader", "PromoteVersion", "", "ROLE_MISSING", "", ""),
+        ("promoter", "PromoteVersion", "stable", "POLICY_FORBIDS", "", ""),
+    ]
+
+
+async def test_doing_again_is_recorded_as_changing_nothing(place: Place) -> None:
+    """The same bytes again, a yank of what is yanked, a request sent twice."""
     await place.publish()
     await place.do(ALICE, "PublishVersion", whole(FIRST))
-    await place.do(ALICE, "PublishVersion", whole(package("1.2.0"), validate_only=True))
-    await place.do(PROMOTER, "PromoteVersion", promotion(STABLE, V100, validate_only=True))
     wish = promotion(STABLE, V100, request_id=str(uuid.uuid4()))
     for _ in range(2):
         await place.do(PROMOTER, "PromoteVersion", wish)
-    yank = pb.YankVersionRequest(name=V110, reason="x", validate_only=True)
-    await place.do(ALICE, "YankVersion", yank)
-    yank.validate_only = False
+    yank = pb.YankVersionRequest(name=V110, reason="x")
     for _ in range(2):
         await place.do(ALICE, "YankVersion", yank)
     entries = (await place.entries())[:-2]
@@ -312,14 +346,11 @@ async def test_trying_out_and_doing_again_are_recorded_as_changing_nothing(place
     assert [(entry.method, entry.before, entry.after) for entry in entries] == [
         ("YankVersion", "", ""),
         ("YankVersion", "published", "yanked"),
-        ("YankVersion", "", ""),
         ("PromoteVersion", "", "1.0.0"),
         ("PromoteVersion", "", "1.0.0"),
-        ("PromoteVersion", "", ""),
-        ("PublishVersion", "", ""),
         ("PublishVersion", "", ""),
     ]
-    assert entries[3].request_id == entries[4].request_id == wish.request_id
+    assert entries[2].request_id == entries[3].request_id == wish.request_id
 
 
 async def test_who_is_not_known_leaves_no_entry(tmp_path: Path) -> None:

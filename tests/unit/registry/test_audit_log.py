@@ -214,11 +214,20 @@ def test_what_cannot_be_told_does_not_undo_the_answer(caplog: pytest.LogCaptureF
     assert "cannot be told" in caplog.text
 
 
-def test_what_is_only_tried_out_changes_nothing() -> None:
-    """It is recorded like anything else."""
+def test_what_is_only_tried_out_leaves_nothing_in_the_store() -> None:
+    """Whatever comes of it: nothing changes, and trying costs nobody anything."""
     desk = Desk()
-    desk.log().recorded(Deed(ALICE, "YankVersion", validate_only=True), desk.act, told)
-    assert (desk.entry().allowed, desk.entry().after) == (True, "")
+    trial = Deed(ALICE, "YankVersion", validate_only=True)
+    assert desk.log().recorded(trial, desk.act, lambda _: pytest.fail("told")) == "answer"
+
+    def act() -> str:
+        raise Conflict("no", reason="ETAG_STALE")
+
+    with pytest.raises(Conflict):
+        desk.log().recorded(trial, act, told)
+    desk.log().begin(trial).left()
+    assert desk.did == ["it"]
+    assert list(desk.inner.list("")) == []
 
 
 def test_what_callers_send_for_an_id_is_recorded_only_if_it_is_one() -> None:

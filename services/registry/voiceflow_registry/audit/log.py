@@ -2,9 +2,9 @@
 
     intent ─▶ the act ─▶ outcome
 
-Without an intent nothing is done. Where the outcome is missing (the registry died, or the store did
-not take it) the entry says OUTCOME_UNKNOWN: the act may have been done. Both are objects that are
-created once and never changed or removed.
+Without an intent nothing is done; what is only tried out needs none, and leaves no entry. Where the
+outcome is missing (the registry died, or the store did not take it) the entry says OUTCOME_UNKNOWN:
+the act may have been done. Both are objects that are created once and never changed or removed.
 """
 
 from __future__ import annotations
@@ -79,13 +79,15 @@ class AuditLog:
         self._last = 0
 
     def begin(self, deed: Deed) -> Recording:
-        """Records what is about to be done.
+        """Records what is about to be done, unless it is only tried out.
 
         Raises:
             Unavailable: AUDIT_UNAVAILABLE; it must not be done.
         """
         entry_id = self._next()
         entry = _entry(entry_id, deed, allowed=True, refusal_reason=OUTCOME_UNKNOWN)
+        if deed.validate_only:
+            return Recording(self._store, entry_id, entry, ended=True)
         try:
             create_once(self._store, entry_id.intent_key, encode(AuditRecord(entry=entry)))
         except StoreError as error:
@@ -170,14 +172,22 @@ class Recording:
     """A deed that was begun; the first thing that is said of its end is recorded.
 
     Failures to record it are logged and counted, and change nothing else.
+
+    Args:
+        store: Holds it.
+        entry_id: Which entry.
+        entry: As it was begun.
+        ended: Nothing that is said of its end is recorded.
     """
 
-    def __init__(self, store: ObjectStore, entry_id: EntryId, entry: AuditEntry) -> None:
+    def __init__(
+        self, store: ObjectStore, entry_id: EntryId, entry: AuditEntry, *, ended: bool = False
+    ) -> None:
         self._store = store
         self._id = entry_id
         self._entry = entry
         self._lock = threading.Lock()
-        self._ended = False
+        self._ended = ended
 
     def done(self, change: Change) -> None:
         """It was done, or had been before."""

@@ -1,8 +1,8 @@
 """The audit of what callers do and are refused; it is written in the threads of acts.
 
 What changes something is recorded before and after, by `act`, or by the act itself where it is a
-stream. What a caller who is known may not do is recorded once, whichever method it was; a caller
-who goes on and on fills a log, not the store.
+stream; what is only tried out is not. What a caller who is known may not do is recorded once,
+whichever method it was; a caller who goes on and on fills a log, not the store.
 """
 
 from __future__ import annotations
@@ -73,7 +73,10 @@ class Auditing:
         return await self._threads.call(lambda: self.log.recorded(deed, act, tell))
 
     def deed(self, caller: Caller, method: str, resource: object, request: Any) -> Deed:
-        """What a call is about to do; from now on, whatever refuses it is told by its own entry.
+        """What a call is about to do.
+
+        From now on, whatever refuses it is told by its own entry; a call that only tries out has
+        none, and is recorded like any other if it is refused for lack of right.
 
         Args:
             caller: Who.
@@ -81,17 +84,19 @@ class Auditing:
             resource: What it is about.
             request: Has a request id, and may be only for trying out.
         """
-        _recorded.set(True)
+        validate_only = getattr(request, "validate_only", False)
+        _recorded.set(not validate_only)
+        self.about(resource)
         return Deed(
             caller,
             method,
             str(resource),
             request_id=request.request_id,
-            validate_only=getattr(request, "validate_only", False),
+            validate_only=validate_only,
         )
 
     def about(self, resource: object) -> None:
-        """What this call is about, where it was not a request but a stream's first message."""
+        """What this call is about; else the field at fault has to tell."""
         _about.set(str(resource))
 
     def observed(self, name: str, method: Method) -> Method:

@@ -263,10 +263,10 @@ class ModelRegistryStub:
     ListAuditEntries: _aio.UnaryUnaryMultiCallable[_registry_pb2.ListAuditEntriesRequest, _registry_pb2.ListAuditEntriesResponse]
     """Lists who did, or was refused, what, newest first. Role: operator.
 
-    Every call that would change something has an entry, also with `validate_only`, and so have the
-    registry's own rollbacks (by `voiceflow:registry`). What a caller who is known may not do is
-    recorded whatever the method, up to a rate for each principal. Requests that are not well-formed,
-    and callers who are not known, leave no entry.
+    Every call that would change something has an entry, and so have the registry's own rollbacks (by
+    `voiceflow:registry`). What a caller who is known may not do is recorded whatever the method,
+    also with `validate_only`, up to a rate for each principal. Calls with `validate_only` that are
+    not refused so, requests that are not well-formed, and callers who are not known, leave no entry.
 
     An entry is begun before its deed, or the deed is refused: UNAVAILABLE, AUDIT_UNAVAILABLE.
     A page may be short, even empty, and yet not the last one.
@@ -689,10 +689,10 @@ class ModelRegistryServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_registry_pb2.ListAuditEntriesResponse]:
         """Lists who did, or was refused, what, newest first. Role: operator.
 
-        Every call that would change something has an entry, also with `validate_only`, and so have the
-        registry's own rollbacks (by `voiceflow:registry`). What a caller who is known may not do is
-        recorded whatever the method, up to a rate for each principal. Requests that are not well-formed,
-        and callers who are not known, leave no entry.
+        Every call that would change something has an entry, and so have the registry's own rollbacks (by
+        `voiceflow:registry`). What a caller who is known may not do is recorded whatever the method,
+        also with `validate_only`, up to a rate for each principal. Calls with `validate_only` that are
+        not refused so, requests that are not well-formed, and callers who are not known, leave no entry.
 
         An entry is begun before its deed, or the deed is refused: UNAVAILABLE, AUDIT_UNAVAILABLE.
         A page may be short, even empty, and yet not the last one.
