@@ -27,6 +27,7 @@ from tests.fakes.echo import (
 from tests.fakes.identity import development_identity, other_authority, pair, token
 from tests.fakes.metrics import counted
 from tests.fakes.tls import bearing, tls_channel
+from voiceflow.client.fate import Fate
 from voiceflow.errors import (
     Forbidden,
     InvalidInput,
@@ -39,6 +40,7 @@ from voiceflow.identity.caller import Caller, CallerRole
 from voiceflow.rpc.access import ACCESS, ANY_ROLE, caller_of
 from voiceflow.rpc.security import open_security
 from voiceflow.rpc.server import RpcServer
+from voiceflow.rpc.status import from_rpc_error
 
 CLIENT = "spiffe://voiceflow.local/client/dev"
 READER = "spiffe://voiceflow.local/reader/dev"
@@ -211,12 +213,14 @@ async def test_a_unary_method_takes_one_message(
     channel: grpc.aio.Channel, kind: str, count: int, said: str
 ) -> None:
     """What a client of another kind sends is INVALID_ARGUMENT, not the first of several."""
-    started: Any = channel.stream_stream(f"/{NAME}/{kind}")(**bearing(GOOD))
-    for _ in range(count):
-        await started.write(b"")
-    await started.done_writing()
-    assert await started.code() is grpc.StatusCode.INVALID_ARGUMENT
-    assert await started.details() == f"the method takes one message; {said} came"
+    begin: Any = channel.stream_stream(f"/{NAME}/{kind}")
+    started = begin(iter([b""] * count), **bearing(GOOD))
+    fate = Fate(started)
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await started.read()
+    error = from_rpc_error(fate.told(caught.value))
+    assert (type(error), error.reason) == (InvalidInput, "MESSAGE_UNDECODABLE")
+    assert error.message == f"the method takes one message; {said} came"
 
 
 async def test_health_is_for_anybody(channel: grpc.aio.Channel) -> None:
