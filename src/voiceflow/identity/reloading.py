@@ -63,7 +63,9 @@ class Reloaded(Generic[Content]):
         with self._checking:
             contents = self._contents()
             if contents == self._held:
-                self._refused = None
+                if self._refused is not None:
+                    self._refused = None
+                    _LOG.info("%s: is again what it was", self.what)
                 return False
             try:
                 value = self._read()

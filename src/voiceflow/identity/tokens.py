@@ -93,7 +93,7 @@ class TokenVerifier:
         if max(begin, not_before) > now + LEEWAY_SECONDS:
             raise _refused("it is not valid yet")
         if end <= now - LEEWAY_SECONDS:
-            _LOG.debug("refused a token: it has expired")
+            _LOG.info("refused a token: it has expired")
             raise Unauthenticated("the token has expired", reason="CREDENTIALS_EXPIRED")
         return TokenIdentity(principal, token_id, datetime.fromtimestamp(end, UTC))
 
@@ -195,5 +195,5 @@ def _seconds(claims: Mapping[str, Any], name: str) -> int:
 
 
 def _refused(why: str) -> Unauthenticated:
-    _LOG.debug("refused a token: %s", why)
+    _LOG.info("refused a token: %s", why)
     return Unauthenticated("the token is not valid here", reason="CREDENTIALS_INVALID")

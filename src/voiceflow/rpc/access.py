@@ -147,6 +147,7 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
         if not _may(caller, who):
             refusal = _role_missing(method, who, caller)
             _REFUSALS.add(1, {"reason": refusal.reason})
+            _LOG.info("%s: %s, from %s", method, refusal.message, caller.peer)
             if self._on_refused is not None:
                 await self._on_refused(caller, method, refusal)
             raise refusal

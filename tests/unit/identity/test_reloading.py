@@ -161,3 +161,21 @@ def test_any_of_several_files_is_a_change(tmp_path: Path) -> None:
     two.write_text("2", encoding="utf-8")
     assert both.check()
     assert both.value == "12"
+
+
+def test_it_is_told_when_a_bad_file_is_put_right(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """So that an error is not the last that is heard of it."""
+    path = tmp_path / "file"
+    path.write_text("1")
+    number = Reloaded("number", lambda: int(path.read_text()), [path])
+    path.write_text("none")
+    number.check()
+    path.write_text("1")
+    with caplog.at_level("INFO"):
+        number.check()
+        number.check()
+    assert [record.getMessage() for record in caplog.records].count(
+        "number: is again what it was"
+    ) == 1
