@@ -283,7 +283,7 @@ async def test_options_that_contradict_each_other_are_wrong_usage(
     assert (await desk.run(*promote, *options)).code == 2
 
 
-def _told(page: Any, lie: dict[str, object]) -> Any:
+def _told(page: Any, lie: dict[str, Rollout]) -> Any:
     return replace(page, items=tuple(one.model_copy(update=lie) for one in page.items))
 
 

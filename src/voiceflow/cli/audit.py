@@ -9,17 +9,10 @@ import click
 
 from voiceflow.catalog.audit import AuditEntry, AuditFilter
 from voiceflow.cli.models.names import ANY, Name
-from voiceflow.cli.models.session import (
-    as_data,
-    as_past_moment,
-    call,
-    json_option,
-    out,
-    print_json,
-    registry_option,
-)
+from voiceflow.cli.models.session import call, registry_option
 from voiceflow.cli.models.tables import audit_table
-from voiceflow.cli.options import MAXIMUM_INT32, Target, text
+from voiceflow.cli.options import MAXIMUM_INT32, Target, as_past_moment, text
+from voiceflow.cli.printing import as_data, json_option, out, print_json
 from voiceflow.client.registry import RegistryClient
 
 

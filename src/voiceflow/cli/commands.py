@@ -22,6 +22,7 @@ from voiceflow.cli.demo import demo
 from voiceflow.cli.diarize import diarize
 from voiceflow.cli.identity import dev_certs, tokens
 from voiceflow.cli.models import models
+from voiceflow.cli.printing import plain
 from voiceflow.cli.serving_state import serving_state
 from voiceflow.cli.trust import trust
 from voiceflow.errors import (
@@ -116,12 +117,12 @@ def error_lines(error: VoiceFlowError) -> list[str]:
     """What went wrong: one line, and one for each thing that stands in the way."""
     violations = error.violations if isinstance(error, NotAllowedNow) else ()
     if not violations:
-        return [f"voiceflow: {error.message} ({error.reason})"]
+        return [plain(f"voiceflow: {error.message} ({error.reason})")]
     # The message lists them all; here each has a line of its own.
     what = error.message.partition(": ")[0]
     return [
-        f"voiceflow: {what} ({error.reason})",
-        *(f"  {one.kind}  {one.subject}: {one.description}" for one in violations),
+        plain(f"voiceflow: {what} ({error.reason})"),
+        *(plain(f"  {one.kind}  {one.subject}: {one.description}") for one in violations),
     ]
 
 

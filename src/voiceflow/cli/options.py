@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -42,6 +44,20 @@ def address(value: Any) -> str:
     if not text(value).strip():
         raise click.BadParameter("names no server; such as 127.0.0.1:50061")
     return str(value)
+
+
+def as_moment(value: Any) -> datetime:
+    """Reads a time: ISO 8601, in this machine's zone if it names none; or `30d`, `12h` from now on.
+
+    Raises:
+        click.BadParameter: It is neither.
+    """
+    return _moment(str(value), direction=1)
+
+
+def as_past_moment(value: Any) -> datetime:
+    """As `as_moment`, but `30d` and `12h` are so long ago."""
+    return _moment(str(value), direction=-1)
 
 
 class Number(click.FloatRange):
@@ -177,3 +193,16 @@ def _identity(own: dict[str, Any], *, insecure: bool) -> ClientIdentity | None:
 
 
 server_option = target_option("server", DEFAULT_SERVER, "The inference service")
+
+
+def _moment(text: str, *, direction: int) -> datetime:
+    if span := re.fullmatch(r"([0-9]{1,4})([dh])", text):
+        amount = direction * int(span[1])
+        distance = timedelta(days=amount) if span[2] == "d" else timedelta(hours=amount)
+        return datetime.now(UTC) + distance
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, OverflowError):  # the latter at the ends of the calendar
+        raise click.BadParameter(
+            f"{text!r} is no time such as 2026-05-01T12:00:00Z or 30d"
+        ) from None

@@ -7,10 +7,10 @@ import dataclasses
 import json
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from voiceflow.cli.options import Target, server_option
+from voiceflow.cli.printing import PlainConsole
 from voiceflow.client import NO_RETRY, DiarizationClient, ServingState
 
 
@@ -35,7 +35,7 @@ async def _ask(server: Target) -> ServingState:
 
 
 def _print(state: ServingState) -> None:
-    console = Console()
+    console = PlainConsole()
     models = Table()
     for heading in ("Generation", "Model", "Contract", "State", "Role", "Streams", "Digest"):
         models.add_column(heading, overflow="fold")

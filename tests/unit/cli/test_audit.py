@@ -16,8 +16,8 @@ from tests.fakes.publishing import package
 from tests.fakes.registry import call, failure, promotion, publish, running
 from voiceflow.catalog.audit import OUTCOME_UNKNOWN, AuditEntry
 from voiceflow.cli.commands import commands
-from voiceflow.cli.models.session import as_past_moment
 from voiceflow.cli.models.tables import outcome_text
+from voiceflow.cli.options import as_past_moment
 from voiceflow.registry.v1 import registry_pb2 as pb
 
 V100 = "models/tones/versions/1.0.0"

@@ -23,13 +23,7 @@ from voiceflow.cli.models.names import CHANNEL, VERSION, channel_name, short
 from voiceflow.cli.models.promoting import not_passed
 from voiceflow.cli.models.session import (
     FILE,
-    as_data,
-    as_moment,
     call,
-    err,
-    json_option,
-    out,
-    print_json,
     registry_option,
     request_id_option,
     validate_only_option,
@@ -43,7 +37,8 @@ from voiceflow.cli.models.signing import (
     write_statement,
 )
 from voiceflow.cli.models.validation import validate_version
-from voiceflow.cli.options import MAXIMUM_INT64, Number, Target
+from voiceflow.cli.options import MAXIMUM_INT64, Number, Target, as_moment
+from voiceflow.cli.printing import as_data, err, json_option, out, print_json
 from voiceflow.client.registry import RegistryClient
 from voiceflow.errors import InvalidInput, NotAllowedNow
 from voiceflow.trust.authority import read_statement

@@ -8,8 +8,8 @@ from typing import Self
 from rich.console import Console
 
 from voiceflow.catalog.gates import Gate, GateResult
-from voiceflow.cli.models.session import as_data, print_json_line
 from voiceflow.cli.models.tables import figures_table, finding_lines, gate_line
+from voiceflow.cli.printing import as_data, print_json_line
 
 
 class GatesView:

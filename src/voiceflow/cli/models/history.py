@@ -18,20 +18,18 @@ from voiceflow.catalog.channels import (
 )
 from voiceflow.catalog.names import ChannelName, VersionName
 from voiceflow.cli.models.names import CHANNEL, VERSION, short
-from voiceflow.cli.models.session import (
+from voiceflow.cli.models.session import call, registry_client, registry_option
+from voiceflow.cli.models.tables import moment, promotions_table
+from voiceflow.cli.options import MAXIMUM_INT64, Target, as_moment
+from voiceflow.cli.printing import (
     as_data,
-    as_moment,
-    call,
     json_lines_option,
     json_option,
     out,
     print_json,
     print_json_line,
-    registry_client,
-    registry_option,
+    tell,
 )
-from voiceflow.cli.models.tables import moment, promotions_table
-from voiceflow.cli.options import MAXIMUM_INT64, Target
 from voiceflow.client.registry import RegistryClient
 
 
@@ -115,7 +113,7 @@ async def _watch(
                 where = short(event.name)
                 how = event.kind.value.replace("_", " ")
                 text = event.rollout.in_short
-                click.echo(f"{moment(event.commit_time)}  {where}  {event.sequence}  {how}  {text}")
+                tell(f"{moment(event.commit_time)}  {where}  {event.sequence}  {how}  {text}")
             if isinstance(event, Promotion) and next(numbers) == wanted:
                 return
 

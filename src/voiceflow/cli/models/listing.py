@@ -14,14 +14,7 @@ from voiceflow.catalog.queries import VersionFilter
 from voiceflow.catalog.values import iso
 from voiceflow.catalog.versions import Difference, Model, Version, VersionState
 from voiceflow.cli.models.names import ANY, MODEL, VERSION, short
-from voiceflow.cli.models.session import (
-    as_data,
-    call,
-    json_option,
-    out,
-    print_json,
-    registry_option,
-)
+from voiceflow.cli.models.session import call, registry_option
 from voiceflow.cli.models.tables import (
     bump_text,
     channels_table,
@@ -32,6 +25,7 @@ from voiceflow.cli.models.tables import (
     versions_table,
 )
 from voiceflow.cli.options import Target
+from voiceflow.cli.printing import as_data, json_option, out, print_json
 from voiceflow.client.registry import RegistryClient
 
 

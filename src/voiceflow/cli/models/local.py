@@ -17,7 +17,7 @@ from voiceflow.catalog.gates import Gate, GateResult
 from voiceflow.catalog.names import VersionName
 from voiceflow.cli.models.gates import GatesView
 from voiceflow.cli.models.operating import policy_fields, policy_of
-from voiceflow.cli.models.session import as_data, print_json_line
+from voiceflow.cli.printing import as_data, print_json_line
 from voiceflow.client.registry import open_package
 from voiceflow.difference import Described
 from voiceflow.errors import InvalidInput, NotServed, PackageInvalid

@@ -15,17 +15,14 @@ from voiceflow.catalog.values import LONGEST_SECONDS
 from voiceflow.cli.models.names import CHANNEL
 from voiceflow.cli.models.session import (
     FILE,
-    as_data,
     call,
-    json_option,
-    out,
-    print_json,
     registry_option,
     request_id_option,
     validate_only_option,
 )
 from voiceflow.cli.models.tables import megabytes, pods_table, table
 from voiceflow.cli.options import Number, Target
+from voiceflow.cli.printing import as_data, json_option, out, print_json
 from voiceflow.client.registry import RegistryClient
 from voiceflow.errors import InvalidInput
 

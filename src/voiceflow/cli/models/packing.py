@@ -7,9 +7,10 @@ from typing import Any
 
 import click
 
-from voiceflow.cli.models.session import FILE, FOLDER, as_data, err, json_option, out, print_json
+from voiceflow.cli.models.session import FILE, FOLDER
 from voiceflow.cli.models.tables import table
 from voiceflow.cli.options import Number
+from voiceflow.cli.printing import as_data, err, json_option, out, print_json
 
 
 @click.command()

@@ -12,8 +12,8 @@ from voiceflow.catalog.versions import Version
 from voiceflow.cli.models.bars import TransferBar
 from voiceflow.cli.models.gates import GatesView
 from voiceflow.cli.models.names import short
-from voiceflow.cli.models.session import err
 from voiceflow.cli.models.validation import validate_version
+from voiceflow.cli.printing import err
 from voiceflow.client.registry import Published, RegistryClient
 from voiceflow.errors import NotAllowedNow, Violation
 from voiceflow.trust.signing import SigningKey

@@ -17,18 +17,14 @@ from voiceflow.cli.models.promoting import promote_version, publish_package
 from voiceflow.cli.models.session import (
     FILE,
     FOLDER,
-    as_data,
     call,
-    err,
-    json_option,
-    out,
-    print_json,
     registry_option,
     request_id_option,
     validate_only_option,
 )
 from voiceflow.cli.models.signing import signing_of, signing_options
 from voiceflow.cli.options import Target
+from voiceflow.cli.printing import as_data, err, json_option, out, print_json
 from voiceflow.cli.trust.keys import signing_key as read_signing_key
 from voiceflow.client.registry import Published, RegistryClient
 from voiceflow.errors import PackageInvalid

@@ -13,7 +13,8 @@ from voiceflow.catalog.channels import PromotionKind, Rollout
 from voiceflow.catalog.names import ChannelName
 from voiceflow.catalog.values import Signature
 from voiceflow.cli.models.names import short
-from voiceflow.cli.models.session import FILE, FOLDER, err, json_option, out, print_json
+from voiceflow.cli.models.session import FILE, FOLDER
+from voiceflow.cli.printing import err, json_option, out, print_json
 from voiceflow.cli.trust.files import read_bytes, replace
 from voiceflow.cli.trust.keys import password_option, signing_key
 from voiceflow.client.registry import RegistryClient, open_package, sign_package

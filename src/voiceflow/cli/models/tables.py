@@ -14,6 +14,7 @@ from voiceflow.catalog.gates import Finding, GateResult, Outcome
 from voiceflow.catalog.pods import Pod
 from voiceflow.catalog.versions import Bump, Difference, Model, Version, VersionState
 from voiceflow.cli.models.names import short, version_of
+from voiceflow.cli.printing import plain
 
 _COLOURS = {
     Outcome.PASSED: "green",
@@ -155,7 +156,7 @@ def outcome_text(entry: AuditEntry) -> Text:
     """How a deed ended, in its colour."""
     if entry.refusal_reason == OUTCOME_UNKNOWN:
         return Text("unknown", "yellow")
-    return Text("done", "green") if entry.allowed else Text(entry.refusal_reason, "red")
+    return Text("done", "green") if entry.allowed else Text(plain(entry.refusal_reason), "red")
 
 
 def difference_table(difference: Difference) -> Table:

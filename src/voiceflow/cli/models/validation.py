@@ -12,18 +12,9 @@ from voiceflow.catalog.gates import Gate, GateResult, ValidationReport
 from voiceflow.catalog.names import ChannelName, VersionName
 from voiceflow.cli.models.gates import GatesView
 from voiceflow.cli.models.names import channel_name, version_name
-from voiceflow.cli.models.session import (
-    FILE,
-    FOLDER,
-    as_data,
-    err,
-    json_lines_option,
-    out,
-    print_json_line,
-    registry_client,
-    registry_option,
-)
+from voiceflow.cli.models.session import FILE, FOLDER, registry_client, registry_option
 from voiceflow.cli.options import Target
+from voiceflow.cli.printing import as_data, err, json_lines_option, out, print_json_line
 from voiceflow.client.registry import RegistryClient
 from voiceflow.errors import InvalidInput
 

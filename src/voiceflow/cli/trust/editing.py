@@ -10,8 +10,7 @@ import click
 from securesystemslib.signer import SSlibKey
 
 from voiceflow.catalog.channels import PromotionKind
-from voiceflow.cli.models.session import as_moment
-from voiceflow.cli.options import text
+from voiceflow.cli.options import as_moment, text
 from voiceflow.cli.trust.files import FILE, draft_path, read_draft, replace
 from voiceflow.cli.trust.keys import public_key
 from voiceflow.cli.trust.telling import tell_lacks
@@ -145,8 +144,9 @@ def retire(path: Path, key: str, out: Path | None) -> None:
 def revoke(path: Path, key: str, out: Path | None) -> None:
     """Let nothing hold that KEY has ever signed: it is lost, or stolen.
 
-    KEY is the beginning of a key's id. Sign again with another key what shall go on to be served,
-    and promote it, before this version comes into force.
+    KEY is the beginning of a key's id. Before this version comes into force, promote what shall go on
+    to be served: with another key, if it is a promoter's; if it is a publisher's, after it was
+    published under another number, signed with another key.
     """
     _set_status(path, key, KeyStatus.REVOKED, out)
 

@@ -10,7 +10,7 @@ import click
 
 from voiceflow.artifact import Manifest
 from voiceflow.catalog.values import Signature, iso
-from voiceflow.cli.models.session import json_option, print_json
+from voiceflow.cli.printing import json_option, print_json
 from voiceflow.cli.trust.files import FILE, check_follows, known_root_option, read_bytes, read_draft
 from voiceflow.cli.trust.signing import SIGNATURE_SUFFIX, described
 from voiceflow.cli.trust.telling import changed_lines, root_lines, tell_lacks
