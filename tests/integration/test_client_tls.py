@@ -172,7 +172,7 @@ async def test_an_inference_service_fetches_its_model_as_the_pod_that_it_is(
         own: dict[str, Any] = {"registry_cert": pod.certificate, "registry_key": pod.key}
         found = await find_package(Settings(**common, **own, registry_ca=CA), None)
         assert load_package(found.folder).manifest.resource_name == published.version.name
-        with pytest.raises(Unavailable, match="--cert"):
+        with pytest.raises(Unavailable, match="demand a certificate"):
             await find_package(Settings(**common, registry_ca=CA), None)
         with pytest.raises(Untrusted):
             await find_package(Settings(**common, **own, registry_ca=WRONG_CA), None)
