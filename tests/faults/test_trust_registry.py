@@ -295,6 +295,7 @@ async def test_a_version_from_before_the_trust_root_is_not_promoted(tmp_path: Pa
     async with running(store, trust_root=trust_root) as (_, registry):
         error = await failure(registry.PromoteVersion, await wish(registry, V100))
         assert told(error) == ("SIGNATURE_MISSING", "rollout.primary.version")
-        assert (await published(registry, ONE)).already_published
+        error = await failure(registry.PublishVersion, [begin(ONE, signature=signed(ONE))])
+        assert told(error) == ("VERSION_EXISTS", "begin.signature")
         await published(registry, TWO)
         await promoted(registry, V110)

@@ -43,6 +43,7 @@ from voiceflow.errors import (
     VoiceFlowError,
 )
 from voiceflow.identity.caller import Caller
+from voiceflow_registry.publishing.publish import Published
 from voiceflow_registry.publishing.submission import PublishLimits
 from voiceflow_registry.storage.filesystem import FilesystemStore
 
@@ -488,31 +489,46 @@ def test_a_manifest_that_breaks_its_schema_or_is_of_another_version_is_refused(
     assert not keys(store)
 
 
+def publish_signed(replica: Replica, what: Package, content: bytes | None) -> Published:
+    """Publishes a version with anything for a signature."""
+    session = replica.publishing.begin(
+        PUBLISHER,
+        what.name,
+        manifest=what.manifest,
+        signature=None
+        if content is None
+        else Signature(media_type="application/x", content=content),
+        declared=what.declared,
+        request_id="",
+        validate_only=False,
+    )
+    for file, data in what.files.items():
+        send(session, file, data)
+    return session.finish()
+
+
 def test_a_signature_is_kept_and_bounded() -> None:
     """What the publisher signed with comes back in the full view; 64 KiB are the most."""
     replica, what = Replica(MemoryStore()), package()
-
-    def publish(content: bytes) -> None:
-        session = replica.publishing.begin(
-            PUBLISHER,
-            what.name,
-            manifest=what.manifest,
-            signature=Signature(media_type="application/x", content=content),
-            declared=what.declared,
-            request_id="",
-            validate_only=False,
-        )
-        for file, data in what.files.items():
-            send(session, file, data)
-        session.finish()
-
     with pytest.raises(InvalidInput) as caught:
-        publish(bytes(65537))
+        publish_signed(replica, what, bytes(65537))
     assert reason_of(caught) == ("FIELD_INVALID", "begin.signature.content")
-    publish(b"signed")
+    publish_signed(replica, what, b"signed")
     signature = replica.versions.get(what.name, full=True).signature
     assert signature is not None
     assert signature.content == b"signed"
+
+
+@pytest.mark.parametrize("kept", [b"signed", None])
+def test_r18_another_signature_of_a_version_that_stands_is_refused(kept: bytes | None) -> None:
+    """Nobody shall believe that it was taken: a version keeps what it was published with."""
+    replica, what = Replica(MemoryStore()), package()
+    first = publish_signed(replica, what, kept).version
+    with pytest.raises(AlreadyExists, match="publish it under another number") as caught:
+        publish_signed(replica, what, b"signed by another")
+    assert reason_of(caught) == ("VERSION_EXISTS", "begin.signature")
+    for again in (kept, None):
+        assert publish_signed(replica, what, again).version == first
 
 
 def test_a_version_larger_than_allowed_is_refused_at_once() -> None:

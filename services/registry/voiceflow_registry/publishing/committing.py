@@ -89,7 +89,8 @@ class Committing:
         """The version, if it was published before with the same bytes.
 
         Raises:
-            AlreadyExists: VERSION_EXISTS, if it was with others.
+            AlreadyExists: VERSION_EXISTS, if it was with others, or with another signature than
+                the one that comes now.
         """
         record = self._versions.find(submission.name)
         if record is not None and record.manifest != submission.manifest:
@@ -99,6 +100,13 @@ class Committing:
                 "another number",
                 reason="VERSION_EXISTS",
                 field="begin.version",
+            )
+        if record is not None and submission.signature not in {None, record.signature}:
+            raise AlreadyExists(
+                f"{submission.name} keeps the signature that it was published with, which is "
+                "another one; to have it signed otherwise, publish it under another number",
+                reason="VERSION_EXISTS",
+                field="begin.signature",
             )
         return record
 

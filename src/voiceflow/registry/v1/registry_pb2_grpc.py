@@ -303,9 +303,10 @@ class ModelRegistryServicer:
         the same upload is still open, it may be ended with ABORTED, UPLOAD_SUPERSEDED. Files that
         the registry already holds, by digest, need not be sent.
 
-        The same bytes again, under any request id, are answered with the record that exists.
+        The same bytes again, under any request id, are answered with the record that exists. A version
+        keeps the signature that it was published with.
 
-        ALREADY_EXISTS       VERSION_EXISTS       published before with other bytes
+        ALREADY_EXISTS       VERSION_EXISTS       published before with other bytes, or another signature
         INVALID_ARGUMENT     OUT_OF_ORDER         a chunk before `begin`, or a second `begin`
         MANIFEST_INVALID     breaks its schema, or names another version
         FILE_UNKNOWN         a file that the manifest does not name
