@@ -254,8 +254,9 @@ async def test_a_stream_outlives_its_token() -> None:
 Heard = list[tuple[Caller, str, VoiceFlowError]]
 
 
-async def test_refusals_of_known_callers_are_told() -> None:
-    """Who, which method and why; nothing is told of who was let in or is not known."""
+async def test_refusals_of_known_callers_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    """Who, which method and why, also in the log; nothing of who was let in or is not known."""
+    caplog.set_level("INFO", "voiceflow.rpc.access")
     heard: Heard = []
 
     async def hear(caller: Caller, method: str, error: VoiceFlowError) -> None:
@@ -270,6 +271,7 @@ async def test_refusals_of_known_callers_are_told() -> None:
     assert (caller.principal, caller.credential) == (READER, "jti:bad")
     assert method == f"/{NAME}/unary_unary"
     assert error.reason == "ROLE_MISSING"
+    assert [READER in record.getMessage() for record in caplog.records] == [False, True]
 
 
 async def test_a_refusal_that_cannot_be_told_stays_a_refusal() -> None:
