@@ -177,7 +177,7 @@ async def test_an_inference_service_fetches_its_model_as_the_pod_that_it_is(
         with pytest.raises(Untrusted):
             await find_package(Settings(**common, **own, registry_ca=WRONG_CA), None)
         far = common | {"registry": "registry.example:50061"}
-        with pytest.raises(InvalidInput, match="--insecure") as caught:
+        with pytest.raises(InvalidInput, match="plain text is meant") as caught:
             await find_package(Settings(**far), None)
         assert caught.value.reason == "INSECURE_ADDRESS"
 
