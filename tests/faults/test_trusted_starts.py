@@ -101,11 +101,24 @@ async def test_r37_a_damaged_cache_is_never_loaded(pod: Pod, name: str, harm: st
     registry = SimulatedRegistry()
     registry.promote("1.0.0")
     async with serving(registry) as pod.address:
-        if harm == "gone" and name == MANIFEST_FILE:  # no package any more: left alone
-            with pytest.raises(NotAllowedNow):
-                await pod.start()
-            return
         assert await pod.start() == "1.0.0"
+
+
+async def test_r37_what_is_no_package_any_more_is_fetched_anew(pod: Pod, tmp_path: Path) -> None:
+    """The cache is the pod's own; what a link in it leads to is not."""
+    (folder,) = (path.parent for path in (pod.disk / "cache").rglob(MANIFEST_FILE))
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "letters").write_text("dear")
+    registry = SimulatedRegistry()
+    registry.promote("1.0.0")
+    async with serving(registry) as pod.address:
+        for put in (Path.touch, lambda path: path.symlink_to(elsewhere)):
+            shutil.rmtree(folder)
+            put(folder)
+            assert await pod.start() == "1.0.0"
+            assert not folder.is_symlink()
+    assert (elsewhere / "letters").read_text() == "dear"
 
 
 async def test_r37_another_version_in_the_place_of_the_pinned_one_is_not_loaded(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,6 @@ from tests.fakes.simulated_registry import (
 )
 from tests.faults.attacks.world import (
     NEW,
-    OLD,
     World,
     answering,
     check_starts_not,
@@ -25,9 +25,11 @@ from tests.faults.attacks.world import (
     name_of,
 )
 from voiceflow.artifact import digest_of
-from voiceflow.catalog.channels import VersionPin
+from voiceflow.catalog.channels import MAXIMUM_REASON_CHARACTERS, Rollout, VersionPin
+from voiceflow.catalog.values import Signature
 from voiceflow.catalog.versions import VersionFile
 from voiceflow.registry.v1 import registry_pb2 as pb
+from voiceflow.trust.statements import MAXIMUM_STATEMENT_BYTES
 
 
 def flip(simulated: SimulatedRegistry, name: str = "model.onnx") -> None:
@@ -52,7 +54,7 @@ async def test_r27_a_partial_file_is_never_loaded(world: World) -> None:
     cold = world.pod()
     with world.registry.attacked(lambda simulated: setattr(simulated, "chunks", half)):
         await check_starts_not(cold, "DOWNLOAD_CUT")
-        assert await world.warm.start() == OLD
+        await check_stays(world.warm, "DOWNLOAD_CUT")
     before = world.registry.sent_bytes
     assert await cold.start() == NEW
     whole = sum(file.size_bytes for file in world.registry.versions[name_of(NEW)].files)
@@ -156,6 +158,36 @@ async def test_r27_an_endless_history_is_given_up(world: World) -> None:
         await check_stays(world.warm, "HISTORY_ENDLESS")
     assert await world.warm.start() == NEW
     assert await cold.start() == NEW
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"statement": bytes(MAXIMUM_STATEMENT_BYTES + 1)},
+        {"reason": "x" * 100_000},
+        {"signature": Signature(media_type="", content=bytes(200_000))},
+        {"rollout": Rollout(primary=VersionPin(version="x" * 100_000))},
+    ],
+    ids=lambda fields: next(iter(fields)),
+)
+async def test_r27_a_promotion_that_is_longer_than_any_is_refused(
+    world: World, fields: dict[str, Any]
+) -> None:
+    """As soon as it comes: no more of them are read, and none is remembered."""
+    for _ in range(100):
+        world.registry.promote(NEW)
+    before = world.registry.calls.count("ListChannelHistory")
+    with world.registry.attacked(lambda simulated: simulated.corrupt(**fields)):
+        await check_starts_not(world.pod(), "PROMOTION_TOO_LONG")
+        await check_stays(world.warm, "PROMOTION_TOO_LONG")
+    assert world.registry.calls.count("ListChannelHistory") == before + 2
+    assert await world.warm.start() == NEW
+
+
+async def test_r27_a_promotion_as_long_as_one_may_be_is_taken(world: World) -> None:
+    """Its reason may have 1024 characters, each of several bytes."""
+    world.registry.corrupt(reason="\U0001f399" * MAXIMUM_REASON_CHARACTERS, principal="x" * 2048)
+    assert await world.pod().start() == await world.warm.start() == NEW
 
 
 async def test_r27_a_manifest_beyond_its_bound_is_refused(world: World) -> None:

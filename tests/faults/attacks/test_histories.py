@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
+import grpc
 import pytest
 
 from tests.fakes.simulated_registry import (
     NOW,
     Attack,
+    Chunks,
+    Sent,
     SimulatedRegistry,
+    chunk,
 )
 from tests.fakes.trust import (
     history,
@@ -28,8 +33,11 @@ from tests.faults.attacks.world import (
     reasons,
 )
 from voiceflow.catalog.channels import PromotionKind
+from voiceflow.catalog.versions import VersionFile
+from voiceflow.client.registry import downloading
 from voiceflow.registry.v1 import registry_pb2 as pb
 from voiceflow.trust.trusted import MAXIMUM_FIRST_SEQUENCE, MAXIMUM_JUMP
+from voiceflow_inference.serving import download
 
 # R31, rollback and freeze
 
@@ -114,6 +122,66 @@ async def test_r31_a_registry_that_never_answers_holds_nobody_up(world: World) -
         assert await world.warm.start() == OLD
         assert world.warm.alarms.raised == {}  # it may be busy
     assert await world.warm.start() == NEW
+
+
+async def drip(file: VersionFile, content: bytes, offset: int) -> AsyncIterator[Sent]:
+    """A byte at a time, each before anybody takes the stream for dead."""
+    for at in range(offset, len(content)):
+        yield chunk(content[at : at + 1], at, file if at == offset else None)
+        await asyncio.sleep(0.01)
+
+
+async def cut_after_a_byte(file: VersionFile, content: bytes, offset: int) -> AsyncIterator[Sent]:
+    """A byte in each stream, so that every one has brought something."""
+    yield chunk(content[offset : offset + 1], offset, file)
+
+
+async def stand_still(file: VersionFile, content: bytes, offset: int) -> AsyncIterator[Sent]:
+    """A byte, and then none."""
+    yield chunk(content[offset : offset + 1], offset, file)
+    await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("chunks", [drip, cut_after_a_byte, stand_still])
+async def test_r31_slow_retrieval_holds_no_warm_pod_up(
+    world: World, chunks: Chunks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It goes on with what it holds, and an alarm says why."""
+    monkeypatch.setattr(download, "WARM_FETCH_SECONDS", 0.5)
+    with world.registry.attacked(lambda simulated: setattr(simulated, "chunks", chunks)):
+        world.warm.wait_seconds = 1000.0  # of tries there is no end
+        await check_stays(world.warm, "DOWNLOAD_SLOW")
+        assert world.warm.remembers().trusted.sequence == 2
+    assert await world.warm.start() == NEW
+    assert world.warm.alarms.raised == {}
+
+
+@pytest.mark.parametrize("chunks", [drip, cut_after_a_byte, stand_still])
+async def test_r31_slow_retrieval_does_not_go_on_for_ever(
+    world: World, chunks: Chunks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor does a pod that holds nothing wait for it: its start fails, and says why."""
+    monkeypatch.setattr(downloading, "STALLED_SECONDS", 0.2)
+    cold = world.pod(wait_seconds=3.0)
+    with world.registry.attacked(lambda simulated: setattr(simulated, "chunks", chunks)):
+        await check_starts_not(cold, "DOWNLOAD_CUT")
+    assert await cold.start() == NEW
+
+
+async def test_r31_a_newer_promotion_that_does_not_arrive_sounds_an_alarm(world: World) -> None:
+    """That the registry is away is none; that it tells of a version and withholds it is one."""
+
+    async def away(_request: Any, context: Any) -> None:
+        await context.abort(grpc.StatusCode.UNAVAILABLE, "Socket closed")
+
+    def withhold(method: str) -> Attack:
+        return lambda simulated: simulated.answers.update({method: away})
+
+    with world.registry.attacked(withhold("ListChannelHistory")):
+        assert await world.warm.start() == OLD
+        assert world.warm.alarms.raised == {}
+    with world.registry.attacked(withhold("GetVersion")):
+        await check_stays(world.warm, "UNAVAILABLE")
 
 
 # R32, fast-forward and forks

@@ -12,9 +12,10 @@ import asyncio
 import fcntl
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Final
 
@@ -42,7 +43,8 @@ from voiceflow.registry.v1 import registry_pb2 as pb
 from voiceflow.rpc.registry import version_file_from_wire
 
 STALLED_SECONDS: Final = 60.0
-"""A stream that brings nothing for so long is given up."""
+SLOWEST_BYTES: Final = 64 * 1024
+"""A stream that brings less in so many seconds is given up, before a byte at a time takes years."""
 
 
 class Downloading:
@@ -115,7 +117,7 @@ class Downloading:
     async def _fetch(self, version: str, file: VersionFile, path: Path) -> None:
         """Fetches one file, from what is there of it on; once anew if its digest does not fit."""
         for last in (False, True):
-            with path.open("ab") as handle:
+            with _open_rest(path) as handle:
                 if last or handle.tell() > file.size_bytes:
                     handle.truncate(0)
                     handle.seek(0)
@@ -126,14 +128,14 @@ class Downloading:
         raise _corrupt(file.file, f"has digest {seen}", file.digest)
 
     async def _receive(self, version: str, file: VersionFile, handle: IO[bytes]) -> None:
-        """Reads until the file has its size; a try that brought something is no failure."""
-        failures = 0
+        """Reads until the file has its size; a try that kept its pace is no failure."""
+        failures, pace = 0, _Pace(handle.tell())
         while True:
-            begun_at = handle.tell()
             try:
                 await self._stream(version, file, handle)
             except VoiceFlowError as error:
-                failures = 1 if handle.tell() > begun_at else failures + 1
+                failures = 1 if pace.is_kept(handle.tell()) else failures + 1
+                pace = _Pace(handle.tell())
                 self._say(Stage.WAITING, handle.tell())
                 await self._connection.pause(error, failures)
             else:
@@ -146,15 +148,16 @@ class Downloading:
         What may come after that is not read: a stream need not end.
 
         Raises:
-            Unavailable: It was cut or stands still, or a chunk was damaged on the way.
+            Unavailable: It was cut or is too slow, or a chunk was damaged on the way.
             ContentCorrupt: It is not the file that was stated.
         """
         request = pb.DownloadVersionRequest(name=version, file=file.file, offset=handle.tell())
         call = self._connection.stub.DownloadVersion(request)
         try:
-            first = True
+            first, pace = True, _Pace(handle.tell())
             while first or handle.tell() < file.size_bytes:
-                reply = await asyncio.wait_for(call.read(), STALLED_SECONDS)
+                async with asyncio.timeout_at(pace.end):
+                    reply = await call.read()
                 if reply is None:  # so gRPC says that it could not be decoded
                     raise _corrupt(file.file, "is sent as what cannot be read", "chunks")
                 if not isinstance(reply, pb.DownloadVersionResponse):
@@ -162,18 +165,22 @@ class Downloading:
                 _check(reply, file, handle.tell(), first=first)
                 first = False
                 await asyncio.to_thread(handle.write, reply.data)
+                if handle.tell() >= pace.begun_at + SLOWEST_BYTES:
+                    pace = _Pace(handle.tell())
                 self._say(Stage.RECEIVING, handle.tell())
         except grpc.aio.AioRpcError as error:
             raise self._connection.error_of(error) from None
         except TimeoutError:
-            raise _cut(file, handle.tell(), f"sent nothing for {STALLED_SECONDS:g} s") from None
+            slow = f"sent less than {SLOWEST_BYTES} bytes in {STALLED_SECONDS:g} s"
+            raise _cut(file, handle.tell(), slow) from None
         finally:
             call.cancel()
 
     def _put_in_place(self, partial: Path, version: Version, manifest_digest: Digest) -> None:
         """Gives a complete folder its name; a reader sees what was there before, or all of this."""
         folder = self._folder
-        (partial / SIGNATURE_FILE).unlink(missing_ok=True)  # another call may have left one
+        for name in (SIGNATURE_FILE, MANIFEST_FILE):  # another call may have left one
+            (partial / name).unlink(missing_ok=True)
         if version.signature is not None:
             _write(partial / SIGNATURE_FILE, version.signature.content)
         _write(partial / MANIFEST_FILE, version.manifest or b"")
@@ -257,7 +264,7 @@ def _partial_folder(folder: Path, manifest_digest: Digest) -> Iterator[Path]:
     name = f".{folder.name}.{manifest_digest.removeprefix('sha256:')[:16]}.partial"
     partial = folder.parent / name
     partial.mkdir(exist_ok=True)
-    descriptor = os.open(partial, os.O_RDONLY)
+    descriptor = os.open(partial, os.O_RDONLY | os.O_NOFOLLOW)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         shared = not _is(partial, descriptor)  # it was put in place just now
@@ -294,8 +301,21 @@ def _writing(folder: Path) -> Iterator[None]:
         ) from error
 
 
+def _open_rest(path: Path) -> IO[bytes]:
+    """Opens what there is of a file, to be gone on with; nothing outside the folder is touched.
+
+    A link, or what is no file, was not left by a download: it is removed.
+    """
+    with suppress(FileNotFoundError):
+        seen = path.lstat()
+        if not stat.S_ISREG(seen.st_mode) or seen.st_nlink > 1:
+            path.unlink()
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+    return os.fdopen(os.open(path, flags, 0o666), "ab")
+
+
 def _write(path: Path, content: bytes) -> None:
-    with path.open("wb") as handle:
+    with path.open("xb") as handle:
         handle.write(content)
         _flush(handle)
 
@@ -312,6 +332,24 @@ def _sync(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+class _Pace:
+    """How fast a file comes at least, from a place in it on."""
+
+    def __init__(self, begun_at: int) -> None:
+        self.begun_at = begun_at
+        self._begun = asyncio.get_running_loop().time()
+
+    @property
+    def end(self) -> float:
+        """When SLOWEST_BYTES must have come, by the clock of the event loop."""
+        return self._begun + STALLED_SECONDS
+
+    def is_kept(self, at: int) -> bool:
+        """Whether enough has come for the time that it took."""
+        seconds = asyncio.get_running_loop().time() - self._begun
+        return (at - self.begun_at) * STALLED_SECONDS >= SLOWEST_BYTES * seconds
 
 
 def _check(

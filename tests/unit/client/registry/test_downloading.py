@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,15 @@ import pytest
 
 from tests.fakes.models import write_stream_package
 from tests.fakes.trust import signed_manifest, trust_root
-from tests.unit.client.registry.scripted import Step, answering, cut, pieces, scripted, version_of
+from tests.unit.client.registry.scripted import (
+    SOON,
+    Step,
+    answering,
+    cut,
+    pieces,
+    scripted,
+    version_of,
+)
 from voiceflow.catalog.values import Signature
 from voiceflow.catalog.versions import Version, VersionFile
 from voiceflow.client.registry import LocalPackage, Progress, Stage, downloading, open_package
@@ -260,6 +269,7 @@ async def test_a_stream_that_stands_still_is_taken_up_anew(
 ) -> None:
     """From where it stood."""
     monkeypatch.setattr(downloading, "STALLED_SECONDS", 0.3)
+    monkeypatch.setattr(downloading, "SLOWEST_BYTES", 1000)
     sender, folder = Sender(package), tmp_path / "1.0.0"
     content = (package.folder / "model.onnx").read_bytes()
 
@@ -271,6 +281,60 @@ async def test_a_stream_that_stands_still_is_taken_up_anew(
     async with scripted(GetVersion=sender.get, DownloadVersion=download) as (_, client):
         assert same(await client.download(NAME, folder), package)
     assert sender.streams[0] == ("model.onnx", 1000)
+
+
+@pytest.mark.parametrize("end", ["never", "at once"])
+async def test_a_stream_that_is_too_slow_is_a_failed_try(
+    package: LocalPackage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    """Bytes that come one by one do not count as coming."""
+    monkeypatch.setattr(downloading, "STALLED_SECONDS", 0.2)
+    sender, folder = Sender(package), tmp_path / "1.0.0"
+    content = (package.folder / "model.onnx").read_bytes()
+
+    async def slow(request: Any, context: Any) -> None:
+        for reply in pieces(sender.version.files[0], content, request.offset, size=1):
+            await context.write(reply)
+            if end == "at once":
+                return
+            await asyncio.sleep(0.05)
+
+    async with scripted(GetVersion=sender.get, DownloadVersion=slow) as (script, client):
+        with pytest.raises(Unavailable):
+            await client.download(NAME, folder)
+        assert len(script.calls["DownloadVersion"]) == SOON.attempts
+
+
+async def test_nothing_outside_the_folder_is_written(package: LocalPackage, tmp_path: Path) -> None:
+    """Links and pipes in what seems the rest of an earlier call are not followed, and go."""
+    outside, folder = tmp_path / "outside", tmp_path / "1.0.0"
+    outside.write_bytes(b"precious" * 1000)
+    partial = tmp_path / f".1.0.0.{package.manifest_digest[7:23]}.partial"
+    partial.mkdir()
+    (partial / "model.onnx").symlink_to(outside)
+    (partial / "golden.npz").hardlink_to(outside)
+    os.mkfifo(partial / "README.md")
+    (partial / "manifest.json").symlink_to(outside)
+    sender = Sender(package)
+    async with scripted(GetVersion=sender.get, DownloadVersion=sender.download) as (_, client):
+        await client.download(NAME, folder)
+    assert outside.read_bytes() == b"precious" * 1000
+    assert same(folder, package)
+    assert all(path.is_file() and not path.is_symlink() for path in folder.iterdir())
+
+
+async def test_a_link_in_the_place_of_a_rest_is_not_followed(
+    package: LocalPackage, tmp_path: Path
+) -> None:
+    """Whoever made it would have files written elsewhere."""
+    outside, sender = tmp_path / "outside", Sender(package)
+    outside.mkdir()
+    (tmp_path / f".1.0.0.{package.manifest_digest[7:23]}.partial").symlink_to(outside)
+    async with scripted(GetVersion=sender.get, DownloadVersion=sender.download) as (_, client):
+        with pytest.raises(VoiceFlowError) as caught:
+            await client.download(NAME, tmp_path / "1.0.0")
+    assert caught.value.reason == "FOLDER_NOT_WRITABLE"
+    assert list(outside.iterdir()) == []
 
 
 async def test_a_manifest_other_than_the_pinned_one_is_refused(
