@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
@@ -25,7 +25,12 @@ from tests.faults.attacks.world import (
     name_of,
 )
 from voiceflow.artifact import digest_of
-from voiceflow.catalog.channels import MAXIMUM_REASON_CHARACTERS, Rollout, VersionPin
+from voiceflow.catalog.channels import (
+    MAXIMUM_REASON_CHARACTERS,
+    Promotion,
+    Rollout,
+    VersionPin,
+)
 from voiceflow.catalog.values import Signature
 from voiceflow.catalog.versions import VersionFile
 from voiceflow.registry.v1 import registry_pb2 as pb
@@ -182,6 +187,24 @@ async def test_r27_a_promotion_that_is_longer_than_any_is_refused(
         await check_stays(world.warm, "PROMOTION_TOO_LONG")
     assert world.registry.calls.count("ListChannelHistory") == before + 2
     assert await world.warm.start() == NEW
+
+
+async def test_r27_of_a_long_history_only_the_newest_signature_is_held(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It vouches for all; a thousand others of 64 KiB would be held for nothing."""
+    world.registry.promote(NEW)
+    seen: list[Promotion] = []
+    with world.warm.trusting() as trusted:
+        take = trusted.take
+
+        def taking(steps: Sequence[Promotion]) -> Promotion:
+            seen.extend(steps)
+            return take(steps)
+
+        monkeypatch.setattr(trusted, "take", taking)
+        await world.warm.find(trusted)
+    assert [step.signature for step in seen] == [None, world.registry.history[-1].signature]
 
 
 async def test_r27_a_promotion_as_long_as_one_may_be_is_taken(world: World) -> None:
