@@ -165,7 +165,7 @@ async def test_a_promotion_is_signed_where_its_key_is(busy: Desk, more: tuple[st
     )
     assert "trust sign" in looked_at.err
     assert (await busy.newest())["sequence"] == 1
-    told = await busy.offline("trust", "sign", statement, "--key", busy.key("promoter"))
+    told = await busy.offline("trust", "sign", "--yes", statement, "--key", busy.key("promoter"))
     assert told.code == 0, told
     assert {"--canary": " at 12.5 %", "--shadow": " of 100 %"}.get(
         "".join(more[:1]), ""
@@ -188,7 +188,7 @@ async def test_a_signature_is_for_what_was_said(busy: Desk) -> None:
     statement, signature = busy.folder / "promotion.json", busy.folder / "promotion.dsse.json"
     await busy.done(*promote, "--validate-only", "--statement-out", statement)
     assert stat.S_IMODE(statement.stat().st_mode) == 0o644
-    await busy.offline("trust", "sign", statement, "--key", busy.key("promoter"))
+    await busy.offline("trust", "sign", "--yes", statement, "--key", busy.key("promoter"))
     back = ("--signature", signature)
     for other in (
         ("models", "promote", "tones@1.2.0", "--channel", "stable"),
@@ -216,7 +216,7 @@ async def test_a_rollback_is_signed_here_or_elsewhere(busy: Desk) -> None:
     statement, signature = busy.folder / "back.json", busy.folder / "back.dsse.json"
     there = (*rollback, "--to", "2")
     await busy.done(*there, "--validate-only", "--statement-out", statement)
-    await busy.offline("trust", "sign", statement, "--key", busy.key("promoter"))
+    await busy.offline("trust", "sign", "--yes", statement, "--key", busy.key("promoter"))
     await busy.done(*there, "--signature", signature)
     made = await busy.newest()
     assert made["sequence"] == 4

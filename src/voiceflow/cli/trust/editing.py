@@ -144,8 +144,8 @@ def retire(path: Path, key: str, out: Path | None) -> None:
 def revoke(path: Path, key: str, out: Path | None) -> None:
     """Let nothing hold that KEY has ever signed: it is lost, or stolen.
 
-    KEY is the beginning of a key's id. Before this version comes into force, promote what shall go on
-    to be served: with another key, if it is a promoter's; if it is a publisher's, after it was
+    KEY is the beginning of a key's id. Before this version comes into force, promote what shall go
+    on to be served: with another key, if it is a promoter's; if it is a publisher's, after it was
     published under another number, signed with another key.
     """
     _set_status(path, key, KeyStatus.REVOKED, out)

@@ -10,36 +10,45 @@ import click
 
 from voiceflow.artifact import Manifest
 from voiceflow.catalog.values import Signature, iso
-from voiceflow.cli.printing import json_option, print_json
-from voiceflow.cli.trust.files import FILE, check_follows, known_root_option, read_bytes, read_draft
+from voiceflow.cli.printing import json_option, print_json, tell
+from voiceflow.cli.trust.files import FILE, check_follows, known_root_option, read_bytes
 from voiceflow.cli.trust.signing import SIGNATURE_SUFFIX, described
-from voiceflow.cli.trust.telling import changed_lines, root_lines, tell_lacks
+from voiceflow.cli.trust.telling import root_lines, tell_change, tell_lacks
 from voiceflow.errors import InvalidInput
 from voiceflow.trust.authority import check_manifest, check_promotion
 from voiceflow.trust.drafts import Draft
 from voiceflow.trust.envelopes import ENVELOPE_MEDIA_TYPE, MAXIMUM_ENVELOPE_BYTES, PayloadType
-from voiceflow.trust.root import TrustRoot, read_trust_roots
+from voiceflow.trust.root import MAXIMUM_CHAIN_BYTES, TrustRoot, read_trust_roots
 
 
 @click.command()
-@click.argument("path", type=FILE, metavar="TRUST_ROOT")
+@click.argument("path", type=FILE, metavar="FILE")
 @known_root_option
 @json_option
 def show(path: Path, trust_root: Path | None, as_json: bool) -> None:
-    """Show the newest version, what it changes, and whose signatures it lacks."""
-    draft = read_draft(path)
+    """Show what FILE says: a trust root, a manifest, or a promotion's statement.
+
+    Of a trust root the newest version, what it changes, and whose signatures it lacks.
+    """
+    content = read_bytes(path, MAXIMUM_CHAIN_BYTES)
+    payload_type, what = described(content)
+    if payload_type is not PayloadType.TRUST_ROOT:
+        if as_json:
+            print_json({"payload_type": payload_type.value, "payload": json.loads(content)})
+        else:
+            tell(what)
+        return
+    draft = Draft.from_json(content)
     check_follows(draft, trust_root)
     if as_json:
         print_json(_as_data(draft))
         return
     for line in root_lines(draft.root):
-        click.echo(line)
+        tell(line)
     if draft.before is not None:
-        click.echo(f"since version {draft.before.newest.version}:")
-        for line in changed_lines(draft) or ["nothing"]:
-            click.echo(f"  {line}")
+        tell_change(draft)
     for key in sorted(draft.signers):
-        click.echo(f"signed by   {key}")
+        tell(f"signed by   {key}")
     tell_lacks(path, draft)
 
 
@@ -56,7 +65,7 @@ def check(path: Path, trust_root: Path | None, signature: Path | None) -> None:
     """
     if trust_root is None:
         root = read_trust_roots(path).newest
-        click.echo(f"{path}: version {root.version} of the trust root holds")
+        tell(f"{path}: version {root.version} of the trust root holds")
         _tell_expiry(path, root)
         return
     root = read_trust_roots(trust_root).newest
@@ -66,7 +75,7 @@ def check(path: Path, trust_root: Path | None, signature: Path | None) -> None:
         read_bytes(path, MAXIMUM_ENVELOPE_BYTES),
         read_bytes(envelope, MAXIMUM_ENVELOPE_BYTES),
     )
-    click.echo(f"{path}: {what} is signed by who may")
+    tell(f"{path}: {what} is signed by who may")
     _tell_expiry(trust_root, root)
 
 
@@ -88,7 +97,7 @@ def _check_signed(root: TrustRoot, content: bytes, envelope: bytes) -> str:
 
 def _tell_expiry(path: Path, root: TrustRoot) -> None:
     if root.expire_time is not None and root.expired(datetime.now(UTC)):
-        click.echo(f"voiceflow: {path}: expired at {iso(root.expire_time)}", err=True)
+        tell(f"voiceflow: {path}: expired at {iso(root.expire_time)}", err=True)
 
 
 def _as_data(draft: Draft) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -9,18 +10,19 @@ import click
 from voiceflow.artifact import Manifest
 from voiceflow.catalog.channels import Role
 from voiceflow.catalog.values import Signature
+from voiceflow.cli.printing import tell
 from voiceflow.cli.trust.files import (
     FILE,
     check_follows,
     known_root_option,
     read_bytes,
-    read_draft,
     replace,
 )
 from voiceflow.cli.trust.keys import password_option, signing_key
-from voiceflow.cli.trust.telling import root_lines, tell_lacks
+from voiceflow.cli.trust.telling import tell_change, tell_lacks
 from voiceflow.errors import AlreadyExists, InvalidInput, PackageInvalid, Untrusted
 from voiceflow.trust.authority import read_statement
+from voiceflow.trust.drafts import Draft
 from voiceflow.trust.envelopes import (
     ENVELOPE_MEDIA_TYPE,
     MAXIMUM_ENVELOPE_BYTES,
@@ -43,30 +45,45 @@ SIGNATURE_SUFFIX = ".dsse.json"
     help="Where the signature goes. [a trust root: itself; else FILE with .dsse.json]",
 )
 @known_root_option
+@click.option("--yes", is_flag=True, help="Do not ask: for scripts, where it was looked at before.")
 def sign(
-    path: Path, key: Path, password_file: Path | None, out: Path | None, trust_root: Path | None
+    path: Path,
+    key: Path,
+    password_file: Path | None,
+    out: Path | None,
+    trust_root: Path | None,
+    yes: bool,
 ) -> None:
     """Add one signature to FILE: a draft of the trust root, a manifest, or a promotion's statement.
 
-    What FILE is, is seen from it; what is signed is told. A draft is signed in place. The others'
-    signature goes into a file of its own, and beside signatures that are there already.
+    What FILE is, is seen from it; what it says is told, and asked about, before it is signed. A
+    draft is signed in place. The others' signature goes into a file of its own, and beside
+    signatures that are there already.
 
-    Look at a draft before (trust show), and with --trust-root: what it changes is else only what
-    its sender says that it changes.
+    Look at a draft with --trust-root: what it changes is else only what its sender says that it
+    changes.
     """
     content = read_bytes(path, MAXIMUM_CHAIN_BYTES)
     payload_type, what = described(content)
-    signer = signing_key(key, password_file)
     if payload_type is PayloadType.TRUST_ROOT:
-        _sign_draft(path, out or path, signer, trust_root)
+        draft = Draft.from_json(content)
+        check_follows(draft, trust_root)
+        tell_change(draft)
+        _ask(yes=yes)
+        signed = draft.signed_by(signing_key(key, password_file))
+        replace(out or path, signed.to_json())
+        tell_lacks(out or path, signed)
         return
+    tell(what)
+    _ask(yes=yes)
+    signer = signing_key(key, password_file)
     target = out or path.with_suffix(SIGNATURE_SUFFIX)
     if target.exists():
         signature = _sign_also(target, content, payload_type, signer)
     else:
         signature = signer.sign(content, payload_type)
     replace(target, signature.content)
-    click.echo(f"{target}: {signer.key_id} has signed {what}")
+    tell(f"{target}: signed by {signer.key_id}")
 
 
 def described(content: bytes) -> tuple[PayloadType, str]:
@@ -108,15 +125,18 @@ def described(content: bytes) -> tuple[PayloadType, str]:
     )
 
 
-def _sign_draft(path: Path, target: Path, signer: SigningKey, known: Path | None) -> None:
-    draft = read_draft(path)
-    check_follows(draft, known)
-    signed = draft.signed_by(signer)
-    replace(target, signed.to_json())
-    click.echo(f"{signer.key_id} has signed version {draft.root.version} of the trust root:")
-    for line in root_lines(draft.root):
-        click.echo(f"  {line}")
-    tell_lacks(target, signed)
+def _ask(*, yes: bool) -> None:
+    """Goes on once somebody has read what is told, and says so.
+
+    Raises:
+        click.UsageError: Nobody is there to be asked.
+        click.Abort: No.
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise click.UsageError("there is nobody to ask: look at it (trust show), and say --yes")
+    click.confirm("Sign this?", abort=True, err=True)
 
 
 def _sign_also(

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import click
-
 from voiceflow.catalog.values import iso
+from voiceflow.cli.printing import tell
 from voiceflow.trust.drafts import Draft
 from voiceflow.trust.offices import Promoter, Publisher
 from voiceflow.trust.root import TrustRoot
@@ -17,16 +16,25 @@ def tell_lacks(path: Path, draft: Draft) -> None:
     lacks = draft.lacks
     version = f"version {draft.root.version} of the trust root"
     if not lacks:
-        click.echo(f"{path}: {version} is complete")
+        tell(f"{path}: {version} is complete")
         return
-    click.echo(f"{path}: {version} is a draft")
+    tell(f"{path}: {version} is a draft")
     for lack in lacks:
-        click.echo(
+        tell(
             f"  missing: {lack.missing} of {lack.threshold} signatures by root keys of version "
             f"{lack.version}; any of"
         )
         for key in lack.unsigned:
-            click.echo(f"    {key}")
+            tell(f"    {key}")
+
+
+def tell_change(draft: Draft) -> None:
+    """What a version changes; of the first one, all that it says."""
+    before = draft.before
+    since = "" if before is None else f", since version {before.newest.version}"
+    tell(f"version {draft.root.version} of the trust root{since}:")
+    for line in changed_lines(draft) or ["nothing"]:
+        tell(f"  {line}")
 
 
 def root_lines(root: TrustRoot) -> list[str]:
