@@ -14,6 +14,7 @@ from typing import Any
 
 import grpc
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from tests.fakes.memory_store import MemoryStore
 from tests.fakes.publishing import Package, ScriptedGates, package
@@ -169,6 +170,22 @@ class Seed:
         return [entry for entry in page.items if entry.name not in self.entries]
 
 
+LEFT = pb.ReportServingRequest(
+    pod=pb.Pod(name="pods/a", channel=OLD, start_time=Timestamp(seconds=1)),
+    report_number=1,
+    reverts=[
+        pb.Revert(
+            name=f"{OLD}/reverts/{ID}",
+            pod="pods/a",
+            sequence=2,
+            from_version=pb.VersionPin(version=V110),
+            role=pb.ROLE_PRIMARY,
+            cause=pb.Revert.CAUSE_NON_FINITE,
+            revert_time=Timestamp(seconds=1),
+        )
+    ],
+)
+
 ACTS = [
     Act(
         "PublishVersion",
@@ -213,6 +230,12 @@ ACTS = [
         "policies/",
     ),
     Act(
+        "ReportServing",
+        lambda _: LEFT,
+        "reverts/",
+        after="1 revert of pods/a",
+    ),
+    Act(
         "CollectGarbage",
         lambda _: pb.CollectGarbageRequest(request_id=ID),
         "blobs/",
@@ -223,12 +246,12 @@ all_acts = pytest.mark.parametrize("act", ACTS, ids=str)
 
 
 def test_r44_every_method_that_is_recorded_is_tried() -> None:
-    """All that stand in the contract as changing something by request."""
+    """All that stand in the contract as changing something by request, or by what pods report."""
     changing = {
         method.name
         for method in pb.DESCRIPTOR.services_by_name["ModelRegistry"].methods
         if "validate_only" in method.input_type.fields_by_name
-    } | {"PublishVersion", "ValidateVersion"}
+    } | {"PublishVersion", "ValidateVersion", "ReportServing"}
     assert {act.method for act in ACTS} == changing
 
 
@@ -323,6 +346,7 @@ async def test_r44_whatever_goes_wrong_entries_say_what_is_so(
 ) -> None:
     """At every single use of the store; then the same request again is carried out, once."""
     before = held(seed.store, act.commits)
+    request_id = "" if act.method == "ReportServing" else ID  # a report has its number
     for number in itertools.count(1):
         inner = seed.copy()
         store = FaultyStore(inner, {number: fault})
@@ -338,7 +362,7 @@ async def test_r44_whatever_goes_wrong_entries_say_what_is_so(
         for entry in entries:
             assert (entry.method, entry.request_id, entry.principal) == (
                 act.method,
-                ID,
+                request_id,
                 BOB.principal,
             )
             assert entry.allowed or not committed, "what was done is not told as refused"

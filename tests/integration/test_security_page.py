@@ -149,7 +149,7 @@ def test_the_access_file_of_the_page_is_one() -> None:
     assert publisher.roles == {CallerRole.PUBLISHER, CallerRole.READER}
     assert publisher.owns_model("diarizer-small")
     assert not publisher.owns_model("other")
-    assert grants.caller("spiffe://example.org/ns/prod/sa/pod").is_pod("blue-1")
+    assert grants.caller("spiffe://example.org/ns/prod/sa/pod").is_pod("blue-1", "diarizer")
     assert yaml.safe_load(text)["schema_version"] == 1
 
 

@@ -29,7 +29,8 @@ class Caller:
             authentication, the address that the call comes from.
         roles: What was granted.
         models: Of a publisher: ids of its own models; `*` stands for any characters.
-        pods: Ids of the pods that it may report for, likewise.
+        pods: Ids of the pods that it may report for, likewise; after the id of a model and a slash:
+            only while they follow a channel of that model.
         credential: `sha256:…` of the certificate, or `jti:…` of the token; empty without any.
         peer: Address that the call comes from.
     """
@@ -45,9 +46,10 @@ class Caller:
         """Whether a model is one of its own."""
         return _matches(model, self.models)
 
-    def is_pod(self, pod: str) -> bool:
-        """Whether it may report for a pod."""
-        return _matches(pod, self.pods)
+    def is_pod(self, pod: str, model: str) -> bool:
+        """Whether it may report for a pod that follows a channel of a model."""
+        bounded = (pattern if "/" in pattern else f"*/{pattern}" for pattern in self.pods)
+        return _matches(f"{model}/{pod}", bounded)
 
 
 def _matches(name: str, patterns: Iterable[str]) -> bool:

@@ -46,7 +46,8 @@ class Grant(BaseModel):
     Attributes:
         principal: To whom: a SPIFFE ID; `*` as the last segment stands for any one segment.
         roles: Which roles.
-        models: Of a publisher: ids of its own models; `*` stands for any characters.
+        models: Of a publisher: ids of its own models; `*` stands for any characters. Of a client
+            with pods: ids of the models whose channels they may follow; none: any.
         pods: Of a client: ids of the pods that it may report for, likewise.
     """
 
@@ -59,11 +60,23 @@ class Grant(BaseModel):
 
     @model_validator(mode="after")
     def _patterns_have_their_role(self) -> Self:
-        if self.models and CallerRole.PUBLISHER not in self.roles:
-            raise ValueError("models are granted to the role publisher alone")
+        if self.models and CallerRole.PUBLISHER not in self.roles and not self.pods:
+            raise ValueError("models are granted to the role publisher, or to a client with pods")
         if self.pods and CallerRole.CLIENT not in self.roles:
             raise ValueError("pods are granted to the role client alone")
         return self
+
+    @property
+    def own_models(self) -> tuple[str, ...]:
+        """Those that it publishes."""
+        return self.models if CallerRole.PUBLISHER in self.roles else ()
+
+    @property
+    def own_pods(self) -> tuple[str, ...]:
+        """Those that it reports for, as a caller has them: with the models that bound them."""
+        if not self.models:
+            return self.pods
+        return tuple(f"{model}/{pod}" for model in self.models for pod in self.pods)
 
 
 class _Access(BaseModel):
@@ -122,8 +135,8 @@ class Grants:
         return Caller(
             principal=principal,
             roles=frozenset(role for grant in grants for role in grant.roles),
-            models=_together(grant.models for grant in grants),
-            pods=_together(grant.pods for grant in grants),
+            models=_together(grant.own_models for grant in grants),
+            pods=_together(grant.own_pods for grant in grants),
             credential=credential,
             peer=peer,
         )

@@ -96,6 +96,4 @@ async def _only(requests: AsyncIterator[Any], _context: Context) -> Any:
 
 
 def _not_one(seen: str) -> InvalidInput:
-    return InvalidInput(
-        f"the method takes one message; {seen} came", reason="MESSAGE_UNDECODABLE"
-    )
+    return InvalidInput(f"the method takes one message; {seen} came", reason="MESSAGE_UNDECODABLE")

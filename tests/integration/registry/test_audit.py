@@ -243,10 +243,13 @@ async def test_what_is_anothers_is_refused_and_recorded_once(place: Place) -> No
     await place.refused(PETE, "GetUpload", pb.GetUploadRequest(name=upload), "ROLE_MISSING")
     validate = pb.ValidateVersionRequest(name=V100)
     await place.refused(PETE, "ValidateVersion", validate, "ROLE_MISSING")
-    report = pb.ReportServingRequest(pod=pod("pods/c"), report_number=1)
-    await place.refused(POD, "ReportServing", report, "POD_NOT_CALLER")
+    for report in (
+        pb.ReportServingRequest(pod=pod("pods/c"), report_number=1),
+        left("pods/c"),
+    ):
+        await place.refused(POD, "ReportServing", report, "POD_NOT_CALLER")
     assert brief(await place.entries(refused_only=True)) == [
-        ("pod", "ReportServing", "pods/c", "POD_NOT_CALLER", "", ""),
+        *2 * [("pod", "ReportServing", "pods/c", "POD_NOT_CALLER", "", "")],
         ("publisher", "ValidateVersion", "1.0.0", "ROLE_MISSING", "", ""),
         ("publisher", "GetUpload", f"1.0.0/uploads/{'0' * 64}", "ROLE_MISSING", "", ""),
         ("publisher", "PublishVersion", "1.1.0", "ROLE_MISSING", "", ""),
@@ -604,11 +607,18 @@ def left(name: str) -> pb.ReportServingRequest:
 
 
 async def test_what_the_registry_rolls_back_itself_is_recorded_as_its_own(place: Place) -> None:
-    """By `voiceflow:registry`, from what did not hold to what did."""
+    """By `voiceflow:registry`, from what did not hold to what did; and whose reports led to it."""
     await place.publish()
     await follow(place)
     for name in ("pods/a", "pods/b"):
         await place.do(POD, "ReportServing", left(name))
+    assert brief(await place.entries(method="ReportServing", resource=STABLE)) == [
+        ("pod", "ReportServing", "stable", "done", "", "1 revert of pods/b"),
+        ("pod", "ReportServing", "stable", "done", "", "1 revert of pods/a"),
+    ]
+    quiet = pb.ReportServingRequest(pod=left("pods/a").pod, report_number=2)
+    await place.do(POD, "ReportServing", quiet)
+    assert len(await place.entries(method="ReportServing")) == 2, "reverts alone are recorded"
     entry = await place.entry(principal="voiceflow:registry")
     assert brief([entry]) == [
         ("voiceflow:registry", "RollbackChannel", "stable", "done", "1.1.0", "1.0.0")

@@ -38,7 +38,7 @@ def test_every_role_has_a_certificate_that_is_granted_that_role(who: str) -> Non
     reads = {CallerRole.READER} if who in READS_TOO else set()
     assert caller.roles == {own} | reads
     assert caller.owns_model("any") == (who == CallerRole.PUBLISHER)
-    assert caller.is_pod("any") == pod
+    assert caller.is_pod("any", "model") == pod
 
 
 @pytest.mark.parametrize("who", [*CALLERS, "server"])

@@ -52,7 +52,7 @@ def test_a_principal_has_what_its_grant_says() -> None:
     assert caller.owns_model("diarizer")
     assert caller.owns_model("asr-small")
     assert not caller.owns_model("diarizer-2")
-    assert not caller.is_pod("blue-1")
+    assert not caller.is_pod("blue-1", "diarizer")
     assert (caller.credential, caller.peer) == ("jti:1", "ipv4:10.0.0.1:5")
 
 
@@ -60,9 +60,42 @@ def test_grants_that_match_add_up() -> None:
     """The exact one and the one with a wildcard."""
     caller = Grants.from_yaml(ACCESS).caller("spiffe://voiceflow.local/pod/one")
     assert caller.roles == {CallerRole.CLIENT, CallerRole.READER, CallerRole.OPERATOR}
-    assert caller.is_pod("green-1")
-    assert caller.is_pod("blue-7")
-    assert not caller.is_pod("green-2")
+    assert caller.is_pod("green-1", "diarizer")
+    assert caller.is_pod("blue-7", "diarizer")
+    assert not caller.is_pod("green-2", "diarizer")
+
+
+def test_pods_that_are_granted_with_models_follow_channels_of_these_alone() -> None:
+    """Grants of one principal do not mix, and models of its pods are not its own to publish."""
+    text = """
+schema_version: 1
+grants:
+  - {principal: spiffe://t/a, roles: [client], pods: ["asr-*"], models: [asr, "asr-*"]}
+  - {principal: spiffe://t/a, roles: [client], pods: ["any-1*"]}
+  - {principal: spiffe://t/a, roles: [publisher], models: [tts]}
+"""
+    caller = Grants.from_yaml(text).caller("spiffe://t/a")
+    for model, pod, own in (
+        ("asr", "asr-1", True),
+        ("asr-small", "asr-2", True),
+        ("diarizer", "asr-1", False),
+        ("tts", "asr-1", False),
+        ("diarizer", "any-1", True),
+        ("asr", "any-2", False),
+        ("any-1", "other", False),
+    ):
+        assert caller.is_pod(pod, model) == own
+    assert caller.owns_model("tts")
+    assert not caller.owns_model("asr")
+
+
+def test_one_grant_may_bound_pods_and_what_is_published() -> None:
+    """By the same models."""
+    text = entry("principal: spiffe://t/a\nroles: [client, publisher]\npods: [a]\nmodels: [asr]")
+    caller = Grants.from_yaml(text).caller("spiffe://t/a")
+    assert caller.owns_model("asr")
+    assert caller.is_pod("a", "asr")
+    assert not caller.is_pod("a", "tts")
 
 
 @pytest.mark.parametrize(
@@ -147,6 +180,7 @@ def test_a_wildcard_is_the_whole_last_segment_or_refused(pattern: str) -> None:
         ("principal: 7\nroles: [client]", "grants.0.principal", 3),
         ("principal: spiffe://t/a\nroles: [client]\nmodel: [a]", "grants.0.model", 5),
         ("principal: spiffe://t/a\nroles: [client]\nmodels: [a]", "grants.0", 3),
+        ("principal: spiffe://t/a\nroles: [reader]\nmodels: [a]", "grants.0", 3),
         ("principal: spiffe://t/a\nroles: [reader]\npods: [a]", "grants.0", 3),
         ("principal: spiffe://t/a\nroles: [publisher]\nmodels: ['[a]']", "grants.0.models.0", 5),
         ("principal: spiffe://t/a\nroles: [publisher]\nmodels: [a, '']", "grants.0.models.1", 5),

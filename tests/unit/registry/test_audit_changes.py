@@ -11,11 +11,13 @@ from voiceflow.catalog.channels import (
     ChannelPolicy,
     Promotion,
     PromotionKind,
+    Role,
     Rollout,
     Shadow,
     VersionPin,
 )
-from voiceflow.catalog.pods import CollectedObject, Collection
+from voiceflow.catalog.names import PodName
+from voiceflow.catalog.pods import Cause, CollectedObject, Collection, Revert
 from voiceflow.catalog.versions import Version, VersionState
 from voiceflow_registry.audit.changes import (
     NOTHING_CHANGED,
@@ -24,6 +26,7 @@ from voiceflow_registry.audit.changes import (
     moved,
     promoted,
     published,
+    reverted,
     set_policy,
 )
 
@@ -113,3 +116,18 @@ def test_a_collection_tells_how_much() -> None:
         "", "2 objects removed"
     )
     assert collected(Collection(objects=(), collected_bytes=0, more=False)) == NOTHING_CHANGED
+
+
+def test_a_report_tells_how_many_reverts_and_whose() -> None:
+    """Not which: `ListReverts` has them."""
+    revert = Revert(
+        name="models/tones/channels/stable/reverts/1",
+        pod="pods/a",
+        sequence=2,
+        from_version=pin("1.1.0"),
+        role=Role.PRIMARY,
+        cause=Cause.NON_FINITE,
+        revert_time=TIME,
+    )
+    assert reverted(PodName("a"), [revert]) == Change("", "1 revert of pods/a")
+    assert reverted(PodName("a"), [revert, revert]) == Change("", "2 reverts of pods/a")

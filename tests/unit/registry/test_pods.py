@@ -477,13 +477,15 @@ def test_a_quorum_that_a_crash_cut_off_is_seen_when_the_report_comes_again(place
 def test_a_pod_reports_for_itself_alone(place: Place) -> None:
     """Whoever has no grant for a pod is refused before anything of its report is kept."""
     other = replace(POD, pods=("b",))
-    for caller in (other, replace(POD, pods=())):
+    for caller in (other, replace(POD, pods=()), replace(POD, pods=("asr-*/*",))):
         with pytest.raises(Forbidden, match="its own pods: ") as caught:
             place.pods.report(caller, pod("a"), report_number=1, reverts=[], outcomes=[])
         assert (caught.value.reason, caught.value.field) == ("POD_NOT_CALLER", "pod.name")
     with pytest.raises(NotFound):
         place.pods.get(PodName("a"))
     place.pods.report(other, pod("b"), report_number=1, reverts=[], outcomes=[])
+    of_model = replace(POD, pods=(f"{STABLE.model}/c",))
+    place.pods.report(of_model, pod("c"), report_number=1, reverts=[], outcomes=[])
 
 
 def test_of_pods_under_one_grant_none_speaks_for_another(place: Place) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from voiceflow.catalog.channels import ChannelPolicy, Promotion
 from voiceflow.catalog.gates import ValidationReport
-from voiceflow.catalog.pods import Collection
+from voiceflow.catalog.names import PodName
+from voiceflow.catalog.pods import Collection, Revert
 from voiceflow.catalog.versions import Version, VersionState
 
 
@@ -53,6 +55,11 @@ def collected(collection: Collection) -> Change:
     if not collection.objects:
         return NOTHING_CHANGED
     return Change("", f"{len(collection.objects)} objects removed")
+
+
+def reverted(pod: PodName, reverts: Sequence[Revert]) -> Change:
+    """`3 reverts of pods/a`."""
+    return Change("", f"{len(reverts)} revert{'s' * (len(reverts) > 1)} of {pod}")
 
 
 def validated(report: ValidationReport) -> Change:

@@ -116,8 +116,8 @@ class Pods:
             Conflict: REPORT_OUTDATED.
         """
         name = PodName.parse(pod.name, field="pod.name")
-        check_reporter(caller, name)
         channel = ChannelName.parse(pod.channel, field="pod.channel")
+        check_reporter(caller, name, channel)
         check_pod(pod, report_number)
         if reverts:
             newest = self._channels.newest(channel)

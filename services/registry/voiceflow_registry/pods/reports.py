@@ -35,16 +35,17 @@ _PARTS_OF: Final = {
 """Counts that are a part of others."""
 
 
-def check_reporter(caller: Caller, pod: PodName) -> None:
-    """Whether a caller may report for a pod.
+def check_reporter(caller: Caller, pod: PodName, channel: ChannelName) -> None:
+    """Whether a caller may report for a pod that follows a channel.
 
     Raises:
         Forbidden: POD_NOT_CALLER.
     """
-    if not caller.is_pod(pod.pod):
+    if not caller.is_pod(pod.pod, channel.model):
         own = ", ".join(caller.pods) or "none"
         raise Forbidden(
-            f"pod.name: {caller.principal} may not report for {pod}; its own pods: {own}",
+            f"pod.name: {caller.principal} may not report for {pod} on {channel}; its own pods: "
+            f"{own}",
             reason="POD_NOT_CALLER",
             field="pod.name",
         )

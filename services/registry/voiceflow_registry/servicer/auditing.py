@@ -82,7 +82,7 @@ class Auditing:
             caller: Who.
             method: `PromoteVersion`.
             resource: What it is about.
-            request: Has a request id, and may be only for trying out.
+            request: May have a request id, and may be only for trying out.
         """
         validate_only = getattr(request, "validate_only", False)
         _recorded.set(not validate_only)
@@ -91,7 +91,7 @@ class Auditing:
             caller,
             method,
             str(resource),
-            request_id=request.request_id,
+            request_id=getattr(request, "request_id", ""),
             validate_only=validate_only,
         )
 

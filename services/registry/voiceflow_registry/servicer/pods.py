@@ -18,7 +18,8 @@ from voiceflow.rpc.registry import (
     seconds_from_wire,
     seconds_to_wire,
 )
-from voiceflow_registry.audit.changes import collected
+from voiceflow_registry.audit.changes import collected, reverted
+from voiceflow_registry.pods.reports import check_reporter
 from voiceflow_registry.servicer.auditing import Auditing
 from voiceflow_registry.servicer.threads import Threads
 from voiceflow_registry.servicer.values import Acts, Context, listed
@@ -46,17 +47,25 @@ class PodMethods:
             for at, outcome in enumerate(request.outcomes)
         ]
         caller = caller_of(context)
-        seconds = await self._threads.call(
-            lambda: self._acts.pods.report(
+
+        def report() -> float:
+            return self._acts.pods.report(
                 caller,
                 pod,
                 report_number=request.report_number,
                 reverts=reverts,
                 outcomes=outcomes,
             )
-        )
-        if reverts:  # a quorum of them commits a rollback
-            self._acts.hub.nudge(ChannelName.parse(pod.channel))
+
+        if reverts:  # a quorum of them commits a rollback: who had a part in it is recorded
+            name = PodName.parse(pod.name, field="pod.name")
+            channel = ChannelName.parse(pod.channel, field="pod.channel")
+            check_reporter(caller, name, channel)  # before: strangers shall not fill the store
+            deed = self._auditing.deed(caller, "ReportServing", channel, request)
+            seconds = await self._auditing.act(deed, report, lambda _: reverted(name, reverts))
+            self._acts.hub.nudge(channel)
+        else:
+            seconds = await self._threads.call(report)
         return pb.ReportServingResponse(report_again_after=seconds_to_wire(seconds))
 
     async def GetPod(  # noqa: N802

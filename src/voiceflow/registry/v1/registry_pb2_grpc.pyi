@@ -239,7 +239,9 @@ class ModelRegistryStub:
     pod's identity; a pod reports for itself alone.
 
     A report replaces the one before it. Reverts are kept by their id, so that sending one again
-    does no harm. Where the channel's policy says so, a quorum of reverts commits a rollback.
+    does no harm. Where the channel's policy says so, a quorum of reverts commits a rollback: who is
+    granted that many pods rolls back by himself. So grants are to name few pods, and the models
+    whose channels these may follow. A report with reverts has an entry in the audit.
 
         ABORTED              REPORT_OUTDATED      a later report of this pod's run is known
         PERMISSION_DENIED    POD_NOT_CALLER
@@ -264,10 +266,11 @@ class ModelRegistryStub:
     ListAuditEntries: _aio.UnaryUnaryMultiCallable[_registry_pb2.ListAuditEntriesRequest, _registry_pb2.ListAuditEntriesResponse]
     """Lists who did, or was refused, what, newest first. Role: operator.
 
-    Every call that would change something has an entry, and so have the registry's own rollbacks (by
-    `voiceflow:registry`). What a caller who is known may not do is recorded whatever the method,
-    also with `validate_only`, up to a rate for each principal. Calls with `validate_only` that are
-    not refused so, requests that are not well-formed, and callers who are not known, leave no entry.
+    Every call that would change something has an entry, of reports those with reverts, and so have
+    the registry's own rollbacks (by `voiceflow:registry`). What a caller who is known may not do is
+    recorded whatever the method, also with `validate_only`, up to a rate for each principal. Calls
+    with `validate_only` that are not refused so, requests that are not well-formed, and callers who
+    are not known, leave no entry.
 
     An entry is begun before its deed, or the deed is refused: UNAVAILABLE, AUDIT_UNAVAILABLE.
     A page may be short, even empty, and yet not the last one.
@@ -630,7 +633,9 @@ class ModelRegistryServicer(metaclass=_abc_1.ABCMeta):
         pod's identity; a pod reports for itself alone.
 
         A report replaces the one before it. Reverts are kept by their id, so that sending one again
-        does no harm. Where the channel's policy says so, a quorum of reverts commits a rollback.
+        does no harm. Where the channel's policy says so, a quorum of reverts commits a rollback: who is
+        granted that many pods rolls back by himself. So grants are to name few pods, and the models
+        whose channels these may follow. A report with reverts has an entry in the audit.
 
             ABORTED              REPORT_OUTDATED      a later report of this pod's run is known
             PERMISSION_DENIED    POD_NOT_CALLER
@@ -691,10 +696,11 @@ class ModelRegistryServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_registry_pb2.ListAuditEntriesResponse]:
         """Lists who did, or was refused, what, newest first. Role: operator.
 
-        Every call that would change something has an entry, and so have the registry's own rollbacks (by
-        `voiceflow:registry`). What a caller who is known may not do is recorded whatever the method,
-        also with `validate_only`, up to a rate for each principal. Calls with `validate_only` that are
-        not refused so, requests that are not well-formed, and callers who are not known, leave no entry.
+        Every call that would change something has an entry, of reports those with reverts, and so have
+        the registry's own rollbacks (by `voiceflow:registry`). What a caller who is known may not do is
+        recorded whatever the method, also with `validate_only`, up to a rate for each principal. Calls
+        with `validate_only` that are not refused so, requests that are not well-formed, and callers who
+        are not known, leave no entry.
 
         An entry is begun before its deed, or the deed is refused: UNAVAILABLE, AUDIT_UNAVAILABLE.
         A page may be short, even empty, and yet not the last one.
