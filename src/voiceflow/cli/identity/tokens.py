@@ -112,7 +112,7 @@ def keygen(keys: Path, out: Path) -> None:
     click.echo(key.key_id)
 
 
-@tokens.command()
+@tokens.command(context_settings={"ignore_unknown_options": True})  # key ids may begin with a dash
 @_keys_option
 @click.argument("key_id", metavar="KEY_ID")
 def drop_key(keys: Path, key_id: str) -> None:
