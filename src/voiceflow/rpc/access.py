@@ -61,6 +61,7 @@ _TABLE: Final[Mapping[str, Mapping[str, Open | set[CallerRole]]]] = {
         "Diarize": {_CLIENT},
         "DiarizeFile": {_CLIENT},
         "GetServingState": {_OPERATOR},
+        "SetDraining": {_OPERATOR},
     },
     "voiceflow.registry.v1.ModelRegistry": {
         "PublishVersion": {_PUBLISHER},

@@ -50,8 +50,10 @@ class Flush(_message.Message):
     def __init__(self) -> None: ...
 
 class Finish(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("score",)
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    score: float
+    def __init__(self, score: _Optional[float] = ...) -> None: ...
 
 class StreamConfig(_message.Message):
     __slots__ = ("audio_format", "model", "latency_mode", "minimum_speakers", "maximum_speakers", "enrolled_speakers", "send_provisional_turns", "send_activity", "send_timings", "resume_token", "session")
@@ -128,7 +130,7 @@ class Prototype(_message.Message):
     def __init__(self, embedding_space: _Optional[str] = ..., values: _Optional[_Iterable[float]] = ..., speech: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class DiarizeResponse(_message.Message):
-    __slots__ = ("begin", "update", "speech_event", "speaker_merged", "go_away", "timings", "summary")
+    __slots__ = ("begin", "update", "speech_event", "speaker_merged", "go_away", "timings", "summary", "moved")
     BEGIN_FIELD_NUMBER: _ClassVar[int]
     UPDATE_FIELD_NUMBER: _ClassVar[int]
     SPEECH_EVENT_FIELD_NUMBER: _ClassVar[int]
@@ -136,6 +138,7 @@ class DiarizeResponse(_message.Message):
     GO_AWAY_FIELD_NUMBER: _ClassVar[int]
     TIMINGS_FIELD_NUMBER: _ClassVar[int]
     SUMMARY_FIELD_NUMBER: _ClassVar[int]
+    MOVED_FIELD_NUMBER: _ClassVar[int]
     begin: Begin
     update: Update
     speech_event: SpeechEvent
@@ -143,10 +146,11 @@ class DiarizeResponse(_message.Message):
     go_away: GoAway
     timings: Timings
     summary: Summary
-    def __init__(self, begin: _Optional[_Union[Begin, _Mapping]] = ..., update: _Optional[_Union[Update, _Mapping]] = ..., speech_event: _Optional[_Union[SpeechEvent, _Mapping]] = ..., speaker_merged: _Optional[_Union[SpeakerMerged, _Mapping]] = ..., go_away: _Optional[_Union[GoAway, _Mapping]] = ..., timings: _Optional[_Union[Timings, _Mapping]] = ..., summary: _Optional[_Union[Summary, _Mapping]] = ...) -> None: ...
+    moved: Moved
+    def __init__(self, begin: _Optional[_Union[Begin, _Mapping]] = ..., update: _Optional[_Union[Update, _Mapping]] = ..., speech_event: _Optional[_Union[SpeechEvent, _Mapping]] = ..., speaker_merged: _Optional[_Union[SpeakerMerged, _Mapping]] = ..., go_away: _Optional[_Union[GoAway, _Mapping]] = ..., timings: _Optional[_Union[Timings, _Mapping]] = ..., summary: _Optional[_Union[Summary, _Mapping]] = ..., moved: _Optional[_Union[Moved, _Mapping]] = ...) -> None: ...
 
 class Begin(_message.Message):
-    __slots__ = ("session", "model_version", "generation", "hop", "revision_horizon", "algorithmic_latency", "frame", "limits")
+    __slots__ = ("session", "model_version", "generation", "hop", "revision_horizon", "algorithmic_latency", "frame", "limits", "resume_context", "resumed_at", "audio_start")
     SESSION_FIELD_NUMBER: _ClassVar[int]
     MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
     GENERATION_FIELD_NUMBER: _ClassVar[int]
@@ -155,6 +159,9 @@ class Begin(_message.Message):
     ALGORITHMIC_LATENCY_FIELD_NUMBER: _ClassVar[int]
     FRAME_FIELD_NUMBER: _ClassVar[int]
     LIMITS_FIELD_NUMBER: _ClassVar[int]
+    RESUME_CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    RESUMED_AT_FIELD_NUMBER: _ClassVar[int]
+    AUDIO_START_FIELD_NUMBER: _ClassVar[int]
     session: str
     model_version: str
     generation: int
@@ -163,7 +170,10 @@ class Begin(_message.Message):
     algorithmic_latency: _duration_pb2.Duration
     frame: _duration_pb2.Duration
     limits: StreamLimits
-    def __init__(self, session: _Optional[str] = ..., model_version: _Optional[str] = ..., generation: _Optional[int] = ..., hop: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., revision_horizon: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., algorithmic_latency: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., frame: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., limits: _Optional[_Union[StreamLimits, _Mapping]] = ...) -> None: ...
+    resume_context: _duration_pb2.Duration
+    resumed_at: _duration_pb2.Duration
+    audio_start: _duration_pb2.Duration
+    def __init__(self, session: _Optional[str] = ..., model_version: _Optional[str] = ..., generation: _Optional[int] = ..., hop: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., revision_horizon: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., algorithmic_latency: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., frame: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., limits: _Optional[_Union[StreamLimits, _Mapping]] = ..., resume_context: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., resumed_at: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., audio_start: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class StreamLimits(_message.Message):
     __slots__ = ("message_audio_bytes", "speakers", "idle_timeout", "unsent_reply_bytes", "unsent_reply_age")
@@ -270,6 +280,28 @@ class SpeakerMerged(_message.Message):
     at: _duration_pb2.Duration
     def __init__(self, to: _Optional[str] = ..., at: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., **kwargs) -> None: ...
 
+class Moved(_message.Message):
+    __slots__ = ("at", "generation", "model_version", "how", "replayed_from")
+    class How(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        HOW_UNSPECIFIED: _ClassVar[Moved.How]
+        HOW_CARRIED: _ClassVar[Moved.How]
+        HOW_REPLAYED: _ClassVar[Moved.How]
+    HOW_UNSPECIFIED: Moved.How
+    HOW_CARRIED: Moved.How
+    HOW_REPLAYED: Moved.How
+    AT_FIELD_NUMBER: _ClassVar[int]
+    GENERATION_FIELD_NUMBER: _ClassVar[int]
+    MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    HOW_FIELD_NUMBER: _ClassVar[int]
+    REPLAYED_FROM_FIELD_NUMBER: _ClassVar[int]
+    at: _duration_pb2.Duration
+    generation: int
+    model_version: str
+    how: Moved.How
+    replayed_from: _duration_pb2.Duration
+    def __init__(self, at: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., generation: _Optional[int] = ..., model_version: _Optional[str] = ..., how: _Optional[_Union[Moved.How, str]] = ..., replayed_from: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+
 class GoAway(_message.Message):
     __slots__ = ("time_left", "resume_token", "reason")
     TIME_LEFT_FIELD_NUMBER: _ClassVar[int]
@@ -342,7 +374,7 @@ class GetServingStateRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetServingStateResponse(_message.Message):
-    __slots__ = ("generations", "queue_hops", "queue_age", "real_time_factor", "streams", "files", "settings", "started_at", "refusals", "draining", "capacity_streams", "software_version")
+    __slots__ = ("generations", "queue_hops", "queue_age", "real_time_factor", "streams", "files", "settings", "started_at", "refusals", "draining", "capacity_streams", "software_version", "pod", "desired_sequence", "serving_sequence", "moves", "alarms")
     class SettingsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -357,6 +389,20 @@ class GetServingStateResponse(_message.Message):
         key: str
         value: int
         def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    class MovesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    class AlarmsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     GENERATIONS_FIELD_NUMBER: _ClassVar[int]
     QUEUE_HOPS_FIELD_NUMBER: _ClassVar[int]
     QUEUE_AGE_FIELD_NUMBER: _ClassVar[int]
@@ -369,6 +415,11 @@ class GetServingStateResponse(_message.Message):
     DRAINING_FIELD_NUMBER: _ClassVar[int]
     CAPACITY_STREAMS_FIELD_NUMBER: _ClassVar[int]
     SOFTWARE_VERSION_FIELD_NUMBER: _ClassVar[int]
+    POD_FIELD_NUMBER: _ClassVar[int]
+    DESIRED_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    SERVING_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    MOVES_FIELD_NUMBER: _ClassVar[int]
+    ALARMS_FIELD_NUMBER: _ClassVar[int]
     generations: _containers.RepeatedCompositeFieldContainer[GenerationState]
     queue_hops: int
     queue_age: _duration_pb2.Duration
@@ -381,10 +432,33 @@ class GetServingStateResponse(_message.Message):
     draining: bool
     capacity_streams: int
     software_version: str
-    def __init__(self, generations: _Optional[_Iterable[_Union[GenerationState, _Mapping]]] = ..., queue_hops: _Optional[int] = ..., queue_age: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., real_time_factor: _Optional[float] = ..., streams: _Optional[int] = ..., files: _Optional[int] = ..., settings: _Optional[_Mapping[str, str]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., refusals: _Optional[_Mapping[str, int]] = ..., draining: _Optional[bool] = ..., capacity_streams: _Optional[int] = ..., software_version: _Optional[str] = ...) -> None: ...
+    pod: str
+    desired_sequence: int
+    serving_sequence: int
+    moves: _containers.ScalarMap[str, int]
+    alarms: _containers.ScalarMap[str, str]
+    def __init__(self, generations: _Optional[_Iterable[_Union[GenerationState, _Mapping]]] = ..., queue_hops: _Optional[int] = ..., queue_age: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., real_time_factor: _Optional[float] = ..., streams: _Optional[int] = ..., files: _Optional[int] = ..., settings: _Optional[_Mapping[str, str]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., refusals: _Optional[_Mapping[str, int]] = ..., draining: _Optional[bool] = ..., capacity_streams: _Optional[int] = ..., software_version: _Optional[str] = ..., pod: _Optional[str] = ..., desired_sequence: _Optional[int] = ..., serving_sequence: _Optional[int] = ..., moves: _Optional[_Mapping[str, int]] = ..., alarms: _Optional[_Mapping[str, str]] = ...) -> None: ...
+
+class SetDrainingRequest(_message.Message):
+    __slots__ = ("draining", "deadline")
+    DRAINING_FIELD_NUMBER: _ClassVar[int]
+    DEADLINE_FIELD_NUMBER: _ClassVar[int]
+    draining: bool
+    deadline: _duration_pb2.Duration
+    def __init__(self, draining: _Optional[bool] = ..., deadline: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+
+class SetDrainingResponse(_message.Message):
+    __slots__ = ("draining", "streams", "files")
+    DRAINING_FIELD_NUMBER: _ClassVar[int]
+    STREAMS_FIELD_NUMBER: _ClassVar[int]
+    FILES_FIELD_NUMBER: _ClassVar[int]
+    draining: bool
+    streams: int
+    files: int
+    def __init__(self, draining: _Optional[bool] = ..., streams: _Optional[int] = ..., files: _Optional[int] = ...) -> None: ...
 
 class GenerationState(_message.Message):
-    __slots__ = ("generation", "model_version", "model_digest", "state", "role", "streams", "contract", "message")
+    __slots__ = ("generation", "model_version", "model_digest", "state", "role", "streams", "contract", "message", "manifest_digest", "percentage")
     class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         STATE_UNSPECIFIED: _ClassVar[GenerationState.State]
@@ -393,12 +467,14 @@ class GenerationState(_message.Message):
         STATE_ACTIVE: _ClassVar[GenerationState.State]
         STATE_DRAINING: _ClassVar[GenerationState.State]
         STATE_FAILED: _ClassVar[GenerationState.State]
+        STATE_DOWNLOADING: _ClassVar[GenerationState.State]
     STATE_UNSPECIFIED: GenerationState.State
     STATE_LOADING: GenerationState.State
     STATE_WARMING: GenerationState.State
     STATE_ACTIVE: GenerationState.State
     STATE_DRAINING: GenerationState.State
     STATE_FAILED: GenerationState.State
+    STATE_DOWNLOADING: GenerationState.State
     class Role(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         ROLE_UNSPECIFIED: _ClassVar[GenerationState.Role]
@@ -417,6 +493,8 @@ class GenerationState(_message.Message):
     STREAMS_FIELD_NUMBER: _ClassVar[int]
     CONTRACT_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    MANIFEST_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    PERCENTAGE_FIELD_NUMBER: _ClassVar[int]
     generation: int
     model_version: str
     model_digest: str
@@ -425,4 +503,6 @@ class GenerationState(_message.Message):
     streams: int
     contract: str
     message: str
-    def __init__(self, generation: _Optional[int] = ..., model_version: _Optional[str] = ..., model_digest: _Optional[str] = ..., state: _Optional[_Union[GenerationState.State, str]] = ..., role: _Optional[_Union[GenerationState.Role, str]] = ..., streams: _Optional[int] = ..., contract: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
+    manifest_digest: str
+    percentage: float
+    def __init__(self, generation: _Optional[int] = ..., model_version: _Optional[str] = ..., model_digest: _Optional[str] = ..., state: _Optional[_Union[GenerationState.State, str]] = ..., role: _Optional[_Union[GenerationState.Role, str]] = ..., streams: _Optional[int] = ..., contract: _Optional[str] = ..., message: _Optional[str] = ..., manifest_digest: _Optional[str] = ..., percentage: _Optional[float] = ...) -> None: ...

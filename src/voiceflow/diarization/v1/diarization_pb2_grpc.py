@@ -64,6 +64,11 @@ class DiarizationStub:
                 request_serializer=voiceflow_dot_diarization_dot_v1_dot_diarization__pb2.GetServingStateRequest.SerializeToString,
                 response_deserializer=voiceflow_dot_diarization_dot_v1_dot_diarization__pb2.GetServingStateResponse.FromString,
                 _registered_method=True)
+        self.SetDraining = channel.unary_unary(
+                '/voiceflow.diarization.v1.Diarization/SetDraining',
+                request_serializer=voiceflow_dot_diarization_dot_v1_dot_diarization__pb2.SetDrainingRequest.SerializeToString,
+                response_deserializer=voiceflow_dot_diarization_dot_v1_dot_diarization__pb2.SetDrainingResponse.FromString,
+                _registered_method=True)
 
 
 class DiarizationServicer:
@@ -96,8 +101,12 @@ class DiarizationServicer:
         server cannot tell a client that ended from one that was cut off. A stream that ends by
         its deadline, by cancellation or with an error yields no Summary.
 
-        A server that stops sends GoAway; a stream that is still there when its time is up ends as if
-        the client had half-closed.
+        A server that stops, or that replaces the model by one that the stream cannot move to, sends
+        GoAway; a stream that is still there when its time is up ends as if the client had half-closed.
+        Where the stream can move, it does so between two hops, and Moved says so.
+
+        A stream that was cut, or told to go, goes on elsewhere: a new one, whose config carries the
+        newest resume token, continues its timeline and its labels. Its Begin says from where.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -122,6 +131,18 @@ class DiarizationServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SetDraining(self, request, context):
+        """Takes a server out of service, or back into it, while it runs. Role: operator.
+
+        One that drains refuses new streams (UNAVAILABLE, DRAINING), says NOT_SERVING to whoever watches
+        its health, and tells every connection to close (HTTP/2 GOAWAY), so that clients look for
+        another server also where a load balancer works on connections. Live streams go on to their end,
+        or, when `deadline` has passed, are told to go elsewhere.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_DiarizationServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -139,6 +160,11 @@ def add_DiarizationServicer_to_server(servicer, server):
                     servicer.GetServingState,
                     request_deserializer=voiceflow_dot_diarization_dot_v1_dot_diarization__pb2.GetServingStateRequest.FromString,
                     response_serializer=voiceflow_dot_diarization_dot_v1_dot_diarization__pb2.GetServingStateResponse.SerializeToString,
+            ),
+            'SetDraining': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetDraining,
+                    request_deserializer=voiceflow_dot_diarization_dot_v1_dot_diarization__pb2.SetDrainingRequest.FromString,
+                    response_serializer=voiceflow_dot_diarization_dot_v1_dot_diarization__pb2.SetDrainingResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -237,6 +263,33 @@ class Diarization:
             '/voiceflow.diarization.v1.Diarization/GetServingState',
             voiceflow_dot_diarization_dot_v1_dot_diarization__pb2.GetServingStateRequest.SerializeToString,
             voiceflow_dot_diarization_dot_v1_dot_diarization__pb2.GetServingStateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetDraining(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/voiceflow.diarization.v1.Diarization/SetDraining',
+            voiceflow_dot_diarization_dot_v1_dot_diarization__pb2.SetDrainingRequest.SerializeToString,
+            voiceflow_dot_diarization_dot_v1_dot_diarization__pb2.SetDrainingResponse.FromString,
             options,
             channel_credentials,
             insecure,

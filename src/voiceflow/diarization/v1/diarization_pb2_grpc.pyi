@@ -43,8 +43,12 @@ class DiarizationStub:
     server cannot tell a client that ended from one that was cut off. A stream that ends by
     its deadline, by cancellation or with an error yields no Summary.
 
-    A server that stops sends GoAway; a stream that is still there when its time is up ends as if
-    the client had half-closed.
+    A server that stops, or that replaces the model by one that the stream cannot move to, sends
+    GoAway; a stream that is still there when its time is up ends as if the client had half-closed.
+    Where the stream can move, it does so between two hops, and Moved says so.
+
+    A stream that was cut, or told to go, goes on elsewhere: a new one, whose config carries the
+    newest resume token, continues its timeline and its labels. Its Begin says from where.
     """
     DiarizeFile: _aio.StreamUnaryMultiCallable[_diarization_pb2.DiarizeFileRequest, _diarization_pb2.DiarizeFileResponse]
     """Diarizes one recording. Role: client.
@@ -56,6 +60,14 @@ class DiarizationStub:
     """
     GetServingState: _aio.UnaryUnaryMultiCallable[_diarization_pb2.GetServingStateRequest, _diarization_pb2.GetServingStateResponse]
     """Tells what this server serves now. Role: operator."""
+    SetDraining: _aio.UnaryUnaryMultiCallable[_diarization_pb2.SetDrainingRequest, _diarization_pb2.SetDrainingResponse]
+    """Takes a server out of service, or back into it, while it runs. Role: operator.
+
+    One that drains refuses new streams (UNAVAILABLE, DRAINING), says NOT_SERVING to whoever watches
+    its health, and tells every connection to close (HTTP/2 GOAWAY), so that clients look for
+    another server also where a load balancer works on connections. Live streams go on to their end,
+    or, when `deadline` has passed, are told to go elsewhere.
+    """
 
 class DiarizationServicer(metaclass=_abc_1.ABCMeta):
     """Diarization tells who speaks when, while the conversation goes on.
@@ -92,8 +104,12 @@ class DiarizationServicer(metaclass=_abc_1.ABCMeta):
         server cannot tell a client that ended from one that was cut off. A stream that ends by
         its deadline, by cancellation or with an error yields no Summary.
 
-        A server that stops sends GoAway; a stream that is still there when its time is up ends as if
-        the client had half-closed.
+        A server that stops, or that replaces the model by one that the stream cannot move to, sends
+        GoAway; a stream that is still there when its time is up ends as if the client had half-closed.
+        Where the stream can move, it does so between two hops, and Moved says so.
+
+        A stream that was cut, or told to go, goes on elsewhere: a new one, whose config carries the
+        newest resume token, continues its timeline and its labels. Its Begin says from where.
         """
 
     @_abc_1.abstractmethod
@@ -117,5 +133,19 @@ class DiarizationServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_diarization_pb2.GetServingStateRequest, _abc.Awaitable[_diarization_pb2.GetServingStateResponse]],
     ) -> _abc.Awaitable[_diarization_pb2.GetServingStateResponse]:
         """Tells what this server serves now. Role: operator."""
+
+    @_abc_1.abstractmethod
+    def SetDraining(
+        self,
+        request: _diarization_pb2.SetDrainingRequest,
+        context: _aio.ServicerContext[_diarization_pb2.SetDrainingRequest, _abc.Awaitable[_diarization_pb2.SetDrainingResponse]],
+    ) -> _abc.Awaitable[_diarization_pb2.SetDrainingResponse]:
+        """Takes a server out of service, or back into it, while it runs. Role: operator.
+
+        One that drains refuses new streams (UNAVAILABLE, DRAINING), says NOT_SERVING to whoever watches
+        its health, and tells every connection to close (HTTP/2 GOAWAY), so that clients look for
+        another server also where a load balancer works on connections. Live streams go on to their end,
+        or, when `deadline` has passed, are told to go elsewhere.
+        """
 
 def add_DiarizationServicer_to_server(servicer: DiarizationServicer, server: _aio.Server) -> None: ...
