@@ -81,6 +81,8 @@ class StreamDiarizer:
         self._final_first = self._final_second = SILENCE
         self._announced = UNNAMED
         self._scanned_frames = 0
+        self._told = np.zeros(0, np.intp)  # first labels of the held frames, as last seen
+        self._label_changes = 0
         self._total_samples: int | None = None
 
     def push(self, frames: Frames) -> HopResult:
@@ -140,8 +142,14 @@ class StreamDiarizer:
         """Every merge so far."""
         return tuple(self._merges)
 
+    @property
+    def label_changes(self) -> int:
+        """How often a stretch of audio got another speaker than it had been seen with before."""
+        return self._label_changes
+
     def _emit(self, frames: int, events: list[Event]) -> HopResult:
         named = self._named()
+        self._count_changes(named.first, frames)
         regions, turns = self._finalise(named, frames)
         changes = self._speaker_changes(named, frames)
         provisional = self._provisional(named, frames) if self._provisional_turns else ()
@@ -154,6 +162,15 @@ class StreamDiarizer:
             self._clip(self._covered_frames),
             self._clip(self._final_frames),
         )
+
+    def _count_changes(self, labels: Labels, frames: int) -> None:
+        """Counts stretches that one speaker had and another, or nobody known, has now."""
+        told = self._told
+        now = labels[: len(told)]
+        changed = (told >= 0) & (now != told) & (now != SILENCE)
+        if changed.any():
+            self._label_changes += int(changed[0]) + int((changed[1:] & ~changed[:-1]).sum())
+        self._told = labels[frames:]
 
     def _named(self) -> Named:
         named = self._identity.labels()
