@@ -59,3 +59,11 @@ def test_a_steady_voice_has_no_changes_and_a_first_name_is_none() -> None:
     diarizer = StreamDiarizer(manifest())
     stream(conversation([(1.0, ()), (20.0, (1,)), (1.0, ())]), diarizer, hop_frames=2)
     assert diarizer.label_changes == 0
+
+
+def test_a_burst_too_short_to_tell_is_no_change() -> None:
+    """What was seen as speech and turns out to be none was no other speaker."""
+    diarizer = StreamDiarizer(manifest(), provisional_turns=True)
+    script: Script = [(3.0, (1,)), (1.0, ()), (0.12, (1,)), (2.0, ())]
+    stream(conversation(script), diarizer, hop_frames=2)
+    assert diarizer.label_changes == 0
