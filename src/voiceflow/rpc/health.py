@@ -1,7 +1,7 @@
-"""Health (``grpc.health.v1``) of a server: it serves, and from one moment on it does not.
+"""Health (``grpc.health.v1``) of a server: it serves or it does not, as it is told.
 
 A watcher may leave what it is told unread, and it holds up itself alone: nothing is written under a
-lock, and the change waits for nobody.
+lock, and a change waits for nobody. Who is slow hears of the last change only.
 """
 
 from __future__ import annotations
@@ -29,11 +29,15 @@ class Health:
 
     def __init__(self, services: Iterable[str]) -> None:
         self._services = ("", *services)
-        self._stopped = asyncio.Event()
+        self._serving = True
+        self._changed = asyncio.Event()
 
-    def stop_serving(self) -> None:
-        """Says NOT_SERVING from now on, to watchers too."""
-        self._stopped.set()
+    def switch(self, *, serving: bool) -> None:
+        """Says SERVING or NOT_SERVING from now on, to watchers too."""
+        if serving != self._serving:
+            self._serving = serving
+            self._changed.set()
+            self._changed = asyncio.Event()
 
     async def Check(  # noqa: N802 the name that the contract has
         self, request: HealthCheckRequest, _context: Context
@@ -58,19 +62,20 @@ class Health:
     async def Watch(  # noqa: N802
         self, request: HealthCheckRequest, _context: Context
     ) -> AsyncIterator[HealthCheckResponse]:
-        """The status of now and the one that follows; it is the caller who ends the stream."""
+        """The status of now and each one that follows; it is the caller who ends the stream."""
         if request.service not in self._services:
             yield HealthCheckResponse(status=HealthCheckResponse.SERVICE_UNKNOWN)
-        else:
-            if not self._stopped.is_set():
+            await asyncio.Event().wait()
+        told: bool | None = None
+        while True:
+            changed = self._changed
+            if told == self._serving:
+                await changed.wait()
+            else:
+                told = self._serving
                 yield self._status()
-                await self._stopped.wait()
-            yield self._status()
-        await asyncio.Event().wait()
 
     def _status(self) -> HealthCheckResponse:
         return HealthCheckResponse(
-            status=HealthCheckResponse.NOT_SERVING
-            if self._stopped.is_set()
-            else HealthCheckResponse.SERVING
+            status=HealthCheckResponse.SERVING if self._serving else HealthCheckResponse.NOT_SERVING
         )

@@ -12,7 +12,8 @@ import ipaddress
 import logging
 import signal
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import grpc
@@ -75,7 +76,8 @@ class RpcServer:
     """One gRPC server over its whole life.
 
     ``run`` is all that a service calls; ``start``, ``drain`` and ``stop`` are its parts, for tests
-    that live inside one event loop.
+    that live inside one event loop. `set_serving` and `renew_connections` take it out of
+    service, and back, while it runs.
 
     Attributes:
         services: What is served.
@@ -142,30 +144,100 @@ class RpcServer:
         if not self.security.has_identity:
             check_exposure(self.host, self.insecure)
         self._health = Health([service.name for service in self.services])
-        self._servers: list[grpc.aio.Server] = []
-        self._open()
+        self._ending = False
+        self._renewing = asyncio.Lock()
+        self._renewals: set[asyncio.Task[None]] = set()
+        # Those that end: each has no listener any more, and calls that go on.
+        self._old: dict[grpc.aio.Server, asyncio.Task[None]] = {}
+        self._health_server: grpc.aio.Server | None = None
+        self._server, self.address = self._open(self.host, self.port)
         if self.health_port is not None:
-            self._open_health_port(self.health_port)
-        for server in self._servers:
-            await server.start()
+            self._health_server = self._open_health_port(self.health_port)
+            await self._health_server.start()
+        await self._server.start()
         self._freshness = asyncio.create_task(
             keep_fresh(self.security.sources, self.security.reload_seconds)
         )
 
     async def drain(self) -> None:
-        """Health says NOT_SERVING; streams may end by themselves within the grace period."""
-        self._health.stop_serving()
+        """Takes the server out of service; streams may end by themselves in the grace period.
+
+        Health says NOT_SERVING, and connections are told to close, so that clients look for another
+        server meanwhile.
+        """
+        self._ending = True
+        self.set_serving(serving=False)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_RENEWAL_SECONDS):
+                await self.renew_connections(LEAVING_AGE_SECONDS)
         if self.on_drain is not None:
             await self.on_drain(self.grace_seconds)
 
     async def stop(self) -> None:
         """Closes the listeners and cancels what still runs."""
         self._freshness.cancel()
-        await asyncio.gather(*(server.stop(_LAST_REPLIES_SECONDS) for server in self._servers))
+        for renewal in self._renewals:
+            renewal.cancel()
+        await asyncio.gather(*self._renewals, return_exceptions=True)
+        servers = [self._server, *self._old]
+        if self._health_server is not None:
+            servers.append(self._health_server)
+        await asyncio.gather(*(server.stop(_LAST_REPLIES_SECONDS) for server in servers))
+        await asyncio.gather(*self._old.values())
 
-    def _open(self) -> None:
+    def set_serving(self, *, serving: bool) -> None:
+        """Health says so from now on; that of a server that ends stays NOT_SERVING."""
+        self._health.switch(serving=serving and not self._ending)
+
+    async def renew_connections(self, age_seconds: float | None = None) -> None:
+        """Tells every connection to close, and takes new ones on the same port.
+
+        Clients hear HTTP/2 GOAWAY: calls that are open go on to their end, and new ones need a new
+        connection, wherever their name or load balancer leads by then. For the moment in which the
+        port changes hands, connections are refused.
+
+        Args:
+            age_seconds: Age at which new connections are told to close in their turn, give or take
+                a tenth; None: that of the transport.
+        """
+        renewal = asyncio.create_task(self._renew(age_seconds))
+        self._renewals.add(renewal)
+        renewal.add_done_callback(self._renewals.discard)
+        # A caller that leaves must not leave a server without a listener.
+        await asyncio.shield(renewal)
+
+    async def _renew(self, age_seconds: float | None) -> None:
+        async with self._renewing:
+            old = self._server
+            self._old[old] = asyncio.create_task(self._end(old))
+            await asyncio.sleep(0)  # now it has begun to end
+            self._server, self.address = await self._open_again(age_seconds)
+            await self._server.start()
+
+    async def _open_again(self, age_seconds: float | None) -> tuple[grpc.aio.Server, str]:
+        host, _, port = self.address.rpartition(":")
+        warned = False
+        while True:
+            try:
+                return self._open(host.strip("[]"), int(port), age_seconds)
+            except OSError as error:
+                if not warned:
+                    _LOG.warning("%s; trying until it is free", error)
+                    warned = True
+            await asyncio.sleep(_PORT_PAUSE_SECONDS)
+
+    async def _end(self, server: grpc.aio.Server) -> None:
+        await server.stop(_FOR_GOOD_SECONDS)
+        del self._old[server]
+
+    def _open(
+        self, host: str, port: int, age_seconds: float | None = None
+    ) -> tuple[grpc.aio.Server, str]:
         access = AccessInterceptor(self.security, self.on_refused, self.access)
-        server = self._server(ErrorInterceptor(), access, DecodingInterceptor())
+        transport = self.transport
+        if age_seconds is not None:
+            transport = replace(transport, connection_age_seconds=age_seconds)
+        server = _new_server(transport, ErrorInterceptor(), access, DecodingInterceptor())
         for service in self.services:
             service.register(server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
@@ -173,17 +245,13 @@ class RpcServer:
         reflection.enable_server_reflection(
             (*names, health.SERVICE_NAME, reflection.SERVICE_NAME), server
         )
-        self.address = _bind(server, self.host, self.port, self.security.server_credentials())
+        return server, _bind(server, host, port, self.security.server_credentials())
 
-    def _open_health_port(self, port: int) -> None:
-        server = self._server(ErrorInterceptor(), DecodingInterceptor())
+    def _open_health_port(self, port: int) -> grpc.aio.Server:
+        server = _new_server(self.transport, ErrorInterceptor(), DecodingInterceptor())
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         self.health_address = _bind(server, self.health_host, port, None)
         _LOG.info("health checks are answered at %s", self.health_address)
-
-    def _server(self, *interceptors: grpc.aio.ServerInterceptor) -> grpc.aio.Server:
-        server = grpc.aio.server(interceptors=interceptors, options=_options(self.transport))
-        self._servers.append(server)
         return server
 
 
@@ -210,6 +278,10 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+def _new_server(transport: Transport, *interceptors: grpc.aio.ServerInterceptor) -> grpc.aio.Server:
+    return grpc.aio.server(interceptors=interceptors, options=_options(transport))
+
+
 def _bind(
     server: grpc.aio.Server, host: str, port: int, credentials: grpc.ServerCredentials | None
 ) -> str:
@@ -226,8 +298,17 @@ def _bind(
     return f"{bracketed}:{bound}"
 
 
+LEAVING_AGE_SECONDS: Final = 1.0
+"""Age of connections to a server that is out of service. A client that came back too soon, before
+its load balancer knew, is not to stay where all is refused."""
+
 # What ended just now still has to be written out.
 _LAST_REPLIES_SECONDS: Final = 0.5
+# How long calls may go on that began before connections were renewed: to their end.
+_FOR_GOOD_SECONDS: Final = 365 * 86_400.0
+# A port that somebody took in between keeps no server from ending.
+_RENEWAL_SECONDS: Final = 1.0
+_PORT_PAUSE_SECONDS: Final = 0.01
 
 
 def _options(transport: Transport) -> list[tuple[str, int]]:

@@ -74,6 +74,28 @@ async def test_watchers_hear_of_the_change_and_stay(
             await asyncio.wait_for(watch.read(), 0.05)
 
 
+async def test_watchers_hear_of_every_change(server: RpcServer, health: pb_grpc.HealthStub) -> None:
+    """Out of service and back, as often as it happens; saying the same again is no change."""
+    watch = health.Watch(pb.HealthCheckRequest())
+    assert (await watch.read()).status == SERVING
+    for serving, status in [(False, NOT_SERVING), (True, SERVING)] * 2:
+        server.set_serving(serving=serving)
+        server.set_serving(serving=serving)
+        assert (await watch.read()).status == status
+        assert (await health.Check(pb.HealthCheckRequest())).status == status
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(watch.read(), 0.05)
+
+
+async def test_a_server_that_ends_does_not_come_back(
+    server: RpcServer, health: pb_grpc.HealthStub
+) -> None:
+    """Whoever says so."""
+    await server.drain()
+    server.set_serving(serving=True)
+    assert (await health.Check(pb.HealthCheckRequest())).status == NOT_SERVING
+
+
 async def test_a_watcher_that_reads_nothing_holds_up_nobody(server: RpcServer) -> None:
     """At either port: other watchers hear what they wait for, and the server drains and stops."""
     addresses = (server.address, server.health_address)

@@ -143,6 +143,88 @@ async def test_a_taken_port_is_refused(server: RpcServer) -> None:
         await second.start()
 
 
+async def told_to_close(address: str) -> None:
+    """Returns when the server tells a new connection, on which nothing is asked, to close."""
+    host, _, port = address.rpartition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    settings, goaway = 4, 7
+    writer.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, settings, 0, 0, 0, 0, 0]))
+    try:
+        while True:
+            head = await reader.readexactly(9)
+            if head[3] == goaway:
+                return
+            await reader.readexactly(int.from_bytes(head[:3], "big"))
+    finally:
+        writer.close()
+
+
+async def test_connections_are_renewed_and_calls_go_on(
+    server: RpcServer, channel: grpc.aio.Channel
+) -> None:
+    """Also again: each open call ends as it would have, new calls find the same port."""
+    opened = []
+    address = server.address
+    stream: Any = channel.stream_stream(f"/{NAME}/stream_stream")
+    for name in ("first", "second", "third"):
+        opened.append(stream())
+        await opened[-1].write(Text(value=name).SerializeToString())
+        assert Text.FromString(await opened[-1].read()).value == name
+        await server.renew_connections()
+        assert server.address == address
+    for running in opened:
+        await running.write(Text(value="goes on").SerializeToString())
+        assert Text.FromString(await running.read()).value == "goes on"
+        await running.done_writing()
+        assert await running.read() is grpc.aio.EOF
+    assert (await call(channel, "unary_unary", b"")).value == ""
+
+
+async def test_a_renewal_tells_every_connection_to_close(server: RpcServer) -> None:
+    """Also those on which nothing is asked: their next call goes elsewhere."""
+    async with asyncio.timeout(30):
+        closing = [asyncio.create_task(told_to_close(server.address)) for _ in range(3)]
+        async with grpc.aio.insecure_channel(server.address) as channel:
+            await call(channel, "unary_unary", b"")
+        assert not any(task.done() for task in closing)
+        await server.renew_connections()
+        await asyncio.gather(*closing)
+
+
+async def test_connections_to_a_server_that_leaves_are_short(server: RpcServer) -> None:
+    """Whoever comes back too soon is told to go again, while what it asked is answered."""
+    async with asyncio.timeout(30):
+        await server.renew_connections(age_seconds=0.1)
+        await told_to_close(server.address)
+        await told_to_close(server.address)
+
+
+async def test_a_renewal_outlives_who_asked_for_it(server: RpcServer) -> None:
+    """The server has a listener again, though nobody waits for it any more."""
+    renewal = asyncio.create_task(server.renew_connections())
+    await asyncio.sleep(0)
+    renewal.cancel()
+    await asyncio.wait([renewal])
+    await server.renew_connections()  # they follow one another
+    async with grpc.aio.insecure_channel(server.address) as channel:
+        await channel.channel_ready()
+        assert (await call(channel, "unary_unary", b"")).value == ""
+
+
+async def test_a_port_that_was_taken_meanwhile_keeps_no_server_from_ending(
+    server: RpcServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server waits for it, and stops when it is told to."""
+
+    def taken(*_arguments: Any) -> Any:
+        raise OSError("cannot listen")
+
+    monkeypatch.setattr(server, "_open", taken)
+    monkeypatch.setattr("voiceflow.rpc.server._RENEWAL_SECONDS", 0.01)
+    await server.drain()
+    await server.stop()
+
+
 @pytest.mark.parametrize("host", ["10.0.0.1", "::", "192.0.2.1", "example.org"])
 def test_plain_text_stays_on_loopback(host: str) -> None:
     """Listening beyond loopback without TLS has to be said out loud."""
