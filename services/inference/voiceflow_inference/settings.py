@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import socket
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, model_validator
 from pydantic_settings import SettingsConfigDict
@@ -12,6 +14,16 @@ from voiceflow.rpc.security import Audience, SecuritySettings
 
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
+Identifier = Annotated[str, Field(pattern=r"^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$")]
+
+
+def own_name() -> str:
+    """The name of this machine, as a pod's: in a cluster, that of the pod."""
+    name = re.sub(r"[^a-z0-9]+", "-", socket.gethostname().lower()).strip("-")
+    return (name if name[:1].isalpha() else f"pod-{name}")[:_POD_NAME_CHARACTERS].strip("-")
+
+
+_POD_NAME_CHARACTERS: Final = 63
 
 
 class Settings(SecuritySettings):
@@ -35,11 +47,17 @@ class Settings(SecuritySettings):
     registry: str | None = Field(
         None, description="HOST:PORT of a registry, whose promoted version is served instead"
     )
-    model: Annotated[str, Field(pattern=r"^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$")] = Field(
-        "diarizer", description="the model to ask the registry for"
-    )
-    channel: Annotated[str, Field(pattern=r"^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$")] = Field(
+    model: Identifier = Field("diarizer", description="the model to ask the registry for")
+    channel: Identifier = Field(
         "stable", description="the channel that is followed, and that the model is served as"
+    )
+    pod_name: Identifier = Field(
+        default_factory=own_name,
+        description="what this server calls itself to the registry; unset: its host's name",
+    )
+    pod_label: dict[str, str] = Field(
+        default_factory=dict,
+        description="NAME=VALUE, shown beside the pod by `voiceflow fleet`; may be repeated",
     )
     cache_dir: Path = Field(
         Path("var/cache/models"), description="where versions from a registry are kept"
@@ -121,6 +139,31 @@ class Settings(SecuritySettings):
         0.9, description="no new stream while live hops keep the engine busier"
     )
     grace_seconds: Positive = Field(30.0, description="from SIGTERM to the end of the process")
+
+    load_seconds: Positive = Field(
+        120.0,
+        description="how long a first look at a new version may take, in a process of its own",
+    )
+    drain_deadline_seconds: Positive = Field(
+        1800.0, description="streams on a version that was replaced are moved, or told to go, after"
+    )
+    keep_seconds: Annotated[float, Field(ge=0)] = Field(
+        300.0, description="how long a replaced version stays loaded, to go back to"
+    )
+    hang_seconds: Positive = Field(
+        5.0, description="a model call that takes longer hangs, if the channel's policy sets none"
+    )
+    shadow_lag_seconds: Positive = Field(
+        1.0, description="a shadow that is further behind gives up that stream"
+    )
+    resume_valid_seconds: Positive = Field(
+        600.0, description="how long a stream that was cut can be resumed"
+    )
+    resume_context_seconds: Positive = Field(
+        30.0,
+        description="of who spoke when, kept in resume tokens: finds labels again where a new"
+        " version's vectors mean other things",
+    )
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
