@@ -87,6 +87,10 @@ class Spoiled:
             self._spoil(frames, int(row))
         return frames, memory
 
+    def terminate(self) -> None:
+        """As the model."""
+        self._model.terminate()
+
 
 def give_nan(frames: Frames, row: int) -> None:
     """What a broken graph gives."""

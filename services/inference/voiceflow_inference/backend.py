@@ -7,7 +7,8 @@ memory.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,7 @@ class SlotBackend:
 
     ``open`` and ``close`` are called by the event loop, ``run`` by the engine thread; they never
     touch the same slot at once, because a slot is closed only when none of its hops is in flight.
+    ``terminate`` is called by any thread.
 
     Args:
         model: The loaded model.
@@ -36,6 +38,9 @@ class SlotBackend:
         }
         self._free = list(range(slots - 1, -1, -1))
         self._slots = slots
+        self._lock = threading.Lock()
+        self._calling = False
+        self._terminated = False
 
     @property
     def manifest(self) -> Manifest:
@@ -47,8 +52,11 @@ class SlotBackend:
         """Slots in use."""
         return self._slots - len(self._free)
 
-    def open(self) -> int:
-        """Takes a slot; its memory is that of a stream that has heard nothing.
+    def open(self, state: Mapping[str, FloatArray] | None = None) -> int:
+        """Takes a slot.
+
+        Args:
+            state: Its memory; None: that of a stream that has heard nothing.
 
         Raises:
             Overloaded: Every slot is taken.
@@ -58,13 +66,17 @@ class SlotBackend:
                 f"all {self._slots} slots are taken", reason="SLOTS_FULL", retry_after_seconds=1.0
             )
         slot = self._free.pop()
-        for array in self._state.values():
-            array[slot] = 0.0
+        for name, array in self._state.items():
+            array[slot] = 0.0 if state is None else state[name]
         return slot
 
     def close(self, slot: int) -> None:
         """Gives a slot back."""
         self._free.append(slot)
+
+    def state(self, slot: int) -> dict[str, FloatArray]:
+        """A copy of the memory of a slot, each tensor without a batch axis."""
+        return {name: array[slot].copy() for name, array in self._state.items()}
 
     def run(self, slots: Sequence[int], audio: FloatArray) -> tuple[Frames, list[bool]]:
         """Computes one hop of each stream and keeps its memory.
@@ -76,10 +88,22 @@ class SlotBackend:
         Returns:
             The frames, and for each row whether all of its numbers are finite. The memory of a row
             that is not stays as it was.
+
+        Raises:
+            Exception: What the model raises; or the call was terminated. Memory stays as it was.
         """
         rows = np.asarray(slots)
         memory = {name: array[rows] for name, array in self._state.items()}
-        frames, memory = self._model.run(audio, memory)
+        with self._lock:
+            self._check_not_terminated()
+            self._calling = True
+        try:
+            frames, memory = self._model.run(audio, memory)
+        finally:
+            with self._lock:
+                self._calling = False
+                # A call that ends all the same is too late: its hops may be computed elsewhere.
+                self._check_not_terminated()
         finite = (
             _finite_rows(frames.speech)
             & _finite_rows(frames.activity)
@@ -88,6 +112,23 @@ class SlotBackend:
         for name, array in memory.items():
             self._state[name][rows[finite]] = array[finite]
         return frames, finite.tolist()
+
+    def terminate(self) -> bool:
+        """Ends the call that runs; no memory changes any more.
+
+        Returns:
+            False, and nothing is changed, if no call runs.
+        """
+        with self._lock:
+            if not self._calling:
+                return False
+            self._terminated = True
+        self._model.terminate()
+        return True
+
+    def _check_not_terminated(self) -> None:
+        if self._terminated:
+            raise RuntimeError("terminated")
 
 
 def _finite_rows(array: FloatArray) -> NDArray[np.bool_]:

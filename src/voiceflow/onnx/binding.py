@@ -10,7 +10,7 @@ import onnxruntime as ort
 from voiceflow.artifact import Manifest
 from voiceflow.contract import STREAM_CONTRACT, check_signature
 from voiceflow.errors import PackageInvalid
-from voiceflow.onnx.runtime import open_session, signatures
+from voiceflow.onnx.runtime import Calls, open_session, signatures
 from voiceflow.package import ModelPackage
 from voiceflow.pipeline.model import BoundModel, FloatArray, Frames, State
 
@@ -42,7 +42,7 @@ class StreamModel:
     ) -> None:
         self.manifest = manifest
         self.state_shapes = state_shapes
-        self._session = session
+        self._session = Calls(session)
         self._outputs = ["speech", "activity", "embedding", *(f"next.{n}" for n in state_shapes)]
 
     def run(self, audio: FloatArray, state: State) -> tuple[Frames, dict[str, FloatArray]]:
@@ -52,6 +52,10 @@ class StreamModel:
         return Frames(speech, activity, embedding), dict(
             zip(self.state_shapes, memory, strict=True)
         )
+
+    def terminate(self) -> None:
+        """See `BoundModel.terminate`."""
+        self._session.terminate()
 
 
 class WindowModel:
@@ -66,7 +70,7 @@ class WindowModel:
             )
         self.manifest = manifest
         self.state_shapes: Mapping[str, tuple[int, ...]] = {"window": (manifest.window_samples,)}
-        self._session = session
+        self._session = Calls(session)
 
     def run(self, audio: FloatArray, state: State) -> tuple[Frames, dict[str, FloatArray]]:
         """See `BoundModel.run`.
@@ -85,3 +89,7 @@ class WindowModel:
         batch, tracks, dim = local.shape
         embedding = np.broadcast_to(local[:, None], (batch, frames, tracks, dim))
         return Frames(speech, recent, embedding), {"window": window}
+
+    def terminate(self) -> None:
+        """See `BoundModel.terminate`."""
+        self._session.terminate()

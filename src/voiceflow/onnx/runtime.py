@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import onnxruntime as ort
 
 from voiceflow.contract import TensorSignature
 from voiceflow.errors import PackageInvalid
+from voiceflow.pipeline.model import FloatArray
 
 _DTYPES = {
     "tensor(float)": "float32",
@@ -38,6 +41,28 @@ def open_session(model: bytes, *, threads: int) -> ort.InferenceSession:
             reason="GRAPH_REFUSED",
             field="files.model.onnx",
         ) from error
+
+
+class Calls:
+    """Calls of a session, which another thread can end.
+
+    Args:
+        session: Runs them.
+    """
+
+    def __init__(self, session: ort.InferenceSession) -> None:
+        self._session = session
+        self._options = ort.RunOptions()
+
+    def run(self, outputs: Sequence[str], feeds: Mapping[str, FloatArray]) -> list[FloatArray]:
+        """Computes these outputs; raises what ONNX Runtime raises."""
+        results: list[FloatArray] = self._session.run(outputs, feeds, self._options)
+        return results
+
+    def terminate(self) -> None:
+        """Ends the calls that run now: each before its next node."""
+        running, self._options = self._options, ort.RunOptions()
+        running.terminate = True
 
 
 def signatures(arguments: list[ort.NodeArg]) -> list[TensorSignature]:

@@ -67,6 +67,13 @@ class BoundModel(Protocol):
             The frames and the memory after the hop.
         """
 
+    def terminate(self) -> None:
+        """Ends the calls that run now, which then raise; later ones are not affected.
+
+        Called while another thread is in `run`. A call may go on for a while, or for ever, where
+        it is in no place to be ended.
+        """
+
 
 def empty_state(model: BoundModel, batch: int) -> dict[str, FloatArray]:
     """The memory of `batch` streams at their start."""

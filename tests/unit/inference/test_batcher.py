@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 import numpy as np
 import pytest
@@ -24,14 +24,23 @@ class Gate:
         self.go = threading.Semaphore(0)
         self._opened = 0
 
-    def open(self) -> int:
+    def open(self, state: Mapping[str, FloatArray] | None = None) -> int:
         """The next number."""
+        del state
         self._opened += 1
         return self._opened
 
     def close(self, slot: int) -> None:
         """Remembers it."""
         self.closed.append(slot)
+
+    def state(self, slot: int) -> dict[str, FloatArray]:
+        """Its number."""
+        return {"slot": np.array([slot], np.float32)}
+
+    def terminate(self) -> bool:
+        """Helps nothing."""
+        return True
 
     def run(self, _slots: Sequence[int], audio: FloatArray) -> tuple[Frames, list[bool]]:
         """Fails for 666 and gives NaN for -1."""
