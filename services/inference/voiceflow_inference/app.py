@@ -221,6 +221,7 @@ def build(
         settings=settings,
         started_at=datetime.now(UTC),
         software_version=version("voiceflow"),
+        transport=lambda: server,
     )
     server = RpcServer(
         [Service(SERVICE_NAME, partial(add_DiarizationServicer_to_server, servicer))],

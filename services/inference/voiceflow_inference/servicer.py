@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -27,6 +27,7 @@ from voiceflow_inference.conversation import (
     config_repeated,
     empty_request,
 )
+from voiceflow_inference.draining import Draining, Transport
 from voiceflow_inference.outbox import Outbox
 from voiceflow_inference.recording import Recording
 from voiceflow_inference.session import Session, algorithmic_latency_samples
@@ -64,6 +65,7 @@ class DiarizationServicer(diarization_pb2_grpc.DiarizationServicer):
         settings: Limits.
         started_at: When the process started.
         software_version: Of this server.
+        transport: Finds the transport, which is built later.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class DiarizationServicer(diarization_pb2_grpc.DiarizationServicer):
         settings: Settings,
         started_at: datetime,
         software_version: str,
+        transport: Callable[[], Transport],
     ) -> None:
         self._generation = generation
         self._admission = admission
@@ -92,6 +95,7 @@ class DiarizationServicer(diarization_pb2_grpc.DiarizationServicer):
         self._recordings: set[RequestReader[pb.DiarizeFileRequest]] = set()
         self._empty = asyncio.Event()
         self._empty.set()
+        self._draining = Draining(admission, transport, self._send_away, settings.grace_seconds)
 
     # A coroutine that writes its replies, where the stubs know generators only.
     async def Diarize(  # type: ignore[override]  # noqa: N802
@@ -172,6 +176,23 @@ class DiarizationServicer(diarization_pb2_grpc.DiarizationServicer):
             software_version=self._software_version,
         )
 
+    async def SetDraining(  # noqa: N802
+        self, request: pb.SetDrainingRequest, _context: Context
+    ) -> pb.SetDrainingResponse:
+        """Takes the server out of service, or back into it."""
+        if request.draining:
+            deadline = request.deadline if request.HasField("deadline") else None
+            await self._draining.begin(
+                None if deadline is None else deadline.seconds + deadline.nanos / 1e9
+            )
+        else:
+            await self._draining.end()
+        return pb.SetDrainingResponse(
+            draining=self._admission.draining,
+            streams=self._admission.count(StreamKind.STREAM),
+            files=self._admission.count(StreamKind.FILE),
+        )
+
     async def drain(self, grace_seconds: float) -> None:
         """Takes no new streams and lets the live ones end; what has not ended by then is ended.
 
@@ -180,8 +201,10 @@ class DiarizationServicer(diarization_pb2_grpc.DiarizationServicer):
         Args:
             grace_seconds: From now until every stream must have ended.
         """
+        await self._draining.end_server(grace_seconds)
+
+    async def _send_away(self, grace_seconds: float) -> None:
         reserve_seconds = min(_LAST_TURNS_SECONDS, grace_seconds / 4)
-        self._admission.draining = True
         for conversation in self._conversations:
             conversation.tell_to_leave(grace_seconds - reserve_seconds)
         if await self._emptied_within(grace_seconds - reserve_seconds):

@@ -46,6 +46,7 @@ ROWS: Final[Mapping[str, Mapping[str, str]]] = {
         "Diarize": "client",
         "DiarizeFile": "client",
         "GetServingState": "operator",
+        "SetDraining": "operator",
     },
     "voiceflow.registry.v1.ModelRegistry": {
         "PublishVersion": "publisher",
