@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -52,7 +54,7 @@ def test_a_canary_takes_its_share() -> None:
 def test_who_is_in_a_canary_stays_when_it_grows() -> None:
     """A client that comes back while the canary grows meets the same version."""
     shares = [drawn(canary(percentage)) for percentage in (1.0, 5.0, 20.0, 60.0)]
-    for smaller, larger in zip(shares, shares[1:], strict=False):
+    for smaller, larger in itertools.pairwise(shares):
         assert smaller < larger
 
 
