@@ -3,8 +3,8 @@
 A generation is one loaded version. It passes through the states of `GenerationState`, only by the
 moves that stand here:
 
-    DOWNLOADING ─▶ LOADING ─▶ WARMING ─▶ ACTIVE ◀─▶ DRAINING ─▶ gone
-         └────────────┴──────────┴─────────┴───────────┴─▶ FAILED ─▶ gone
+    DOWNLOADING ─▶ LOADING ─▶ WARMING ─▶ ACTIVE ◀─▶ DRAINING
+         └────────────┴──────────┴─────────┴───────────┴─▶ FAILED
 
 What is drained is what has no role any more, and may still have streams. At most
 `MAXIMUM_ACTIVE` are active and `MAXIMUM_DRAINING` drain: a version whose role has ended while
@@ -39,7 +39,7 @@ MOVES: Final[Mapping[GenerationState, frozenset[GenerationState]]] = {
     _S.DRAINING: frozenset({_S.ACTIVE, _S.FAILED}),
     _S.FAILED: frozenset(),
 }
-"""Where each state leads; a generation may also be dropped from any of them but ACTIVE."""
+"""Where each state leads; without role and streams, a generation may be dropped from any."""
 
 
 def check_move(old: GenerationState, new: GenerationState) -> None:
@@ -106,6 +106,7 @@ class GenerationView:
         dead: Its engine does not come back: nothing can be computed on it any more.
         streams: Pinned to it.
         leaving: How many of these have been asked to leave.
+        arriving: Streams that have been asked to move here, and have not yet.
         left_seconds: When it lost its role, by the manager's clock; None: it has one, or had none.
         reason: Why it failed; else empty.
         message: Likewise, for people.
@@ -123,6 +124,7 @@ class GenerationView:
     dead: bool = False
     streams: int = 0
     leaving: int = 0
+    arriving: int = 0
     left_seconds: float | None = None
     reason: str = ""
     message: str = ""
@@ -136,7 +138,9 @@ class Snapshot:
 
     Attributes:
         now_seconds: By the manager's clock.
-        wanted: What should be served; then what to go back to if that cannot be, the best first.
+        wanted: What should be served, and then what to go back to if that cannot be, the best
+            first.
+        in_force: What is served, without the roles that no generation has.
         generations: Every one, in the order in which they were begun.
         failures: Versions that could not be taken or were left; the newest last.
         fallback: The generation that was primary before; None: it is not loaded any more.
@@ -149,6 +153,7 @@ class Snapshot:
 
     now_seconds: float
     wanted: Sequence[Wanted] = ()
+    in_force: Wanted | None = None
     generations: Sequence[GenerationView] = ()
     failures: Sequence[Failure] = ()
     fallback: int | None = None
