@@ -19,7 +19,16 @@ from grpc_health.v1 import health_pb2
 
 from voiceflow.client import wire
 from voiceflow.client.config import AudioFormat, Flush, StreamConfig
-from voiceflow.client.events import Begin, Event, FileResult, ServingState, Summary, Update, seconds
+from voiceflow.client.events import (
+    Begin,
+    DrainingState,
+    Event,
+    FileResult,
+    ServingState,
+    Summary,
+    Update,
+    seconds,
+)
 from voiceflow.client.failures import is_no_connection, no_connection
 from voiceflow.client.fate import Fate
 from voiceflow.client.identity import ClientIdentity, open_channel
@@ -151,6 +160,32 @@ class DiarizationClient:
             request = pb.GetServingStateRequest()
             return wire.serving_state_of(
                 await self._stub.GetServingState(request, timeout=timeout_seconds)
+            )
+
+        return await self._asking(ask)
+
+    async def set_draining(
+        self,
+        *,
+        draining: bool,
+        deadline_seconds: float | None = None,
+        timeout_seconds: float = 10.0,
+    ) -> DrainingState:
+        """Takes the server out of service, or back into it, while it runs.
+
+        One that drains takes no new streams, says so to load balancers, and closes its connections,
+        this one too; live streams go on.
+
+        Args:
+            draining: False: it takes streams again.
+            deadline_seconds: From now until live streams are told to go; None: to their end.
+            timeout_seconds: For the answer.
+        """
+
+        async def ask() -> DrainingState:
+            request = wire.draining_request(draining=draining, deadline_seconds=deadline_seconds)
+            return wire.draining_state_of(
+                await self._stub.SetDraining(request, timeout=timeout_seconds)
             )
 
         return await self._asking(ask)

@@ -43,6 +43,10 @@ class Begin:
         algorithmic_latency_samples: Audio that must pass before a label can exist.
         frame_samples: One frame of `FrameActivity`.
         limits: What the server allows.
+        resume_context_samples: Audio before what is final that is needed to resume; None: this
+            server gives no tokens.
+        resumed_at_samples: Of a stream that was resumed: its final regions go on here.
+        audio_start_samples: Of a stream that was resumed: the first audio that it hears.
     """
 
     session: str
@@ -53,6 +57,9 @@ class Begin:
     algorithmic_latency_samples: int
     frame_samples: int
     limits: StreamLimits
+    resume_context_samples: int | None = None
+    resumed_at_samples: int | None = None
+    audio_start_samples: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +101,38 @@ class Update:
     generation: int = 0
     activity: FrameActivity | None = None
     resume_token: bytes = field(default=b"", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """The server goes on with this stream by another loaded model; what was final stays.
+
+    Attributes:
+        at_samples: Start of the first hop that the new model computes.
+        generation: The new model within the server process.
+        model_version: `models/{model}/versions/{semver}`.
+        how: `carried` (the model's memory was) or `replayed` (the last audio was).
+        replayed_from_samples: Start of the audio that was replayed.
+    """
+
+    at_samples: int
+    generation: int
+    model_version: str
+    how: str
+    replayed_from_samples: int
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """The conversation goes on in another stream, on whatever server that is.
+
+    Attributes:
+        begin: How the new stream began.
+        at_samples: End of the final regions told so far; they go on here.
+    """
+
+    begin: Begin
+    at_samples: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +180,7 @@ class Summary:
     model_version: str
 
 
-Event = Begin | Update | SpeechEvent | SpeakerMerged | GoAway | Timings | Summary
+Event = Begin | Update | SpeechEvent | SpeakerMerged | Moved | Resumed | GoAway | Timings | Summary
 """Anything that a stream yields."""
 
 
@@ -162,7 +201,20 @@ class FileResult:
 
 @dataclass(frozen=True, slots=True)
 class GenerationState:
-    """One loaded model of a server."""
+    """One model of a server.
+
+    Attributes:
+        generation: Its number within the process.
+        model_version: `models/{model}/versions/{semver}`.
+        model_digest: Of the model file.
+        state: `downloading`, `loading`, `warming`, `active`, `draining` or `failed`.
+        role: `primary`, `canary`, `shadow` or `unspecified`.
+        streams: On it now.
+        contract: That it keeps.
+        message: Why it failed.
+        manifest_digest: Of its manifest.
+        percentage: Of new streams while it is a canary, of the primary's while it is a shadow.
+    """
 
     generation: int
     model_version: str
@@ -172,6 +224,8 @@ class GenerationState:
     streams: int
     contract: str
     message: str
+    manifest_digest: str = ""
+    percentage: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +245,11 @@ class ServingState:
         draining: Whether it takes no new streams.
         started_at: Wall time, UTC.
         software_version: Of the server.
+        pod: Its name, as it reports to the registry; empty: it reports to none.
+        desired_sequence: Of the channel that it follows, the newest promotion that it has seen.
+        serving_sequence: The one that it serves.
+        moves: Streams moved since the start, by how: `carried`, `replayed`, `told`.
+        alarms: What somebody has to look at, by subject.
     """
 
     generations: tuple[GenerationState, ...]
@@ -205,16 +264,39 @@ class ServingState:
     draining: bool
     started_at: datetime | None
     software_version: str
+    pod: str
+    desired_sequence: int
+    serving_sequence: int
+    moves: Mapping[str, int]
+    alarms: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class DrainingState:
+    """Whether a server takes new streams, and how many it still serves.
+
+    Attributes:
+        draining: It takes none.
+        streams: Live streams.
+        files: Recordings.
+    """
+
+    draining: bool
+    streams: int
+    files: int
 
 
 __all__ = [
     "Begin",
+    "DrainingState",
     "Event",
     "FileResult",
     "FrameActivity",
     "GenerationState",
     "GoAway",
+    "Moved",
     "Region",
+    "Resumed",
     "ServingState",
     "SpeakerMerged",
     "SpeakerSummary",

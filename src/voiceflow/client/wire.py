@@ -12,11 +12,13 @@ from voiceflow.artifact import SAMPLE_RATE_HERTZ, LatencyMode
 from voiceflow.client.config import Encoding, EnrolledSpeaker, Prototype, StreamConfig
 from voiceflow.client.events import (
     Begin,
+    DrainingState,
     Event,
     FileResult,
     FrameActivity,
     GenerationState,
     GoAway,
+    Moved,
     Region,
     ServingState,
     SpeakerMerged,
@@ -111,6 +113,8 @@ def serving_state_of(response: pb.GetServingStateResponse) -> ServingState:
                 streams=state.streams,
                 contract=state.contract,
                 message=state.message,
+                manifest_digest=state.manifest_digest,
+                percentage=state.percentage,
             )
             for state in response.generations
         ),
@@ -125,7 +129,25 @@ def serving_state_of(response: pb.GetServingStateResponse) -> ServingState:
         draining=response.draining,
         started_at=started,
         software_version=response.software_version,
+        pod=response.pod,
+        desired_sequence=response.desired_sequence,
+        serving_sequence=response.serving_sequence,
+        moves=dict(response.moves),
+        alarms=dict(response.alarms),
     )
+
+
+def draining_request(*, draining: bool, deadline_seconds: float | None) -> pb.SetDrainingRequest:
+    """The message that takes a server out of service, or back into it."""
+    request = pb.SetDrainingRequest(draining=draining)
+    if deadline_seconds is not None:
+        request.deadline.FromNanoseconds(round(deadline_seconds * 1e9))
+    return request
+
+
+def draining_state_of(response: pb.SetDrainingResponse) -> DrainingState:
+    """What a server says when it was taken out of service, or back into it."""
+    return DrainingState(response.draining, response.streams, response.files)
 
 
 def _enrolled_message(speaker: EnrolledSpeaker) -> pb.EnrolledSpeaker:
@@ -155,6 +177,9 @@ def _begin(begin: pb.Begin) -> Begin:
             unsent_reply_bytes=limits.unsent_reply_bytes,
             unsent_reply_age_seconds=_seconds(limits.unsent_reply_age),
         ),
+        resume_context_samples=_samples_if_set(begin, "resume_context"),
+        resumed_at_samples=_samples_if_set(begin, "resumed_at"),
+        audio_start_samples=_samples_if_set(begin, "audio_start"),
     )
 
 
@@ -167,6 +192,16 @@ def _update(update: pb.Update) -> Update:
         generation=update.generation,
         activity=_activity(update.activity) if update.HasField("activity") else None,
         resume_token=update.resume_token,
+    )
+
+
+def _moved(moved: pb.Moved) -> Moved:
+    return Moved(
+        _samples(moved.at),
+        moved.generation,
+        moved.model_version,
+        _enum_word(pb.Moved.How.Name(moved.how)),
+        _samples(moved.replayed_from),
     )
 
 
@@ -238,6 +273,10 @@ def _samples(offset: Duration) -> int:
     return round(offset.ToNanoseconds() * SAMPLE_RATE_HERTZ / 1e9)
 
 
+def _samples_if_set(begin: pb.Begin, field: str) -> int | None:
+    return _samples(getattr(begin, field)) if begin.HasField(field) else None
+
+
 def _seconds(duration: Duration) -> float:
     return duration.ToNanoseconds() / 1e9
 
@@ -252,6 +291,7 @@ _EVENTS: Mapping[str, Callable[[Any], Event | None]] = {
     "update": _update,
     "speech_event": _speech_event,
     "speaker_merged": _merge,
+    "moved": _moved,
     "go_away": _go_away,
     "timings": _timings,
     "summary": _summary,
