@@ -36,8 +36,8 @@ from voiceflow_inference.serving.download import (
 )
 from voiceflow_inference.serving.state_file import StateFile
 from voiceflow_inference.serving.trusting import TrustedChannel
+from voiceflow_inference.serving.warm import stream_costs, streams_within, usable_cores, warm_up
 from voiceflow_inference.settings import Settings
-from voiceflow_inference.warm import stream_costs, streams_within, usable_cores, warm_up
 
 _LOG = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ import pytest
 from tests.unit.inference.fakes import Adder
 from voiceflow.artifact import LatencyMode
 from voiceflow.pipeline.model import FloatArray, Frames, State
-from voiceflow_inference.warm import HopCost, stream_costs, streams_within, warm_up
+from voiceflow_inference.serving.warm import HopCost, stream_costs, streams_within, warm_up
 
 
 class Counting(Adder):
