@@ -145,9 +145,11 @@ def rewrite(source: Path, folder: Path, version: str, *, padding_bytes: int = 0)
         )
         onnx.save(model, str(folder / MODEL_FILE))
     manifest = Manifest.from_json((folder / MANIFEST_FILE).read_bytes())
-    files = {name: digest_of((folder / name).read_bytes()) for name in manifest.files}
+    contents = {name: (folder / name).read_bytes() for name in manifest.files}
+    files = {name: digest_of(content) for name, content in contents.items()}
+    sizes = {name: len(content) for name, content in contents.items()}
     new: SemanticVersion = manifest.version.parse(version)
-    changed = manifest.model_copy(update={"version": new, "files": files})
+    changed = manifest.model_copy(update={"version": new, "files": files, "sizes": sizes})
     (folder / MANIFEST_FILE).write_text(changed.to_json())
     return folder
 
