@@ -1,40 +1,39 @@
-"""Finds the package that a pod serves: once, before the service starts.
+"""What is asked of a registry, and how it can neither hold a pod up nor fill it up.
 
-Without a trust root, what the registry says is believed. With one, nothing is: see `trusting`; and
-where the registry is away, or says what cannot be trusted, the pod goes on with what it held when
-it last served.
+Without a trust root, what the registry says is believed. With one, nothing is: see `belief`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
-import shutil
+import math
 from collections.abc import AsyncIterator, Sequence
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from voiceflow.artifact import Digest
 from voiceflow.catalog.channels import Promotion, VersionPin
-from voiceflow.catalog.names import ChannelName, VersionName
+from voiceflow.catalog.names import ChannelName
 from voiceflow.catalog.values import Value
 from voiceflow.client.identity import ClientIdentity
 from voiceflow.client.registry import RegistryClient
-from voiceflow.client.registry.downloading import check_replaceable, is_complete
+from voiceflow.client.registry.downloading import is_complete
 from voiceflow.client.retry import RetryPolicy
 from voiceflow.errors import (
     ContentCorrupt,
     LimitExceeded,
-    NotAllowedNow,
     Unavailable,
     VoiceFlowError,
 )
 from voiceflow.package import CheckManifest
 from voiceflow.trust.envelopes import MAXIMUM_ENVELOPE_BYTES
 from voiceflow.trust.statements import MAXIMUM_STATEMENT_BYTES
-from voiceflow.trust.trusted import MAXIMUM_JUMP
+from voiceflow_inference.serving.belief import Belief
+from voiceflow_inference.serving.cache import Cache
 from voiceflow_inference.serving.trusting import TrustedChannel
 
 _LOG = logging.getLogger(__name__)
@@ -107,77 +106,74 @@ class Registry:
         )
 
 
-async def download_promoted(registry: Registry, channel: ChannelName, cache: Path) -> Found:
-    """Fetches the primary of a channel, as its newest promotion pins it, and believes it.
+async def newest_steps(
+    client: RegistryClient, belief: Belief, seconds: float
+) -> Sequence[Promotion]:
+    """What the registry says was promoted since what is believed, the newest last.
 
     Args:
-        registry: Is asked.
-        channel: Which is followed.
-        cache: Holds one folder for each version and digest; what is there is not fetched again.
+        client: Asks it.
+        belief: Says how much of the history it needs.
+        seconds: Longer it is not listened to.
 
     Raises:
-        NotFound: Nothing was ever promoted to the channel.
-        Unavailable: The registry stayed away.
-        ContentCorrupt: It sends something other than what was promoted.
+        ContentCorrupt: PROMOTION_TOO_LONG, HISTORY_ENDLESS.
+        VoiceFlowError: What the registry says, or that it is away.
     """
-    async with registry.client(registry.wait_seconds) as client:
-        promoted = await client.get_channel(channel)
-        pin = promoted.rollout.primary
-        _LOG.info("%s serves %s since promotion %d", channel, pin.version, promoted.sequence)
-        return await _fetch(client, pin, Found(_folder(cache, pin), pin.manifest_digest))
-
-
-async def download_trusted(registry: Registry, trusted: TrustedChannel, cache: Path) -> Found:
-    """Fetches the primary of a channel's newest promotion, if both can be trusted.
-
-    Otherwise the package that was held before is gone on with, if that still can be: an alarm says
-    why, where somebody has to look at it. However slowly the registry talks, that is decided after
-    the seconds that are stated here.
-
-    Args:
-        registry: Is asked, and not believed.
-        trusted: What is trusted of the channel.
-        cache: As for `download_promoted`.
-
-    Raises:
-        VoiceFlowError: Why the newest one is not served, where none is held; or why the held one
-            cannot be: whoever signed it is not trusted any more, or its package is gone.
-    """
-    wait_seconds, answer_seconds, fetch_seconds = registry.wait_seconds, ANSWER_SECONDS, None
-    if trusted.held is not None:
-        wait_seconds = answer_seconds = min(wait_seconds, WARM_WAIT_SECONDS)
-        fetch_seconds = WARM_FETCH_SECONDS
-    try:
-        async with registry.client(wait_seconds, answer_seconds) as client:
-            async with _at_most(wait_seconds + answer_seconds, _endless(trusted)):
-                steps = await _since_trusted(client, trusted)
-            newest = trusted.take(steps)
-            pin = newest.rollout.primary
-            async with _at_most(fetch_seconds, _slow(pin)):
-                found = await _fetch(client, pin, _pinned(trusted, pin, cache))
-        trusted.hold(newest)
-    except VoiceFlowError as error:
-        held = trusted.check_held()
-        if held is None:
-            raise
-        _tell(trusted, held, error)
-        return await _hold_on(registry, trusted, held.rollout.primary, cache)
-    trusted.alarms.clear(REGISTRY)
-    _LOG.info("promotion %d of %s is trusted", newest.sequence, trusted.channel)
-    return found
-
-
-async def _since_trusted(client: RegistryClient, trusted: TrustedChannel) -> list[Promotion]:
-    """What the registry says was promoted since the trusted promotion, the newest last."""
     steps: list[Promotion] = []
-    async with aclosing(client.history(trusted.channel)) as history:
+    async with (
+        _at_most(seconds, _endless(belief)),
+        aclosing(client.history(belief.channel)) as history,
+    ):
         async for promotion in history:
             _check_bounded(promotion)
             # Who signed the newest vouches for all: no other signature is kept.
             steps.append(promotion.model_copy(update={"signature": None}) if steps else promotion)
-            if _suffice(steps, trusted.sequence):
+            if belief.suffice(steps):
                 break
     return steps[::-1]
+
+
+async def fetch_version(
+    client: RegistryClient, belief: Belief, cache: Cache, pin: VersionPin, seconds: float
+) -> Found:
+    """Sees to it that a pinned package is there, verified; asks nobody if it is.
+
+    Args:
+        client: Asks the registry.
+        belief: Says whom its signature must be of.
+        cache: Where it goes.
+        pin: Which.
+        seconds: Longer it is not waited for; `math.inf`: as long as it comes at all.
+
+    Raises:
+        LimitExceeded: DOWNLOAD_SLOW: the next call goes on from what came.
+        Untrusted: It is not signed as it must be.
+        ContentCorrupt: The registry sends something else.
+        VoiceFlowError: CACHE_FULL; or what the registry says, or that it is away.
+    """
+    found = Found(cache.folder(pin), pin.manifest_digest, belief.check_manifest(pin))
+    await asyncio.to_thread(cache.clear, pin)
+    try:
+        async with _at_most(seconds, _slow(pin, seconds)):
+            for _ in range(_TRIES):
+                await client.download(
+                    pin.version,
+                    found.folder,
+                    manifest_digest=pin.manifest_digest,
+                    check_manifest=found.check_manifest,
+                )
+                if await asyncio.to_thread(cache.use, pin):
+                    return found
+    except VoiceFlowError as error:
+        cause = error.__cause__
+        if not (isinstance(cause, OSError) and cause.errno in _FULL):
+            raise
+        await asyncio.to_thread(cache.make_room, pin)
+        raise VoiceFlowError(
+            f"{pin.version} does not fit onto the disk: {error.message}", reason="CACHE_FULL"
+        ) from cause
+    raise Unavailable(f"{pin.version}: another process removes it again", reason="CACHE_SHARED")
 
 
 def _check_bounded(promotion: Promotion) -> None:
@@ -200,62 +196,87 @@ def _size_bytes(value: Value) -> int:
 
 
 @asynccontextmanager
-async def _at_most(seconds: float | None, error: VoiceFlowError) -> AsyncIterator[None]:
-    """Ends what a registry may never let end, with an error; None: waits for ever."""
+async def _at_most(seconds: float, error: VoiceFlowError) -> AsyncIterator[None]:
+    """Ends what a registry may never let end, with an error."""
     try:
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(None if math.isinf(seconds) else seconds):
             yield
     except TimeoutError:
         raise error from None
 
 
-def _endless(trusted: TrustedChannel) -> ContentCorrupt:
+def _endless(belief: Belief) -> ContentCorrupt:
     """Page after page may come, with nothing on it."""
     return ContentCorrupt(
-        f"the registry does not come to an end with the history of {trusted.channel}",
+        f"the registry does not come to an end with the history of {belief.channel}",
         reason="HISTORY_ENDLESS",
     )
 
 
-def _slow(pin: VersionPin) -> LimitExceeded:
+def _slow(pin: VersionPin, seconds: float) -> LimitExceeded:
     """Byte after byte may come."""
     return LimitExceeded(
-        f"{pin.version} did not arrive within {WARM_FETCH_SECONDS:g} s; the next start goes on"
-        " from what did",
+        f"{pin.version} did not arrive within {seconds:g} s; the next try goes on from what did",
         reason="DOWNLOAD_SLOW",
     )
 
 
-def _suffice(steps: Sequence[Promotion], trusted_sequence: int) -> bool:
-    """Whether promotions, newest first, lead on from the trusted one, or never will."""
-    newest, oldest = steps[0].sequence, steps[-1].sequence
-    return (
-        trusted_sequence == 0
-        or oldest <= trusted_sequence + 1
-        or oldest != newest - len(steps) + 1
-        or newest > trusted_sequence + MAXIMUM_JUMP
-    )
+async def download_promoted(registry: Registry, channel: ChannelName, cache: Path) -> Found:
+    """Fetches the primary of a channel, as its newest promotion pins it, and believes it."""
+    here = Cache(cache)
+    async with registry.client(registry.wait_seconds) as client:
+        promoted = await client.get_channel(channel)
+        pin = promoted.rollout.primary
+        await asyncio.to_thread(here.clear, pin)
+        folder = await client.download(
+            pin.version, here.folder(pin), manifest_digest=pin.manifest_digest
+        )
+        return Found(folder, pin.manifest_digest)
+
+
+async def download_trusted(registry: Registry, trusted: TrustedChannel, cache: Path) -> Found:
+    """Fetches the primary of a channel's newest promotion, if both can be trusted."""
+    wait_seconds, answer_seconds, fetch_seconds = registry.wait_seconds, ANSWER_SECONDS, math.inf
+    here = Cache(cache)
+    if trusted.held is not None:
+        wait_seconds = answer_seconds = min(wait_seconds, WARM_WAIT_SECONDS)
+        fetch_seconds = WARM_FETCH_SECONDS
+    try:
+        async with registry.client(wait_seconds, answer_seconds) as client:
+            newest = trusted.take(
+                await newest_steps(client, trusted, wait_seconds + answer_seconds)
+            )
+            pin = newest.rollout.primary
+            found = await fetch_version(client, trusted, here, pin, fetch_seconds)
+        trusted.hold(newest)
+    except VoiceFlowError as error:
+        held = trusted.check_held()
+        if held is None:
+            raise
+        _tell(trusted, held, error)
+        return await _hold_on(registry, trusted, held.rollout.primary, here)
+    finally:
+        here.close()
+    trusted.alarms.clear(REGISTRY)
+    return found
 
 
 async def _hold_on(
-    registry: Registry, trusted: TrustedChannel, pin: VersionPin, cache: Path
+    registry: Registry, trusted: TrustedChannel, pin: VersionPin, cache: Cache
 ) -> Found:
     """The package that was held, verified anew; fetched again if it is damaged."""
-    found = _pinned(trusted, pin, cache)
+    found = Found(cache.folder(pin), pin.manifest_digest, trusted.check_manifest(pin))
     if not await asyncio.to_thread(
         is_complete, found.folder, pin.manifest_digest, found.check_manifest
     ):
         async with registry.client(min(registry.wait_seconds, WARM_WAIT_SECONDS)) as client:
-            await _fetch(client, pin, found)
+            await fetch_version(client, trusted, cache, pin, math.inf)
     trusted.look()
     return found
 
 
 def _tell(trusted: TrustedChannel, held: Promotion, error: VoiceFlowError) -> None:
-    """Says why the pod goes on with what it held.
-
-    That the registry is away is no alarm, unless a newer promotion is known and does not arrive.
-    """
+    """Says why the pod goes on with what it held."""
     away = isinstance(error, Unavailable) or error.reason == "DEADLINE_EXCEEDED"
     if away and trusted.sequence == held.sequence:
         _LOG.warning("goes on with promotion %d: %s", held.sequence, error.message)
@@ -263,37 +284,5 @@ def _tell(trusted: TrustedChannel, held: Promotion, error: VoiceFlowError) -> No
         trusted.alarms.sound(REGISTRY, error.reason, error.message)
 
 
-async def _fetch(client: RegistryClient, pin: VersionPin, found: Found) -> Found:
-    """Sees to it that a pinned package is there, verified; asks nobody if it is."""
-    await asyncio.to_thread(_clear, found.folder)
-    await client.download(
-        pin.version,
-        found.folder,
-        manifest_digest=pin.manifest_digest,
-        check_manifest=found.check_manifest,
-    )
-    return found
-
-
-def _clear(folder: Path) -> None:
-    """Removes what stands in a package's place and is none: the cache is this service's own."""
-    try:
-        check_replaceable(folder)
-    except NotAllowedNow as error:
-        _LOG.warning("it is removed: %s", error.message)
-        with suppress(OSError):  # what cannot be removed the download refuses
-            if folder.is_dir() and not folder.is_symlink():
-                shutil.rmtree(folder)
-            else:
-                folder.unlink()
-
-
-def _pinned(trusted: TrustedChannel, pin: VersionPin, cache: Path) -> Found:
-    return Found(_folder(cache, pin), pin.manifest_digest, trusted.check_manifest(pin))
-
-
-def _folder(cache: Path, pin: VersionPin) -> Path:
-    """One for each content: two registries may know different bytes by one name."""
-    name = VersionName.parse(pin.version)
-    digest = pin.manifest_digest.removeprefix("sha256:")
-    return cache / name.model / f"{name.version}-{digest[:16]}"
+_TRIES: Final = 3
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT)

@@ -3,7 +3,8 @@
 The file is replaced in one step and stands on the disk before anything is done that rests on it. It
 holds a digest of itself: a file that was cut short or has decayed is an error, and never taken for
 none, since a pod without a memory could be told anything. A lock beside it belongs to one process
-as long as that lives: two that write one memory would each undo what the other has learnt.
+as long as that lives: two that write one memory would each undo what the other has learnt. Where
+nothing is checked, nothing is learnt, and processes may share one: each locks it while it writes.
 """
 
 from __future__ import annotations
@@ -45,20 +46,24 @@ class StateFile:
 
     Args:
         path: Of the file; its folder is made.
+        shared: Other processes may remember there, too: the last one that wrote is remembered.
 
     Raises:
         NotAllowedNow: STATE_LOCKED: another process remembers there.
         VoiceFlowError: STATE_NOT_WRITABLE.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, shared: bool = False) -> None:
         self._path = path
+        self._shared = shared
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             lock = path.with_suffix(".lock")
             self._lock = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise self._not_writable(error) from error
+        if shared:
+            return
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -112,18 +117,14 @@ class StateFile:
         Raises:
             VoiceFlowError: STATE_NOT_WRITABLE: what was remembered before still is.
         """
-        partial = self._path.with_suffix(".partial")
         try:
-            with partial.open("wb") as file:
-                file.write(_encoded(remembered))
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(self._path)
-            descriptor = os.open(self._path.parent, os.O_RDONLY)
+            if self._shared:
+                fcntl.flock(self._lock, fcntl.LOCK_EX)  # of those that write, for a moment
             try:
-                os.fsync(descriptor)
+                self._replace(_encoded(remembered))
             finally:
-                os.close(descriptor)
+                if self._shared:
+                    fcntl.flock(self._lock, fcntl.LOCK_UN)
         except OSError as error:
             raise self._not_writable(error) from error
 
@@ -137,6 +138,19 @@ class StateFile:
             reason="STATE_CORRUPT",
             field="state_dir",
         )
+
+    def _replace(self, content: bytes) -> None:
+        partial = self._path.with_suffix(".partial")
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(self._path)
+        descriptor = os.open(self._path.parent, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
     def _not_writable(self, error: OSError) -> VoiceFlowError:
         return VoiceFlowError(

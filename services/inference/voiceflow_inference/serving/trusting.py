@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Final, Never
+from typing import Final, Never, TypeAlias
 
-from voiceflow.artifact import Manifest, digest_of
+from voiceflow.artifact import Digest, Manifest, digest_of
 from voiceflow.catalog.channels import Promotion, VersionPin
 from voiceflow.catalog.names import ChannelName, VersionName
 from voiceflow.catalog.values import Signature
@@ -22,7 +23,13 @@ from voiceflow.errors import Untrusted, VoiceFlowError
 from voiceflow.package import CheckManifest
 from voiceflow.trust.authority import check_manifest
 from voiceflow.trust.root import TrustRoots
-from voiceflow.trust.trusted import TrustedState, advance_promotion, advance_root, expired
+from voiceflow.trust.trusted import (
+    MAXIMUM_JUMP,
+    TrustedState,
+    advance_promotion,
+    advance_root,
+    expired,
+)
 from voiceflow_inference.serving.alarms import Alarms
 from voiceflow_inference.serving.state_file import Remembered, StateFile
 
@@ -76,7 +83,9 @@ class TrustedChannel:
         self._remembered = remembered or nothing
         if self._remembered.trusted.channel != str(channel):
             raise memory.corrupt(f"it is about {self._remembered.trusted.channel}, not {channel}")
-        self._checked: tuple[VersionName, bytes, Signature | None] | None = None
+        self._checked: dict[Digest, _Checked] = {}
+        self._checking = threading.Lock()  # manifests are checked by threads
+        self._taken: set[Digest] = set()
         self._root = roots().newest
         self._renew_root()
 
@@ -89,6 +98,16 @@ class TrustedChannel:
     def held(self) -> Promotion | None:
         """The newest promotion whose package was verified here, whether or not it still holds."""
         return self._remembered.held
+
+    def suffice(self, steps: Sequence[Promotion]) -> bool:
+        """Whether promotions, newest first, lead on from the trusted one, or never will."""
+        newest, oldest = steps[0].sequence, steps[-1].sequence
+        return (
+            self.sequence == 0
+            or oldest <= self.sequence + 1
+            or oldest != newest - len(steps) + 1
+            or newest > self.sequence + MAXIMUM_JUMP
+        )
 
     def take(self, steps: Sequence[Promotion]) -> Promotion:
         """Trusts the newest of some promotions, and remembers that before it returns.
@@ -113,14 +132,24 @@ class TrustedChannel:
                 reason=_PROMOTION_REASON,
             )
         self._remember(trusted=trusted)
+        self._taken.add(digest_of(newest.statement))
         return newest
 
     def hold(self, promotion: Promotion) -> None:
-        """Remembers that the package of the trusted promotion is here, verified."""
-        trusted = self._remembered.trusted
-        if digest_of(promotion.statement) != trusted.statement_digest:
-            raise ValueError(f"promotion {promotion.sequence} is not the trusted one")
+        """Remembers that a promotion is served: one that was taken, or held before.
+
+        Others may have been taken since: a pod may go back to what it has served.
+        """
+        if digest_of(promotion.statement) not in self._taken:
+            raise ValueError(f"promotion {promotion.sequence} was never trusted")
         self._remember(held=promotion)
+        self.look()
+
+    def serve(self, pins: Collection[VersionPin]) -> None:
+        """Says what is served: the signatures of other manifests do not matter any more."""
+        served = {pin.manifest_digest for pin in pins}
+        with self._checking:
+            self._checked = {at: one for at, one in self._checked.items() if at in served}
         self.look()
 
     def check_held(self) -> Promotion | None:
@@ -136,6 +165,7 @@ class TrustedChannel:
             moved = {"sequence": held.sequence, "statement_digest": digest_of(held.statement)}
             state = self._remembered.trusted.model_copy(update=moved)
             advance_promotion(self._root, state, [held], self._now())
+            self._taken.add(digest_of(held.statement))
         return held
 
     def check_manifest(self, pin: VersionPin) -> CheckManifest:
@@ -191,11 +221,12 @@ class TrustedChannel:
             self.alarms.clear(PROMOTION)
 
     def _look_at_manifest(self) -> None:
-        """The one that was found good last is that of what is served."""
-        if self._checked is None:
-            return
+        """Those that were found good and are served."""
+        with self._checking:
+            served = tuple(self._checked.values())
         try:
-            self._check_manifest(*self._checked)
+            for checked in served:
+                self._check_manifest(*checked)
         except Untrusted as error:
             self.alarms.sound(MANIFEST, error.reason, error.message)
         else:
@@ -220,7 +251,8 @@ class TrustedChannel:
                 f"the manifest pinned as {version} is signed as that of {said}",
                 reason="STATEMENT_MISMATCH",
             )
-        self._checked = (version, manifest, signature)
+        with self._checking:
+            self._checked[digest_of(manifest)] = (version, manifest, signature)
 
     def _remember(
         self, *, trusted: TrustedState | None = None, held: Promotion | None = None
@@ -230,3 +262,7 @@ class TrustedChannel:
         if now != before:
             self._memory.write(now)
             self._remembered = now
+
+
+_Checked: TypeAlias = tuple[VersionName, bytes, Signature | None]
+"""A manifest that was found good: of which version, its bytes, and who has signed them."""

@@ -24,13 +24,14 @@ from voiceflow.catalog.names import ChannelName, ModelName, VersionName
 from voiceflow.catalog.values import Signature
 from voiceflow.catalog.versions import Version, VersionState
 from voiceflow.client.registry.methods import ALL_MODELS, Methods, made
-from voiceflow.client.registry.watching import SILENCE_SECONDS, Watching
+from voiceflow.client.registry.watching import FOREVER, SILENCE_SECONDS, Watching
 from voiceflow.client.registry.wishes import (
     Wished,
     earlier_statement,
     newest_statement,
     pinned,
 )
+from voiceflow.client.retry import RetryPolicy
 from voiceflow.errors import NotFound, Untrusted
 from voiceflow.registry.v1 import registry_pb2 as pb
 from voiceflow.rpc.registry import (
@@ -229,15 +230,20 @@ class ChannelMethods(Methods):
         return None
 
     async def watch(
-        self, cursors: Sequence[ChannelCursor], *, silence_seconds: float = SILENCE_SECONDS
+        self,
+        cursors: Sequence[ChannelCursor],
+        *,
+        silence_seconds: float = SILENCE_SECONDS,
+        patience: RetryPolicy = FOREVER,
     ) -> AsyncGenerator[WatchEvent, None]:
         """Follows channels until the generator is closed.
 
-        The first connection is as patient as any request; once it stood, no outage ends the watch.
+        The first connection is as patient as any request.
 
         Args:
             cursors: From where each channel is watched.
             silence_seconds: A stream that tells nothing for so long is taken up anew.
+            patience: Once it stood; by default no outage ends the watch.
 
         Yields:
             Of each channel its promotions in order of sequence, each exactly once; its policy at
@@ -246,7 +252,7 @@ class ChannelMethods(Methods):
         Raises:
             NotAllowedNow: SEQUENCE_AHEAD: the registry holds less than the caller has seen.
         """
-        watching = Watching(self._connection, cursors, silence_seconds)
+        watching = Watching(self._connection, cursors, silence_seconds, patience)
         async with aclosing(watching.events()) as events:
             async for event in events:
                 yield event

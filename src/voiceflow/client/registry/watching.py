@@ -37,6 +37,7 @@ class Watching:
         connection: To the registry.
         cursors: From where each channel is watched.
         silence_seconds: A stream that tells nothing for so long is taken up anew.
+        patience: With which it is taken up, once it stood.
     """
 
     def __init__(
@@ -44,11 +45,13 @@ class Watching:
         connection: Connection,
         cursors: Sequence[ChannelCursor],
         silence_seconds: float = SILENCE_SECONDS,
+        patience: RetryPolicy = FOREVER,
     ) -> None:
         self._connection = connection
         self._after: dict[str, int | None] = {one.channel: one.after_sequence for one in cursors}
         self._policies: dict[str, tuple[int, str]] = {}
         self._silence_seconds = silence_seconds
+        self._patience = patience
         self._stood = False
 
     async def events(self) -> AsyncGenerator[WatchEvent, None]:
@@ -72,7 +75,7 @@ class Watching:
             if self._stood and lost.reason in ON_THE_WAY:  # an outage until somebody sees to it
                 lost = Unavailable(lost.message, reason=lost.reason)
             failures += 1
-            await self._connection.pause(lost, failures, FOREVER if self._stood else None)
+            await self._connection.pause(lost, failures, self._patience if self._stood else None)
 
     async def _stream(self) -> AsyncGenerator[WatchEvent, None]:
         """One stream, from where the last one ended."""

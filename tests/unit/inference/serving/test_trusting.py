@@ -57,18 +57,23 @@ def test_the_trust_root_is_remembered_before_any_promotion(memory: StateFile) ->
     assert caught.value.reason == "ROOT_BEHIND"
 
 
-def test_only_the_trusted_promotion_can_be_held(memory: StateFile) -> None:
-    """The one before it, or one that nobody has taken, cannot."""
+def test_only_a_promotion_that_was_taken_can_be_held(memory: StateFile) -> None:
+    """Also one that others have followed since: a pod may go back to it, and restart from it."""
     trusted = trusting(memory)
     trusted.take([ONE])
     trusted.hold(ONE)
     trusted.take([TWO])
-    for other in (ONE, THREE):
-        with pytest.raises(ValueError, match="not the trusted one"):
-            trusted.hold(other)
+    with pytest.raises(ValueError, match="never trusted"):
+        trusted.hold(THREE)
     assert trusted.check_held() == remembered(memory).held == ONE
-    trusted.hold(TWO)
-    assert trusting(memory).check_held() == TWO
+    for other in (TWO, ONE):
+        trusted.hold(other)
+        again = trusting(memory)
+        with pytest.raises(ValueError, match="never trusted"):
+            again.hold(other)  # not before it was looked at anew
+        assert again.check_held() == other
+        again.hold(other)
+        assert again.sequence == 2
 
 
 def test_nothing_is_trusted_that_cannot_be_remembered(
