@@ -72,7 +72,6 @@ def stream_request(config: pb.StreamConfig) -> StreamRequest:
     not_served = {
         "enrolled_speakers": bool(config.enrolled_speakers),
         "send_timings": config.send_timings,
-        "resume_token": bool(config.resume_token),
     }
     return StreamRequest(
         encoding=_ENCODINGS.get(audio_format.encoding),
@@ -87,6 +86,7 @@ def stream_request(config: pb.StreamConfig) -> StreamRequest:
         send_activity=config.send_activity,
         session=config.session,
         not_served=tuple(name for name, is_set in not_served.items() if is_set),
+        resume_token=config.resume_token,
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 import semver
@@ -17,6 +17,7 @@ import semver
 from voiceflow.artifact import LatencyMode
 from voiceflow.errors import InvalidInput, NotFound, NotServed
 from voiceflow_inference.audio import AudioEncoding, AudioFormat
+from voiceflow_inference.resuming import Resumption
 
 MINIMUM_SAMPLE_RATE_HERTZ: Final = 8_000
 MAXIMUM_SAMPLE_RATE_HERTZ: Final = 48_000
@@ -56,6 +57,7 @@ class StreamRequest:
         encoding: None where the client named none that this server knows.
         latency_mode: The name of a mode, "" for the default, None for one that is not known.
         not_served: Paths of fields that are set and that this server does not serve.
+        resume_token: Of a stream that is to go on; empty: a new one.
     """
 
     encoding: AudioEncoding | None
@@ -70,6 +72,7 @@ class StreamRequest:
     send_activity: bool
     session: str
     not_served: tuple[str, ...] = ()
+    resume_token: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,19 +105,30 @@ class StreamConfig:
     send_provisional_turns: bool
     send_activity: bool
     session: str
+    resumption: Resumption | None = None
 
 
-def check(request: StreamRequest, served: Served) -> StreamConfig:
+def check(
+    request: StreamRequest, served: Served, resumption: Resumption | None = None
+) -> StreamConfig:
     """Turns a request into a config.
+
+    Args:
+        request: What the client sent.
+        served: What this server can do.
+        resumption: What its resume token holds.
 
     Raises:
         InvalidInput: A field has a value that is never allowed.
         NotServed: A field asks for something that this server does not do.
         NotFound: It asks for a model that is not served here.
     """
-    for field in request.not_served:
+    not_served = request.not_served
+    if request.resume_token and resumption is None:
+        not_served += ("resume_token",)
+    for path in not_served:
         raise NotServed(
-            f"{field} is not served yet", reason="NOT_YET_SERVED", field=f"config.{field}"
+            f"{path} is not served yet", reason="NOT_YET_SERVED", field=f"config.{path}"
         )
     audio_format = _audio_format(request)
     minimum, maximum = _speakers(request, served.maximum_speakers)
@@ -128,7 +142,8 @@ def check(request: StreamRequest, served: Served) -> StreamConfig:
         maximum_speakers=maximum,
         send_provisional_turns=request.send_provisional_turns,
         send_activity=request.send_activity,
-        session=_session(request.session),
+        session=_session(request.session, resumption),
+        resumption=resumption,
     )
 
 
@@ -173,13 +188,13 @@ def _audio_format(request: StreamRequest) -> AudioFormat:
 
 
 def _speakers(request: StreamRequest, limit: int) -> tuple[int, int]:
-    for field in ("minimum_speakers", "maximum_speakers"):
-        number: int = getattr(request, field)
+    for path in ("minimum_speakers", "maximum_speakers"):
+        number: int = getattr(request, path)
         if not 0 <= number <= limit:
             raise InvalidInput(
                 f"{number} speakers; allowed are 1 to {limit}, or 0 where it is not known",
                 reason="SPEAKER_COUNT_INVALID",
-                field=f"config.{field}",
+                field=f"config.{path}",
             )
     maximum = request.maximum_speakers or limit
     if request.minimum_speakers > maximum:
@@ -216,10 +231,10 @@ def _check_selected(selector: Selector, served: Served) -> None:
             names = _named(_CHANNEL_NAME, name, "channel", "models/{model}/channels/{channel}")
             fits = names["channel"] == served.channel
         case ByVersion(name):
-            field = "version"
-            names = _named(_VERSION_NAME, name, field, "models/{model}/versions/{semver}")
+            path = "version"
+            names = _named(_VERSION_NAME, name, path, "models/{model}/versions/{semver}")
             # Build metadata has no rank but names other bytes, so versions are compared as written.
-            fits = str(_version(names["version"], field)) == str(served.version)
+            fits = str(_version(names["version"], path)) == str(served.version)
         case ByRange(model, comparators):
             names = _named(_MODEL_NAME, model, "semver_range.model", "models/{model}")
             fits = _in_range(served.version, comparators)
@@ -232,36 +247,36 @@ def _check_selected(selector: Selector, served: Served) -> None:
         )
 
 
-def _named(pattern: re.Pattern[str], name: str, field: str, form: str) -> Mapping[str, str]:
+def _named(pattern: re.Pattern[str], name: str, path: str, form: str) -> Mapping[str, str]:
     found = pattern.fullmatch(name)
     if found is None:
         raise InvalidInput(
             f"{name[:200]!r} is not of the form {form}",
             reason="MODEL_NAME_INVALID",
-            field=f"config.model.{field}",
+            field=f"config.model.{path}",
         )
     return found.groupdict()
 
 
-def _version(text: str, field: str, reason: str = "MODEL_NAME_INVALID") -> semver.Version:
+def _version(text: str, path: str, reason: str = "MODEL_NAME_INVALID") -> semver.Version:
     try:
         return semver.Version.parse(text)
     except ValueError as error:
         raise InvalidInput(
             f"{text!r} is no version as SemVer 2.0.0 has it",
             reason=reason,
-            field=f"config.model.{field}",
+            field=f"config.model.{path}",
         ) from error
 
 
 def _in_range(version: semver.Version, comparators: str) -> bool:
-    field = "semver_range.range"
+    path = "semver_range.range"
     parts = comparators.split(",")
     if len(parts) > _MAXIMUM_COMPARATORS:
         raise InvalidInput(
             f"{len(parts)} comparators; allowed are {_MAXIMUM_COMPARATORS}",
             reason="SEMVER_RANGE_INVALID",
-            field=f"config.model.{field}",
+            field=f"config.model.{path}",
         )
     fits = True
     for part in parts:
@@ -271,9 +286,9 @@ def _in_range(version: semver.Version, comparators: str) -> bool:
                 f"{part[:200]!r} is no comparator; allowed are >= > <= < = and a version, joined"
                 " by commas",
                 reason="SEMVER_RANGE_INVALID",
-                field=f"config.model.{field}",
+                field=f"config.model.{path}",
             )
-        order = version.compare(_version(found["version"], field, "SEMVER_RANGE_INVALID"))
+        order = version.compare(_version(found["version"], path, "SEMVER_RANGE_INVALID"))
         fits &= _HOLDS[found["operator"]](order)
     return fits
 
@@ -287,7 +302,16 @@ _HOLDS: Final = {
 }
 
 
-def _session(name: str) -> str:
+def _session(name: str, resumption: Resumption | None) -> str:
+    if resumption is not None:
+        if name not in {"", resumption.session}:
+            raise InvalidInput(
+                "the resume token is another session's; leave the name unset, or give the one of"
+                " its Begin",
+                reason="SESSION_MISMATCH",
+                field="config.session",
+            )
+        return resumption.session
     if not name:
         return uuid.uuid4().hex
     if _SESSION.fullmatch(name) is None:

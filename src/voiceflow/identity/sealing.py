@@ -45,6 +45,11 @@ class Sealer:
     def __init__(self, keys: Callable[[], KeySet]) -> None:
         self._keys = keys
 
+    @property
+    def has_key(self) -> bool:
+        """Whether the key set has a key to seal with."""
+        return bool(self._keys().sealing_keys)
+
     def seal(self, content: bytes, *, bound_to: bytes, expire_time: datetime) -> bytes:
         """Seals a content.
 

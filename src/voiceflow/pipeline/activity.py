@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -22,7 +22,11 @@ class Voices:
     """
 
     activity: FloatArray
-    embedding: FloatArray
+    embedding: FloatArray = field(repr=False)
+
+    def until(self, frame: int) -> Voices:
+        """The voices before a frame."""
+        return Voices(self.activity[:frame], self.embedding[:frame])
 
     def since(self, frame: int) -> Voices:
         """The voices from a frame on."""
@@ -67,19 +71,45 @@ class EdgeDetector:
     def __init__(self, threshold: float, rise_frames: int, fall_frames: int) -> None:
         self._threshold = threshold
         self._needed = {True: rise_frames, False: fall_frames}
-        self._against = 0
-        self._frame = 0
+        self._skip_frames = 0
+        self.against_frames = 0
+        self.heard_frames = 0
         self.active = False
+
+    def adopt(self, threshold: float) -> None:
+        """Above it the frames that come count as active."""
+        self._threshold = threshold
+
+    def resume(
+        self, *, active: bool, against_frames: int, heard_frames: int, skip_frames: int
+    ) -> None:
+        """Goes on where another detector was.
+
+        Args:
+            active: What it took for true.
+            against_frames: How many frames in a row before have said otherwise.
+            heard_frames: How many it has heard.
+            skip_frames: How many of those are pushed again.
+        """
+        self.active = active
+        self.against_frames = against_frames
+        self.heard_frames = heard_frames
+        self._skip_frames = skip_frames
 
     def push(self, probability: FloatArray) -> list[Edge]:
         """Takes the next frames, (frames,); an edge lies where the run that proves it began."""
         edges = []
+        if self._skip_frames:
+            skipped = min(self._skip_frames, len(probability))
+            self._skip_frames -= skipped
+            probability = probability[skipped:]
         for value in probability.tolist():
-            self._frame += 1
+            self.heard_frames += 1
             rising = value > self._threshold
-            self._against = self._against + 1 if rising != self.active else 0
-            if self._against == self._needed[not self.active]:
+            self.against_frames = self.against_frames + 1 if rising != self.active else 0
+            # At least: with another frame length a run may come over the mark.
+            if self.against_frames >= self._needed[not self.active]:
                 self.active = rising
-                edges.append(Edge(rising, self._frame - self._against))
-                self._against = 0
+                edges.append(Edge(rising, self.heard_frames - self.against_frames))
+                self.against_frames = 0
         return edges

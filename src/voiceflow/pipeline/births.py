@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -14,7 +15,7 @@ MAXIMUM_CANDIDATES = 4
 
 @dataclass(slots=True)
 class _Candidate:
-    total: FloatArray  # (dim,) sum of unit embeddings
+    total: FloatArray = field(repr=False)  # (dim,) sum of unit embeddings
     frames: int
 
 
@@ -28,6 +29,18 @@ class Nursery:
     def __init__(self, similarity: float) -> None:
         self._similarity = similarity
         self._candidates: list[_Candidate] = []
+
+    def adopt(self, similarity: float) -> None:
+        """Cosine from which two pieces of speech are one voice, from now on."""
+        self._similarity = similarity
+
+    def voices(self) -> list[tuple[FloatArray, int]]:
+        """What is remembered: sum of unit embeddings, (dim,), and frames of each voice."""
+        return [(candidate.total, candidate.frames) for candidate in self._candidates]
+
+    def resume(self, voices: Iterable[tuple[FloatArray, int]]) -> None:
+        """Goes on with what another one remembered."""
+        self._candidates = [_Candidate(total, frames) for total, frames in voices]
 
     def remember(self, total: FloatArray, frames: int) -> None:
         """Keeps a piece of speech that became final without a name.

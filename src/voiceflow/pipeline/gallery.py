@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from voiceflow.pipeline.model import FloatArray
+from voiceflow.pipeline.snapshot import KnownSpeaker, VoiceSum
 from voiceflow.pipeline.turns import Prototype
 from voiceflow.pipeline.vectors import unit
 
@@ -29,12 +32,43 @@ class Gallery:
     """
 
     def __init__(self, maximum_speakers: int, dim: int) -> None:
-        self._sums = np.zeros((maximum_speakers, PROTOTYPES_PER_SPEAKER, dim), np.float32)
-        self._weights = np.zeros((maximum_speakers, PROTOTYPES_PER_SPEAKER), np.float32)
-        self._units = np.zeros_like(self._sums)
-        self._aliases = list(range(maximum_speakers))
-        self.size = 0
         self.maximum_speakers = maximum_speakers
+        self._dim = dim
+        self._clear(maximum_speakers)
+
+    def resume(self, speakers: Sequence[KnownSpeaker], scale: float) -> None:
+        """Goes on with the speakers of another one.
+
+        Args:
+            speakers: By number; may be more than there can be, since a client may ask for fewer.
+            scale: Frames for each one of theirs.
+        """
+        self._clear(max(self.maximum_speakers, len(speakers)))
+        self.size = len(speakers)
+        for number, speaker in enumerate(speakers):
+            self._aliases[number] = speaker.alias
+            for slot, voice in enumerate(speaker.prototypes):
+                self._set(number, slot, voice.total(scale), voice.frames * scale)
+
+    def speakers(self) -> tuple[KnownSpeaker, ...]:
+        """All speakers, by number."""
+        return tuple(
+            KnownSpeaker(
+                self._aliases[number],
+                tuple(
+                    VoiceSum.of(self._sums[number, slot], self._weights[number, slot])
+                    for slot in np.flatnonzero(self._weights[number])
+                ),
+            )
+            for number in range(self.size)
+        )
+
+    def _clear(self, places: int) -> None:
+        self._sums = np.zeros((places, PROTOTYPES_PER_SPEAKER, self._dim), np.float32)
+        self._weights = np.zeros((places, PROTOTYPES_PER_SPEAKER), np.float32)
+        self._units = np.zeros_like(self._sums)
+        self._aliases = list(range(places))
+        self.size = 0
 
     def scores(self, embedding: FloatArray) -> FloatArray:
         """Cosine with each speaker's nearest prototype.

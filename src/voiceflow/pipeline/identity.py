@@ -6,7 +6,8 @@ segments kept for re-clustering. Nothing depends on wall time or on other stream
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from voiceflow.pipeline.labels import SILENCE, UNNAMED, Labels, runs
 from voiceflow.pipeline.model import FloatArray
 from voiceflow.pipeline.path import NOBODY_KNOWN, SpeakerPath
 from voiceflow.pipeline.recluster import SegmentMemory
+from voiceflow.pipeline.snapshot import KnownSpeaker, KnownVoices, VoiceSum
 from voiceflow.pipeline.turns import Prototype
 from voiceflow.pipeline.vectors import unit
 
@@ -58,7 +60,7 @@ class Named:
 @dataclass(slots=True)
 class _Segment:
     speaker: int
-    total: FloatArray  # (dim,)
+    total: FloatArray = field(repr=False)  # (dim,)
     frames: int
 
 
@@ -97,6 +99,77 @@ class Identity:
         self._last_final_state = NOBODY_KNOWN
         self._final_frames = 0
         self._next_recluster_frame = self._frames_in(RECLUSTER_SECONDS)
+
+    def adopt(self, point: OperatingPoint) -> None:
+        """Goes on with the frames of a model with other thresholds in the same embedding space."""
+        self._point = point
+        self._path.adopt(point.smoothing_seconds / self._frame_seconds)
+        self._nursery.adopt(point.same_speaker_threshold)
+
+    def known(self) -> KnownVoices:
+        """What is known so far, but for what re-clustering remembers."""
+        return KnownVoices(
+            speakers=self._gallery.speakers(),
+            unnamed=tuple(VoiceSum.of(total, frames) for total, frames in self._nursery.voices()),
+            segment_speaker=self._segment.speaker,
+            segment=VoiceSum.of(self._segment.total, self._segment.frames),
+            path_totals=tuple(self._path.totals().tolist()),
+            last_final_state=self._last_final_state,
+            next_recluster_seconds=self._next_recluster_frame * self._frame_seconds,
+        )
+
+    def resume(self, known: KnownVoices, final_frames: int, scale: float) -> None:
+        """Goes on with what another one knew.
+
+        Args:
+            known: In the same embedding space.
+            final_frames: Frames of the stream before the next that is given.
+            scale: Frames for each one of the other's.
+        """
+        self._gallery.resume(known.speakers, scale)
+        self._nursery.resume(
+            (voice.total(scale), round(voice.frames * scale)) for voice in known.unnamed
+        )
+        segment = known.segment
+        self._segment = _Segment(
+            known.segment_speaker, segment.total(scale), round(segment.frames * scale)
+        )
+        self._path.resume(np.array(known.path_totals, np.float32) * np.float32(scale))
+        self._last_final_state = known.last_final_state
+        self._final_frames = final_frames
+        self._next_recluster_frame = self._frames_in(known.next_recluster_seconds)
+        # Re-clustering remembers the sum of what each speaker has said before: without it, it
+        # would learn everybody anew from what they say from now on.
+        for number, speaker in enumerate(known.speakers):
+            for voice in speaker.prototypes:
+                self._memory.add(number, voice.total(scale), voice.frames * scale)
+
+    def begin(
+        self, voices: Iterable[tuple[FloatArray, float]], last: int, final_frames: int
+    ) -> None:
+        """Begins in the midst of a stream, with speakers who were found again.
+
+        Args:
+            voices: Sums of unit embeddings, (dim,), and their frames, by the speakers' numbers.
+            last: Number of the speaker of the last final frame, or a label that is none.
+            final_frames: Frames of the stream before the next that is given.
+        """
+        speakers = [
+            KnownSpeaker(number, (VoiceSum.of(total, frames),))
+            for number, (total, frames) in enumerate(voices)
+        ]
+        state = max(last, UNNAMED) + 1
+        begun = KnownVoices(
+            speakers=tuple(speakers),
+            unnamed=(),
+            segment_speaker=SILENCE,
+            segment=VoiceSum.of(np.zeros_like(self._segment.total), 0),
+            path_totals=(0.0,) * (len(speakers) + 1),
+            last_final_state=state,
+            next_recluster_seconds=final_frames * self._frame_seconds + RECLUSTER_SECONDS,
+        )
+        self.resume(begun, final_frames, 1.0)
+        self._path.restart(len(speakers) + 1, state)
 
     @property
     def held_frames(self) -> int:

@@ -11,6 +11,9 @@ SILENCE = -2
 UNNAMED = -1
 """A voice that is nobody's; speaker `k` of the gallery has label `k`."""
 
+LOST = -3
+"""A speaker of before, in a stream that was resumed with other vectors, who was not found again."""
+
 Labels = NDArray[np.intp]
 
 

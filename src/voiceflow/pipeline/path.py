@@ -33,6 +33,19 @@ class SpeakerPath:
         # A frame: totals before it, (states,), and which state a change would come from.
         self._steps: list[tuple[FloatArray, int]] = []
 
+    def adopt(self, switch_cost: float) -> None:
+        """Cost of a change of speaker from now on."""
+        self._switch_cost = switch_cost
+
+    def totals(self) -> FloatArray:
+        """What the states have gained before the first frame held, (states,)."""
+        return self._steps[0][0] if self._steps else self._total
+
+    def resume(self, totals: FloatArray) -> None:
+        """Goes on where another search was before its first frame held, (states,)."""
+        self._total = totals
+        self._steps.clear()
+
     def restart(self, states: int, state: int) -> None:
         """Forgets all frames; the path goes on from `state`, as one of `states`."""
         self._total = np.full(states, -self._switch_cost, np.float32)

@@ -7,7 +7,7 @@ two labels are one person, and what of a label's speech is really of one voice.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +32,7 @@ class Correction:
     """
 
     merges: tuple[tuple[int, int], ...]
-    voices: dict[int, tuple[FloatArray, float]]
+    voices: dict[int, tuple[FloatArray, float]] = field(repr=False)
 
 
 class SegmentMemory:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from voiceflow.pipeline.model import FloatArray
@@ -72,7 +73,7 @@ Event = SpeechEvent | SpeakerMerged
 class Prototype:
     """A unit vector that stands for a speaker, (dim,), and the speech behind it."""
 
-    values: FloatArray
+    values: FloatArray = field(repr=False)
     speech_seconds: float
 
 
@@ -106,6 +107,20 @@ class HopResult:
     final_until_samples: int
 
 
+@dataclass(frozen=True, slots=True)
+class OpenTurn:
+    """A turn that has not ended.
+
+    Attributes:
+        weighted_confidence: Sum over its regions of length in samples times confidence.
+    """
+
+    speaker: str
+    start_samples: int
+    end_samples: int
+    weighted_confidence: float
+
+
 @dataclass(slots=True)
 class _OpenTurn:
     start_samples: int
@@ -137,6 +152,21 @@ class TurnBuilder:
             self.talk_samples[name] = self.talk_samples.get(name, 0) + length
         return ended
 
+    def open_turns(self) -> tuple[OpenTurn, ...]:
+        """The turns that go on, or end where the next region begins."""
+        return tuple(
+            OpenTurn(name, turn.start_samples, turn.end_samples, turn.weighted_confidence)
+            for name, turn in self._open.items()
+        )
+
+    def resume(self, open_turns: Iterable[OpenTurn], talk_samples: Mapping[str, int]) -> None:
+        """Goes on where another builder was."""
+        self.talk_samples = dict(talk_samples)
+        self._open = {
+            turn.speaker: _OpenTurn(turn.start_samples, turn.end_samples, turn.weighted_confidence)
+            for turn in open_turns
+        }
+
     def finish(self) -> list[Turn]:
         """The turns that were open at the end of the audio."""
         return self._close(list(self._open))
@@ -144,10 +174,7 @@ class TurnBuilder:
     def provisional(self, regions: list[Region], confidence: float) -> list[Turn]:
         """The turns that would be open, or would have ended, if `regions` came next."""
         copy = TurnBuilder()
-        copy._open = {
-            name: _OpenTurn(turn.start_samples, turn.end_samples, turn.weighted_confidence)
-            for name, turn in self._open.items()
-        }
+        copy.resume(self.open_turns(), {})
         turns = [turn for region in regions for turn in copy.push(region, confidence)]
         turns += copy.finish()
         return [

@@ -10,7 +10,10 @@ SOURCES = [
     *(ROOT / "services/inference/voiceflow_inference").rglob("*.py"),
     *(ROOT / "src/voiceflow/rpc").glob("*.py"),
     *(ROOT / "src/voiceflow/onnx").glob("*.py"),
-    *(ROOT / f"src/voiceflow/identity/{name}.py" for name in ("certificates", "grants", "key_set")),
+    *(
+        ROOT / f"src/voiceflow/identity/{name}.py"
+        for name in ("certificates", "grants", "key_set", "sealing")
+    ),
     *(
         ROOT / f"src/voiceflow/trust/{name}.py"
         for name in ("authority", "envelopes", "root", "statements", "trusted")

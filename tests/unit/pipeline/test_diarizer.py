@@ -328,7 +328,10 @@ def test_final_regions_partition_the_audio_for_any_frames(
 
 
 def test_an_hour_keeps_memory_constant() -> None:
-    """What a stream holds after an hour of babble is no more than after three minutes."""
+    """What a stream holds after an hour of babble is no more than after three minutes.
+
+    But for the regions of the last two minutes, which are now a few more and now a few less.
+    """
     generator = np.random.default_rng(7)
     diarizer = StreamDiarizer(manifest())
     sizes = []
@@ -336,4 +339,4 @@ def test_an_hour_keeps_memory_constant() -> None:
         for _ in range(3 * 60 * 25 // 45):
             diarizer.push(random_frames(generator, 45))
         sizes.append(len(pickle.dumps(diarizer)))
-    assert max(sizes[1:]) <= sizes[0] * 1.02
+    assert max(sizes[1:]) <= sizes[0] * 1.05

@@ -1,0 +1,190 @@
+"""What a stream needs to go on elsewhere from the end of its final regions, as frozen values.
+
+Voices are in half precision and never shown: a snapshot holds voiceprints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+from pydantic import Base64Bytes
+
+from voiceflow.artifact import SAMPLE_RATE_HERTZ, LatencyMode, Manifest
+from voiceflow.pipeline.model import FloatArray
+from voiceflow.pipeline.turns import OpenTurn, Region, SpeakerMerged
+from voiceflow.pipeline.vectors import unit
+
+LEAST_CONTEXT_SAMPLES = SAMPLE_RATE_HERTZ
+"""Audio that a client keeps at least: more than the longest frame, so that frames may differ."""
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceSum:
+    """A sum of unit embeddings.
+
+    Attributes:
+        direction: Of unit length, (dim,), half precision, little-endian.
+        length: Of the sum.
+        frames: How many embeddings there are.
+    """
+
+    direction: Base64Bytes = field(repr=False)
+    length: float
+    frames: float
+
+    @classmethod
+    def of(cls, total: FloatArray, frames: float) -> VoiceSum:
+        """Keeps a sum, (dim,), of a number of frames."""
+        return cls(unit(total).astype("<f2").tobytes(), float(np.linalg.norm(total)), float(frames))
+
+    def total(self, scale: float = 1.0) -> FloatArray:
+        """The sum, (dim,); with `scale` frames for each that it had."""
+        direction = unit(np.frombuffer(self.direction, "<f2").astype(np.float32))
+        return direction * np.float32(self.length * scale)
+
+
+@dataclass(frozen=True, slots=True)
+class KnownSpeaker:
+    """A speaker of the gallery, by its number.
+
+    Attributes:
+        alias: The speaker that it was merged into, or itself.
+        prototypes: None, if it was merged.
+    """
+
+    alias: int
+    prototypes: tuple[VoiceSum, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class KnownVoices:
+    """What is known of who speaks.
+
+    Attributes:
+        speakers: In order of their numbers.
+        unnamed: Voices that were heard too briefly to be named.
+        segment_speaker: Whose speech is being gathered: a number, or a label that is none.
+        segment: That speech.
+        path_totals: Of the search before the first frame that is not final, (states,).
+        last_final_state: Of the search, at the last frame that is.
+        next_recluster_seconds: Where in the audio all speech is looked at again.
+    """
+
+    speakers: tuple[KnownSpeaker, ...]
+    unnamed: tuple[VoiceSum, ...]
+    segment_speaker: int
+    segment: VoiceSum
+    path_totals: tuple[float, ...] = field(repr=False)
+    last_final_state: int
+    next_recluster_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeState:
+    """What an edge detector knows.
+
+    Attributes:
+        at_samples: End of what it has heard.
+        active: What it takes for true.
+        against_samples: How long the audio before has said otherwise.
+    """
+
+    at_samples: int
+    active: bool
+    against_samples: int
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A stream as it was told, up to the end of its final regions.
+
+    Attributes:
+        at_samples: The end of the final regions: where it goes on.
+        context_samples: Audio before `at_samples` that the client keeps.
+        frame_samples: Of the model.
+        embedding_space: What the voices mean.
+        voices: Who speaks.
+        names: Their labels, by number; empty where one has not been seen in the audio yet.
+        names_given: How many labels of the form `S1` have been given; the next one is new.
+        final_first: Label of the loudest voice at the last final frame, as a number.
+        final_second: Of the second voice.
+        announced: Who spoke when a change of speaker was last looked for.
+        scanned_samples: How far changes of speaker have been looked for.
+        speech: Whether anybody speaks.
+        overlap: Whether two do.
+        open_turns: Turns that go on, or end at `at_samples`.
+        talk_samples: By label, what has been said in final regions.
+        merges: Labels found to be one person.
+        recent: The final regions of the last `context_samples`, equal neighbours joined.
+    """
+
+    at_samples: int
+    context_samples: int
+    frame_samples: int
+    embedding_space: str
+    voices: KnownVoices
+    names: tuple[str, ...]
+    names_given: int
+    final_first: int
+    final_second: int
+    announced: int
+    scanned_samples: int
+    speech: EdgeState
+    overlap: EdgeState
+    open_turns: tuple[OpenTurn, ...]
+    talk_samples: dict[str, int]
+    merges: tuple[SpeakerMerged, ...]
+    recent: tuple[Region, ...]
+
+    def is_in_space_of(self, manifest: Manifest) -> bool:
+        """Whether its voices mean to a model what they meant to its own."""
+        return self.embedding_space == manifest.embedding_space
+
+
+def context_samples(manifest: Manifest, seconds: float) -> int:
+    """Audio before the end of the final regions that a client keeps, so that it can resume.
+
+    A hop more than asked for, since what is heard again begins with a whole one.
+
+    Args:
+        manifest: Of the model of the stream.
+        seconds: Wished for; never less than the model's context.
+    """
+    wished = round(max(seconds, manifest.context_seconds) * SAMPLE_RATE_HERTZ)
+    return max(wished + max(manifest.hop_samples.values()), LEAST_CONTEXT_SAMPLES)
+
+
+def start_samples(snapshot: Snapshot, manifest: Manifest, mode: LatencyMode) -> int:
+    """Where the audio begins that a resumed stream hears: at or before the end of what is final.
+
+    In the same embedding space the model's own context comes before; in another one all that the
+    client keeps, since speakers are found again in it. It begins with a whole hop, counted from the
+    start of the conversation, or else with a whole frame.
+    """
+    earliest = max(0, snapshot.at_samples - snapshot.context_samples)
+    wished = earliest
+    if snapshot.is_in_space_of(manifest):
+        context = round(manifest.context_seconds * SAMPLE_RATE_HERTZ)
+        wished = max(earliest, snapshot.at_samples - context)
+    hop = manifest.hop_samples[mode]
+    down, up = wished // hop * hop, -(-wished // hop) * hop
+    if down >= earliest:
+        return down
+    if up <= snapshot.at_samples:
+        return up
+    return -(-wished // manifest.frame_samples) * manifest.frame_samples
+
+
+def recent_regions(regions: Iterable[Region], since_samples: int) -> tuple[Region, ...]:
+    """Regions from a place in the audio on, equal neighbours joined."""
+    joined: list[Region] = []
+    for region in regions:
+        start = max(region.start_samples, since_samples)
+        if region.end_samples <= start:
+            continue
+        if joined and joined[-1].speakers == region.speakers:
+            start = joined.pop().start_samples
+        joined.append(Region(start, region.end_samples, region.speakers))
+    return tuple(joined)
