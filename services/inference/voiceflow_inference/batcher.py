@@ -267,6 +267,11 @@ class Batcher:
         elif self._look is None:
             self._look_later()
 
+    @property
+    def gone(self) -> bool:
+        """Whether it computes nothing any more: its model hung, or it was stopped."""
+        return self._gone is not None
+
     def state(self, slot: int) -> dict[str, FloatArray]:
         """A copy of the memory of a slot of which no hop is in flight."""
         return self._backend.state(slot)

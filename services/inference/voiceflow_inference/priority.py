@@ -24,9 +24,20 @@ def step_back() -> None:
 
 
 async def run_behind(work: Callable[[], Result]) -> Result:
-    """Runs something long in a thread of its own that has stepped back.
+    """Runs something long in a thread of its own that has stepped back; see `run_apart`."""
 
-    Cancelled, it returns at once; the thread goes on until the work ends.
+    def behind() -> Result:
+        step_back()
+        return work()
+
+    return await run_apart(behind)
+
+
+async def run_apart(work: Callable[[], Result]) -> Result:
+    """Runs something long in a thread of its own.
+
+    Cancelled, it returns at once; the thread goes on until the work ends, and holds nothing up: not
+    even the end of the process.
 
     Raises:
         Exception: What the work raises.
@@ -43,7 +54,6 @@ async def run_behind(work: Callable[[], Result]) -> Result:
             done.set_result(result)  # type: ignore[arg-type]
 
     def run() -> None:
-        step_back()
         result, error = None, None
         try:
             result = work()
@@ -52,7 +62,7 @@ async def run_behind(work: Callable[[], Result]) -> Result:
         with suppress(RuntimeError):  # the loop is closed, nobody waits any more
             loop.call_soon_threadsafe(settle, result, error)
 
-    threading.Thread(target=run, name="behind", daemon=True).start()
+    threading.Thread(target=run, name="apart", daemon=True).start()
     return await done
 
 

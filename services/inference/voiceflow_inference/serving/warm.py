@@ -59,6 +59,11 @@ def streams_within(cost: HopCost, cores: int) -> float:
     return _USABLE_SHARE * cost.hop_seconds / busiest
 
 
+def streams_at_once(costs: Mapping[LatencyMode, HopCost], cores: int) -> int:
+    """Live streams of the cheapest mode that the machine can carry, one at least."""
+    return max(1, int(max(streams_within(cost, cores) for cost in costs.values())))
+
+
 def stream_costs(costs: Mapping[LatencyMode, HopCost], cores: int) -> dict[LatencyMode, float]:
     """Places that a stream of each mode takes: 1 for the cheapest."""
     most = max(streams_within(cost, cores) for cost in costs.values())
