@@ -2,11 +2,13 @@
 
 Each state tensor is one preallocated array over all slots; a batch gathers its rows by index and
 scatters them back. The pages of a slot that was never used are never touched, so room costs no
-memory.
+memory; and all of them go back to the system with the last reference.
 """
 
 from __future__ import annotations
 
+import math
+import mmap
 import threading
 from collections.abc import Mapping, Sequence
 
@@ -33,7 +35,7 @@ class SlotBackend:
     def __init__(self, model: BoundModel, slots: int) -> None:
         self._model = model
         self._state = {
-            name: np.zeros((slots, *shape), np.float32)  # (slots, …)
+            name: _zeros((slots, *shape))  # (slots, …)
             for name, shape in model.state_shapes.items()
         }
         self._free = list(range(slots - 1, -1, -1))
@@ -129,6 +131,14 @@ class SlotBackend:
     def _check_not_terminated(self) -> None:
         if self._terminated:
             raise RuntimeError("terminated")
+
+
+def _zeros(shape: tuple[int, ...]) -> FloatArray:
+    """Pages of its own: the C library would take used ones for a later model, and write zeros."""
+    count = math.prod(shape)
+    size_bytes = max(1, count * np.dtype(np.float32).itemsize)
+    pages = mmap.mmap(-1, size_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    return np.frombuffer(pages, np.float32, count).reshape(shape)
 
 
 def _finite_rows(array: FloatArray) -> NDArray[np.bool_]:
