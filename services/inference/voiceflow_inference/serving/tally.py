@@ -7,7 +7,6 @@ bounded: streams that have ended are kept as sums.
 from __future__ import annotations
 
 import bisect
-from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
@@ -71,7 +70,7 @@ class Evidence:
         non_finite_hops: Of these, those with NaN or infinity.
         hung: Whether a call did not come back.
         flicker: Of all streams, live ones included.
-        pairs: The last calls measured beside the base's, oldest first.
+        pairs: Calls measured beside the base's, oldest first.
     """
 
     streams: int = 0
@@ -152,7 +151,7 @@ class Tally:
         self._latencies = [0] * (len(_LATENCY_BOUNDS_SECONDS) + 1)
         self._latency_sum_seconds = 0.0
         self._hung = False
-        self._pairs: deque[Pair] = deque(maxlen=MAXIMUM_PAIRS)
+        self._pairs: list[Pair] = []
 
     def add_batch(self, run: BatchRun) -> None:
         """Takes what became of a batch."""
@@ -189,12 +188,15 @@ class Tally:
         self.counts.differing_frames += differing
 
     def pair(self, pair: Pair) -> None:
-        """Takes a call that was measured beside the base's; any thread may."""
-        self._pairs.append(pair)
+        """Takes a call that was measured beside the base's; one thread at a time may.
+
+        When there are many, counting begins anew.
+        """
+        self._pairs = [pair] if len(self._pairs) >= MAXIMUM_PAIRS else [*self._pairs, pair]
 
     def forget_pairs(self) -> None:
         """They were measured beside another base than the one from now on."""
-        self._pairs.clear()
+        self._pairs = []
 
     def evidence(self) -> Evidence:
         """What is known, for the judge."""
@@ -246,8 +248,8 @@ class Tally:
         )
 
 
-MAXIMUM_PAIRS: Final = 256
-"""The last so many count: a model that becomes slow is not excused by how fast it was."""
+MAXIMUM_PAIRS: Final = 512
+"""No more count together: a model that becomes slow is not excused by how fast it was."""
 
 
 @dataclass(slots=True)

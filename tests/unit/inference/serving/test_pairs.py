@@ -1,0 +1,99 @@
+"""A canary's calls are measured beside the primary's: same audio, same thread, same place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from tests.unit.inference.fakes import manifest
+from voiceflow.artifact import LatencyMode, Manifest
+from voiceflow.pipeline.model import FloatArray, Frames, State
+from voiceflow_inference.serving.pairs import PairedCalls
+from voiceflow_inference.serving.tally import Pair
+
+FRAME_SAMPLES = 640
+
+
+class World:
+    """A clock that only calls move, and what was called."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.calls: list[tuple[str, FloatArray]] = []
+        self.pairs: list[Pair] = []
+
+
+class Timed:
+    """A model whose calls take as long as it is told."""
+
+    def __init__(self, world: World, name: str, seconds: float, **fields: object) -> None:
+        self.manifest: Manifest = manifest(**fields)
+        self.state_shapes: Mapping[str, tuple[int, ...]] = {"sum": (1,)}
+        self._world = world
+        self._name = name
+        self._seconds = seconds
+
+    def run(self, audio: FloatArray, state: State) -> tuple[Frames, dict[str, FloatArray]]:
+        """Takes its time."""
+        assert state["sum"].shape == (len(audio), 1)
+        self._world.calls.append((self._name, audio))
+        self._world.seconds += self._seconds
+        empty = np.zeros((len(audio), 1), np.float32)
+        return Frames(empty, empty, empty), dict(state)
+
+    def terminate(self) -> None:
+        """Nothing runs for long."""
+
+
+def paired(world: World, **base_fields: object) -> PairedCalls:
+    """A canary of 1.3 s beside a primary of 1 s."""
+    subject, base = Timed(world, "canary", 1.3), Timed(world, "primary", 1.0, **base_fields)
+    return PairedCalls(subject, base, world.pairs.append, lambda: world.seconds)
+
+
+def test_each_pair_is_one_call_of_either_model() -> None:
+    """On the same audio; both measured after a call of the other one."""
+    world = World()
+    calls = paired(world)
+    for _ in range(8):
+        assert not world.pairs
+        calls.after_batch(3, 2 * FRAME_SAMPLES)
+    assert len(world.pairs) == 1
+    assert round(world.pairs[0].subject_seconds, 6) == 1.3
+    assert round(world.pairs[0].base_seconds, 6) == 1.0
+    assert [name for name, _ in world.calls] == ["primary", "canary", "primary"]
+    for _, audio in world.calls:
+        assert audio.shape == (3, 2 * FRAME_SAMPLES)
+        assert np.array_equal(audio, world.calls[0][1])
+        assert np.abs(audio).max() <= 0.1
+        assert np.count_nonzero(audio) == audio.size
+
+
+def test_pairs_become_rare_when_much_is_known() -> None:
+    """After 128 of them: three calls more for each eighth batch would be too dear for good."""
+    world = World()
+    calls = paired(world)
+    for _ in range(128 * 8):
+        calls.after_batch(1, FRAME_SAMPLES)
+    assert len(world.pairs) == 128
+    for _ in range(320):
+        calls.after_batch(1, FRAME_SAMPLES)
+    assert len(world.pairs) == 138
+
+
+def test_hops_that_the_primary_cannot_take_are_not_measured() -> None:
+    """Another grid of frames, or hops longer than its own."""
+    other_frame: dict[str, object] = {
+        "frame_samples": 480,
+        "hop_samples": {LatencyMode.DENSITY: 960, LatencyMode.AGENT: 480},
+    }
+    shorter_hops: dict[str, object] = {
+        "hop_samples": {LatencyMode.DENSITY: 640, LatencyMode.AGENT: 640}
+    }
+    for fields in (other_frame, shorter_hops):
+        world = World()
+        calls = paired(world, **fields)
+        for _ in range(16):
+            calls.after_batch(1, 2 * FRAME_SAMPLES)
+        assert not world.calls
