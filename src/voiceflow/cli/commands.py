@@ -20,6 +20,8 @@ import click
 from voiceflow.cli.audit import audit
 from voiceflow.cli.demo import demo
 from voiceflow.cli.diarize import diarize
+from voiceflow.cli.draining import drain
+from voiceflow.cli.fleet import fleet_command
 from voiceflow.cli.identity import dev_certs, tokens
 from voiceflow.cli.models import models
 from voiceflow.cli.printing import plain
@@ -73,6 +75,8 @@ def commands() -> None:
 commands.add_command(diarize)
 commands.add_command(demo)
 commands.add_command(serving_state)
+commands.add_command(fleet_command)
+commands.add_command(drain)
 commands.add_command(models)
 commands.add_command(audit)
 commands.add_command(dev_certs)

@@ -60,6 +60,18 @@ def as_past_moment(value: Any) -> datetime:
     return _moment(str(value), direction=-1)
 
 
+def as_seconds(value: Any) -> float:
+    """Reads a span: `30s`, `5m`, `1.5h`, `2d`; a bare number is seconds.
+
+    Raises:
+        click.BadParameter: It is none.
+    """
+    span = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)([smhd]?)", str(value))
+    if span is None:
+        raise click.BadParameter(f"{value!r} is no span of time such as 30s, 5m or 1h")
+    return float(span[1]) * _UNIT_SECONDS[span[2] or "s"]
+
+
 class Number(click.FloatRange):
     """A number within bounds; NaN is within none."""
 
@@ -117,7 +129,18 @@ def target_option(name: str, default: str, what: str) -> Callable[[Command], Com
         metavar="HOST:PORT",
         help=f"{what}; also from {variable}.",
     )
+    return _dialling(name, where)
 
+
+def target_argument(name: str) -> Callable[[Command], Command]:
+    """The argument that says where a server is, and the options that say who dials it.
+
+    For what is done to one server and never to another by default.
+    """
+    return _dialling(name, click.argument(name, type=address, metavar="HOST:PORT"))
+
+
+def _dialling(name: str, where: Callable[[Command], Command]) -> Callable[[Command], Command]:
     def decorate(command: Command) -> Command:
         @functools.wraps(command)
         def with_target(*arguments: Any, **options: Any) -> Any:
@@ -135,6 +158,8 @@ def target_option(name: str, default: str, what: str) -> Callable[[Command], Com
 
 
 _PATH: Final = click.Path(path_type=Path)
+
+_UNIT_SECONDS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 
 _IDENTITY: Final = {
     "ca": "CA",

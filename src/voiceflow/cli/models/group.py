@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from voiceflow.cli.models.channels import promote, rollback
+from voiceflow.cli.models.comparing import compare
 from voiceflow.cli.models.history import history, watch
 from voiceflow.cli.models.listing import diff, list_, show
 from voiceflow.cli.models.operating import collect_garbage, pods, policy
@@ -42,6 +43,6 @@ def models() -> None:
 
 for _command in (
     *(pack, validate, sign, publish, list_, show, diff, promote, rollback, yank, delete),
-    *(history, watch, download, policy, pods, collect_garbage),
+    *(history, watch, download, policy, pods, compare, collect_garbage),
 ):
     models.add_command(_command)
