@@ -339,8 +339,8 @@ async def test_the_tries_are_counted() -> None:
     assert script.calls == 3
 
 
-async def test_a_stream_that_has_begun_is_never_asked_for_again() -> None:
-    """Audio was consumed: whether to begin anew is the caller's to say."""
+async def test_a_stream_that_may_not_be_resumed_is_never_asked_for_again() -> None:
+    """Audio was consumed: whether to begin anew is the caller's to say then."""
 
     async def cut(requests: AsyncIterator[pb.DiarizeRequest], context: Any) -> None:
         await context.write(BEGIN)
@@ -351,8 +351,9 @@ async def test_a_stream_that_has_begun_is_never_asked_for_again() -> None:
         scripted(cut) as (script, address),
         DiarizationClient(address, retry=SOON) as client,
     ):
-        with pytest.raises(Unavailable):
-            await all_events(client, pieces())
+        with pytest.raises(Unavailable) as caught:
+            [event async for event in client.diarize(pieces(), CONFIG, resume=False)]
+    assert caught.value.reason == "DRAINING"
     assert script.calls == 1
 
 
@@ -363,7 +364,10 @@ async def test_a_stream_that_ends_without_a_summary_was_cut() -> None:
         await anext(aiter(requests))
         await context.write(BEGIN)
 
-    async with scripted(short) as (_, address), DiarizationClient(address) as client:
+    async with (
+        scripted(short) as (_, address),
+        DiarizationClient(address, retry=NO_RETRY) as client,
+    ):
         with pytest.raises(Unavailable) as caught:
             await all_events(client, pieces())
     assert caught.value.reason == "STREAM_CUT"

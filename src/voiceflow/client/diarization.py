@@ -4,6 +4,8 @@ A stream runs in two directions at once: one task sends the audio, the caller re
 push back: a slow server slows the sending down (nothing is read ahead from the source), and a
 caller that does not read stops the sending, because at most `ahead_seconds` of audio are sent past
 what the caller has seen covered. So the server never has to cut a slow reader off.
+
+A conversation outlives its stream: see `voiceflow.client.conversation`.
 """
 
 from __future__ import annotations
@@ -11,6 +13,8 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import replace
 from types import TracebackType
 from typing import Final, Self, TypeVar
 
@@ -18,36 +22,32 @@ import grpc
 from grpc_health.v1 import health_pb2
 
 from voiceflow.client import wire
-from voiceflow.client.config import AudioFormat, Flush, StreamConfig
-from voiceflow.client.events import (
-    Begin,
-    DrainingState,
-    Event,
-    FileResult,
-    ServingState,
-    Summary,
-    Update,
-    seconds,
-)
+from voiceflow.client.config import Flush, StreamConfig
+from voiceflow.client.conversation import Conversation, Score
+from voiceflow.client.events import Begin, DrainingState, Event, FileResult, ServingState
 from voiceflow.client.failures import is_no_connection, no_connection
 from voiceflow.client.fate import Fate
 from voiceflow.client.identity import ClientIdentity, open_channel
 from voiceflow.client.retry import RetryPolicy, pause_before_retry
+from voiceflow.client.source import Source
+from voiceflow.client.stream import Stream, done_writing, ended, write
+from voiceflow.client.tape import Tape
 from voiceflow.diarization.v1 import diarization_pb2 as pb
 from voiceflow.diarization.v1 import diarization_pb2_grpc as pb_grpc
-from voiceflow.errors import Unavailable, VoiceFlowError
-from voiceflow.rpc.status import from_rpc_error
+from voiceflow.errors import VoiceFlowError
 
 SERVICE_NAME: Final = pb.DESCRIPTOR.services_by_name["Diarization"].full_name
 
 _Answer = TypeVar("_Answer")
-_StreamCall = grpc.aio.StreamStreamCall[pb.DiarizeRequest, pb.DiarizeResponse]
 
 _UNTIL_IT_SERVES: Final = RetryPolicy(
     attempts=2**31, first_pause_seconds=0.2, longest_pause_seconds=1.0
 )
 
 _CHANNEL_OPTIONS: Final = (
+    # A target of several addresses: each call goes to the next that is there, so that asking again
+    # after one that stops asks another.
+    ("grpc.service_config", '{"loadBalancingConfig": [{"round_robin": {}}]}'),
     # A server that restarts is found again soon.
     ("grpc.initial_reconnect_backoff_ms", 200),
     ("grpc.max_reconnect_backoff_ms", 5_000),
@@ -66,8 +66,10 @@ class DiarizationClient:
         target: `host:port`, or any target that gRPC knows.
         identity: Who calls, and whom it trusts; None: plain text, for loopback and meshes that
             bring TLS of their own.
-        retry: How patiently to ask for a stream that was not admitted.
+        retry: How patiently to ask for a stream that was not admitted, or that was cut.
         ahead_seconds: Audio that may be sent past what the caller has seen covered.
+        kept_seconds: Audio that is kept at most of each stream, to go on with it elsewhere: more
+            than `ahead_seconds` and what a server wants to hear again (`Begin`).
 
     Every method raises a `voiceflow.errors.VoiceFlowError` with the server's reason.
     """
@@ -79,11 +81,13 @@ class DiarizationClient:
         identity: ClientIdentity | None = None,
         retry: RetryPolicy | None = None,
         ahead_seconds: float = 30.0,
+        kept_seconds: float = 120.0,
     ) -> None:
         self._target = target
         self._identity = identity
         self._retry = retry or RetryPolicy()
         self._ahead_seconds = ahead_seconds
+        self._kept_seconds = kept_seconds
 
     async def __aenter__(self) -> Self:
         self._channel = open_channel(self._target, self._identity, _CHANNEL_OPTIONS)
@@ -99,18 +103,29 @@ class DiarizationClient:
         await self._channel.close()
 
     async def diarize(
-        self, audio: AsyncIterable[bytes | Flush], config: StreamConfig
+        self,
+        audio: AsyncIterable[bytes | Flush],
+        config: StreamConfig,
+        *,
+        resume: bool = True,
+        score: Score | None = None,
     ) -> AsyncGenerator[Event, None]:
         """Diarizes one conversation live.
 
         No audio is taken from the source before the server has admitted the stream, so that asking
-        again until then loses nothing. When the source ends, the stream is finished and its
-        `Summary` comes last. Close the generator (`contextlib.aclosing`) to leave a stream early.
+        again until then loses nothing. A stream that is cut, or told to go, goes on in another one,
+        on any server that the target leads to. When the source ends, the stream is finished and
+        its `Summary` comes last. Close the generator (`contextlib.aclosing`) to leave a stream
+        early.
 
         Args:
             audio: Pieces of any length that hold whole sample frames, in the config's format; a
                 `Flush` between them makes what was sent final at once.
             config: How to diarize.
+            resume: Whether to go on elsewhere; if not, a stream that is cut is an error, and one
+                that is told to go ends with a `Summary` that is not complete.
+            score: Asked once, when the audio has ended: how well it went, in the caller's own
+                measure; see `Finish.score` in the API.
 
         Yields:
             `Begin` first, then updates and events in audio order, `Summary` last.
@@ -118,25 +133,22 @@ class DiarizationClient:
         Raises:
             VoiceFlowError: What the server says, or what the source raised, as it is.
         """
-        call, fate, begin = await self._asking(lambda: self._open(config))
-        window = _Window(config.audio_format, self._ahead_seconds)
-        sender = asyncio.create_task(_send(call, audio, window))
-        ended = False
-        try:
-            yield begin
-            while (response := await _read(call, fate, sender)) is not None:
-                event = wire.event_of(response)
-                if isinstance(event, Update):
-                    window.cover(event.covered_samples)
-                if event is not None:
-                    ended = isinstance(event, Summary)
-                    yield event
-            if not ended:
-                raise Unavailable("the stream ended without a summary", reason="STREAM_CUT")
-        finally:
-            sender.cancel()
-            call.cancel()
-            await asyncio.gather(sender, return_exceptions=True)
+        policy = self._retry if resume else replace(self._retry, resume_seconds=0.0)
+        stream = await self._asking(lambda: self._open(config))
+        tape = Tape(config.audio_format, self._kept_seconds if policy.resume_seconds else 0.0)
+        conversation = Conversation(
+            stream,
+            config,
+            source=Source(audio, tape),
+            tape=tape,
+            reopen=self._reopen,
+            policy=policy,
+            ahead_seconds=self._ahead_seconds,
+            score=score,
+        )
+        async with aclosing(conversation.events()) as events:
+            async for event in events:
+                yield event
 
     async def diarize_file(
         self, open_audio: Callable[[], AsyncIterable[bytes]], config: StreamConfig
@@ -247,18 +259,24 @@ class DiarizationClient:
         if is_no_connection(error):
             server = f"the server at {self._target}"
             return no_connection(error, server, self._target, self._identity)
-        return from_rpc_error(error)
+        return ended(error)
 
-    async def _open(self, config: StreamConfig) -> tuple[_StreamCall, Fate, Begin]:
+    async def _reopen(self, config: StreamConfig, token: bytes) -> Stream:
+        try:
+            return await self._open(config, token)
+        except grpc.aio.AioRpcError as error:
+            raise self._error_of(error) from None
+
+    async def _open(self, config: StreamConfig, token: bytes = b"") -> Stream:
         call = self._stub.Diarize()
         fate = Fate(call)
         try:
-            await _write(call, pb.DiarizeRequest(config=wire.config_message(config)))
+            await write(call, pb.DiarizeRequest(config=wire.config_message(config, token)))
             response = await call.read()
             if isinstance(response, pb.DiarizeResponse):
                 event = wire.event_of(response)
                 if isinstance(event, Begin):
-                    return call, fate, event
+                    return Stream(call, fate, event)
         except grpc.aio.AioRpcError as error:
             raise fate.told(error) from None
         except BaseException:
@@ -273,97 +291,14 @@ class DiarizationClient:
         call = self._stub.DiarizeFile()
         fate = Fate(call)
         try:
-            going = await _write(call, pb.DiarizeFileRequest(config=wire.config_message(config)))
+            going = await write(call, pb.DiarizeFileRequest(config=wire.config_message(config)))
             if going:
                 async for piece in open_audio():
-                    if not await _write(call, pb.DiarizeFileRequest(audio=piece)):
+                    if not await write(call, pb.DiarizeFileRequest(audio=piece)):
                         break
-            await _done_writing(call)
+            await done_writing(call)
             return wire.file_result_of(await call)
         except grpc.aio.AioRpcError as error:
             raise fate.told(error) from None
         finally:
             call.cancel()
-
-
-class _Window:
-    """How far the sending may run ahead of what the caller has seen."""
-
-    def __init__(self, audio_format: AudioFormat, ahead_seconds: float) -> None:
-        self._format = audio_format
-        self._ahead_seconds = ahead_seconds
-        self._sent_seconds = 0.0
-        self._covered_seconds = 0.0
-        self._moved = asyncio.Event()
-
-    def cover(self, samples: int) -> None:
-        """The caller has seen that so much audio is computed."""
-        self._covered_seconds = seconds(samples)
-        self._moved.set()
-
-    async def send(self, size_bytes: int) -> None:
-        """Waits until so much more audio may be sent."""
-        while self._sent_seconds - self._covered_seconds > self._ahead_seconds:
-            self._moved.clear()
-            await self._moved.wait()
-        self._sent_seconds += self._format.seconds(size_bytes)
-
-
-async def _send(call: _StreamCall, audio: AsyncIterable[bytes | Flush], window: _Window) -> None:
-    """Sends the audio and `finish`; ends early when the server has ended the stream.
-
-    A source that fails ends the call, so that the reader wakes up and finds its error here.
-    """
-    try:
-        async for piece in audio:
-            if isinstance(piece, Flush):
-                request = pb.DiarizeRequest(flush=pb.Flush())
-            else:
-                await window.send(len(piece))
-                request = pb.DiarizeRequest(audio=piece)
-            if not await _write(call, request):
-                return
-    except Exception:
-        call.cancel()
-        raise
-    if await _write(call, pb.DiarizeRequest(finish=pb.Finish())):
-        await _done_writing(call)
-
-
-async def _read(
-    call: _StreamCall, fate: Fate, sender: asyncio.Task[None]
-) -> pb.DiarizeResponse | None:
-    """The next reply; None at the end."""
-    try:
-        response = await call.read()
-    except grpc.aio.AioRpcError as error:
-        raise from_rpc_error(fate.told(error)) from None
-    except asyncio.CancelledError:
-        await asyncio.wait([sender], timeout=0)
-        if sender.done() and not sender.cancelled() and (failure := sender.exception()):
-            raise failure from None
-        raise
-    return response if isinstance(response, pb.DiarizeResponse) else None
-
-
-async def _write(
-    call: grpc.aio.StreamStreamCall[_Answer, pb.DiarizeResponse]
-    | grpc.aio.StreamUnaryCall[_Answer, pb.DiarizeFileResponse],
-    request: _Answer,
-) -> bool:
-    """Sends one request; False if the server has ended the call (reading it says why)."""
-    try:
-        await call.write(request)
-    except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
-        return False
-    return True
-
-
-async def _done_writing(
-    call: grpc.aio.StreamStreamCall[pb.DiarizeRequest, pb.DiarizeResponse]
-    | grpc.aio.StreamUnaryCall[pb.DiarizeFileRequest, pb.DiarizeFileResponse],
-) -> None:
-    try:
-        await call.done_writing()
-    except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
-        return

@@ -32,6 +32,14 @@ def is_no_connection(error: grpc.aio.AioRpcError) -> bool:
     )
 
 
+def is_cut(error: grpc.aio.AioRpcError) -> bool:
+    """Whether a call that ran was ended by what lies between: the server itself has said nothing.
+
+    A proxy that loses its server resets the stream, which gRPC tells as one of these.
+    """
+    return error.code() in _RESET_CODES and _RESET in (error.details() or "")
+
+
 def no_connection(
     error: grpc.aio.AioRpcError, server: str, target: str, identity: ClientIdentity | None
 ) -> VoiceFlowError:
@@ -54,7 +62,14 @@ def unreachable(server: str, why: str) -> Unavailable:
     return Unavailable(f"{server} cannot be reached: {why}", reason="UNAVAILABLE")
 
 
-_NO_CONNECTION: Final = "failed to connect to all addresses"
+_NO_CONNECTION: Final = (
+    "failed to connect to all addresses",
+    "connections to all backends failing",
+)
+_RESET: Final = "RST_STREAM"
+_RESET_CODES: Final = frozenset(
+    {grpc.StatusCode.INTERNAL, grpc.StatusCode.CANCELLED, grpc.StatusCode.UNKNOWN}
+)
 _CLOSED: Final = ("Socket closed", "Connection reset", "Broken pipe")
 _UNVERIFIED: Final = re.compile(r"CERTIFICATE_VERIFY_FAILED: ([^:]+)")
 _WRONG_NAME: Final = "Hostname Verification Check failed"

@@ -52,8 +52,8 @@ _EVENT_KINDS = {
 }
 
 
-def config_message(config: StreamConfig) -> pb.StreamConfig:
-    """The first request of a stream."""
+def config_message(config: StreamConfig, resume_token: bytes = b"") -> pb.StreamConfig:
+    """The first request of a stream; with a token it goes on with an earlier one."""
     audio = config.audio_format
     message = pb.StreamConfig(
         audio_format=pb.AudioFormat(
@@ -69,6 +69,7 @@ def config_message(config: StreamConfig) -> pb.StreamConfig:
         send_activity=config.send_activity,
         send_timings=config.send_timings,
         session=config.session,
+        resume_token=resume_token,
     )
     if audio.channel is not None:
         message.audio_format.channel = audio.channel

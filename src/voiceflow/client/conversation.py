@@ -1,0 +1,351 @@
+"""One conversation over however many streams it takes.
+
+It keeps the audio from a little before the newest token on. When its stream is cut, or told to
+go, another one is opened with that token, wherever the target leads, hears the kept audio again and
+goes on; the caller notices a `Resumed`, and that it took a moment. Told to go, it stays with the
+old stream until it has found a new one, or the old one ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import random
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import Final
+
+from voiceflow.client import wire
+from voiceflow.client.config import Flush, StreamConfig
+from voiceflow.client.events import Begin, Event, GoAway, Resumed, Summary, Update
+from voiceflow.client.retry import RetryPolicy, pause_before_resuming
+from voiceflow.client.source import Source
+from voiceflow.client.stream import Stream, cut
+from voiceflow.client.tape import Tape
+from voiceflow.client.told import Told
+from voiceflow.client.window import Window
+from voiceflow.diarization.v1 import diarization_pb2 as pb
+from voiceflow.errors import InvalidInput, Overloaded, Unavailable, VoiceFlowError
+
+Reopen = Callable[[StreamConfig, bytes], Awaitable[Stream]]
+"""Opens a stream that goes on with a token, or from the beginning; raises a `VoiceFlowError`."""
+
+Score = Callable[[], float | None]
+"""Asked once, when the audio has ended."""
+
+
+class Conversation:
+    """Yields the events of a conversation, each once.
+
+    Args:
+        stream: The first one.
+        config: Of it.
+        source: The audio.
+        tape: What the source keeps of it.
+        reopen: Opens further streams.
+        policy: How patiently; a stream that is cut stays cut where it has no `resume_seconds`.
+        ahead_seconds: Audio that may be sent past what the caller has seen covered.
+        score: How well it went.
+    """
+
+    def __init__(
+        self,
+        stream: Stream,
+        config: StreamConfig,
+        *,
+        source: Source,
+        tape: Tape,
+        reopen: Reopen,
+        policy: RetryPolicy,
+        ahead_seconds: float,
+        score: Score | None,
+    ) -> None:
+        self._stream = stream
+        self._config = replace(config, session=stream.begin.session)
+        self._source = source
+        self._tape = tape
+        self._reopen = reopen
+        self._policy = policy
+        self._window = Window(config.audio_format, ahead_seconds)
+        self._score = score
+        self._finish: pb.Finish | None = None
+        self._failure: Exception | None = None
+        self._told = Told(stream.begin)
+        self._token: _Token | None = None
+        self._tried: _Token | None = None
+        self._final_until = 0
+        self._moving: asyncio.Task[Stream] | None = None
+        self._failures = 0
+        self._give_up_at = math.inf
+
+    async def events(self) -> AsyncGenerator[Event, None]:
+        """Everything that there is to tell, from `Begin` to `Summary`.
+
+        Raises:
+            VoiceFlowError: What the server says, where the conversation cannot go on.
+            Exception: What the source or the score has raised.
+        """
+        try:
+            self._stream.send(self._send(self._stream, 0, 0))
+            yield self._stream.begin
+            while True:
+                if (other := self._found()) is not None:
+                    yield await self._change_to(other)
+                try:
+                    event = await self._hear()
+                except Unavailable as lost:
+                    yield await self._change_to(await self._resume(lost))
+                    continue
+                if event is not None and (news := self._tell(event)) is not None:
+                    yield news
+                if isinstance(event, Summary):
+                    return
+        finally:
+            await self._close()
+
+    # What comes.
+
+    async def _hear(self) -> Event | None:
+        """The next event of the stream.
+
+        Raises:
+            Unavailable: The stream is lost; another one may go on with it.
+        """
+        response = await self._stream.read()
+        if response is None:
+            raise cut("the stream ended without a summary")
+        event = wire.event_of(response)
+        match event:
+            case Update():
+                self._window.cover(event.covered_samples)
+                self._final_until = event.final_until_samples
+                self._keep_token(event.resume_token)
+            case GoAway():
+                self._keep_token(event.resume_token)
+                self._look_elsewhere()
+            case Summary(complete=False) if self._may_resume():
+                raise cut("the server ended the stream before the conversation did")
+            case _:
+                pass
+        return event
+
+    def _tell(self, event: Event) -> Event | None:
+        before = self._told.covered_samples, self._told.final_until_samples
+        news = self._told.take(event)
+        if (self._told.covered_samples, self._told.final_until_samples) != before:
+            self._failures, self._give_up_at = 0, math.inf
+        return news
+
+    def _keep_token(self, value: bytes) -> None:
+        context = self._stream.begin.resume_context_samples
+        if not value or context is None:
+            return
+        audio_from = self._tape.place(max(0, self._final_until - context))
+        self._token = _Token(value, audio_from)
+        needed = [token.audio_from for token in (self._token, self._tried) if token is not None]
+        self._tape.drop_before(min(needed))
+
+    # What goes on elsewhere.
+
+    def _may_resume(self) -> bool:
+        """Whether there is something to go on from."""
+        if self._policy.resume_seconds <= 0:
+            return False
+        start = 0 if self._token is None else self._token.audio_from
+        return self._tape.start <= start
+
+    def _look_elsewhere(self) -> None:
+        """Looks for another stream while this one goes on."""
+        if self._moving is None and self._may_resume():
+            self._moving = asyncio.create_task(self._move())
+
+    async def _move(self) -> Stream:
+        failures = 0
+        while True:
+            try:
+                return await self._open()
+            except (Overloaded, Unavailable) as refused:
+                failures += 1
+                pause = pause_before_resuming(self._policy, refused, failures, math.inf, _chance())
+                await asyncio.sleep(pause or 0.0)
+
+    def _found(self) -> Stream | None:
+        """The stream that was looked for, once it is there."""
+        if self._moving is None or not self._moving.done():
+            return None
+        moving, self._moving = self._moving, None
+        # Refused for good: this stream may still go on to its end.
+        return None if moving.exception() else moving.result()
+
+    async def _resume(self, lost: Unavailable) -> Stream:
+        """Another stream in the place of one that was lost."""
+        await self._stream.close()
+        if (moving := self._moving) is not None:
+            moving.cancel()
+            await asyncio.gather(moving, return_exceptions=True)
+            if moving.cancelled():
+                self._moving = None
+            elif (other := self._found()) is not None:
+                return other
+        loop = asyncio.get_running_loop()
+        self._give_up_at = min(self._give_up_at, loop.time() + self._policy.resume_seconds)
+        refused: VoiceFlowError = lost
+        while True:
+            self._check(lost)
+            if self._failures:
+                left = self._give_up_at - loop.time()
+                pause = pause_before_resuming(
+                    self._policy, refused, self._failures, left, _chance()
+                )
+                if pause is None:
+                    raise _given_up(lost, refused, self._policy) from refused
+                await asyncio.sleep(pause)
+                self._check(lost)
+            self._failures += 1
+            try:
+                async with asyncio.timeout_at(self._give_up_at):
+                    return await self._open()
+            except TimeoutError:
+                raise _given_up(lost, refused, self._policy) from None
+            except (Overloaded, Unavailable) as error:
+                refused = error
+            except VoiceFlowError as error:
+                if not _is_of_token(error) or self._tape.start > 0:
+                    raise error from lost
+                self._token, self._failures = None, 0  # all of it is there: from its beginning
+
+    def _check(self, lost: Unavailable) -> None:
+        """Raises what ends the conversation, whatever servers say."""
+        if failure := self._failure or self._source.failure:
+            raise failure
+        if not self._may_resume():
+            raise lost
+
+    async def _open(self) -> Stream:
+        """Asks once for a stream that goes on from the newest token."""
+        self._tried = token = self._token  # what it needs stays on the tape until it goes on
+        try:
+            stream = await self._reopen(self._config, b"" if token is None else token.value)
+        except BaseException:
+            self._tried = None
+            raise
+        if token is None or self._fits(stream.begin):
+            return stream
+        self._tried = None
+        await stream.close()
+        raise VoiceFlowError(
+            "the server does not go on from where its token says, or needs audio that is not kept",
+            reason="RESUME_IMPOSSIBLE",
+        )
+
+    def _fits(self, begin: Begin) -> bool:
+        start, at = begin.audio_start_samples, begin.resumed_at_samples
+        if start is None or at is None:
+            return False
+        kept = self._tape.start <= self._tape.place(start) <= self._tape.end
+        return kept and start <= at <= self._told.final_until_samples
+
+    async def _change_to(self, stream: Stream) -> Resumed:
+        await self._stream.close()
+        self._stream, self._tried = stream, None
+        begin = stream.begin
+        at = begin.resumed_at_samples or 0
+        self._final_until = at
+        start, flushes_after = (
+            self._tape.place(begin.audio_start_samples or 0),
+            self._tape.place(at),
+        )
+        # What lies before is heard and not told, so it must not count as running ahead.
+        self._window.restart(at)
+        stream.send(self._send(stream, start, flushes_after))
+        return self._told.resume(begin)
+
+    async def _close(self) -> None:
+        await self._stream.close()
+        if self._moving is not None:
+            self._moving.cancel()
+            await asyncio.gather(self._moving, return_exceptions=True)
+            if not self._moving.cancelled() and not self._moving.exception():
+                await self._moving.result().close()
+        await self._source.close()
+
+    # What goes out.
+
+    async def _send(self, stream: Stream, start: int, flushes_after: int) -> None:
+        """Sends what is kept from a place on, then what comes, then `finish`."""
+        try:
+            await self._send_all(stream, start, flushes_after)
+        except Exception as error:
+            self._failure = error
+            raise
+
+    async def _send_all(self, stream: Stream, start: int, flushes_after: int) -> None:
+        most = stream.begin.limits.message_audio_bytes or _PIECE_BYTES
+        kept = self._tape.pieces(
+            start, flushes_after=flushes_after, piece_bytes=min(most, _PIECE_BYTES)
+        )
+        self._window.sent(start)
+        for piece in kept:
+            if not await self._pass(stream, piece):
+                return
+        while (next_piece := await self._source.next()) is not None:
+            if not await self._pass(stream, next_piece):
+                return
+        if await stream.write(pb.DiarizeRequest(finish=self._scored())):
+            await stream.done_writing()
+
+    async def _pass(self, stream: Stream, piece: bytes | Flush) -> bool:
+        if isinstance(piece, Flush):
+            return await stream.write(pb.DiarizeRequest(flush=pb.Flush()))
+        await self._window.room(len(piece))
+        return await stream.write(pb.DiarizeRequest(audio=piece))
+
+    def _scored(self) -> pb.Finish:
+        if self._finish is None:
+            value = None if self._score is None else self._score()
+            if value is not None and not math.isfinite(value):
+                raise InvalidInput(
+                    f"a score of {value}; it must be a finite number",
+                    reason="SCORE_NOT_FINITE",
+                    field="score",
+                )
+            self._finish = pb.Finish(score=value)
+        return self._finish
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    """Opens a stream that goes on.
+
+    Attributes:
+        value: Sealed.
+        audio_from: Place on the tape from which it needs audio.
+    """
+
+    value: bytes
+    audio_from: int
+
+
+_PIECE_BYTES: Final = 64 * 1024
+"""Of what is sent once more."""
+
+_TOKEN_REASONS: Final = frozenset({"RESUME_TOKEN_INVALID", "RESUME_TOKEN_EXPIRED"})
+_NOT_SERVED: Final = ("NOT_YET_SERVED", "config.resume_token")
+
+
+def _is_of_token(error: VoiceFlowError) -> bool:
+    """Whether the token is what a server refuses."""
+    return error.reason in _TOKEN_REASONS or (error.reason, error.field) == _NOT_SERVED
+
+
+def _given_up(lost: Unavailable, refused: VoiceFlowError, policy: RetryPolicy) -> Unavailable:
+    last = "" if refused is lost else f"; the last answer: {refused.message}"
+    return Unavailable(
+        f"the stream was lost ({lost.message}) and could not be resumed within"
+        f" {policy.resume_seconds:g} s{last}",
+        reason="STREAM_NOT_RESUMED",
+    )
+
+
+def _chance() -> float:
+    return random.random()  # noqa: S311 - spreads load, keeps no secret

@@ -1,0 +1,116 @@
+"""One call of Diarize after it was admitted, read and sent side by side."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+import grpc
+
+from voiceflow.client.events import Begin
+from voiceflow.client.failures import is_cut
+from voiceflow.client.fate import Fate
+from voiceflow.diarization.v1 import diarization_pb2 as pb
+from voiceflow.errors import Unavailable, VoiceFlowError
+from voiceflow.rpc.status import from_rpc_error
+
+StreamCall = grpc.aio.StreamStreamCall[pb.DiarizeRequest, pb.DiarizeResponse]
+
+_Request = TypeVar("_Request")
+
+
+class Stream:
+    """A live stream on one server.
+
+    Args:
+        call: Whose first reply was read.
+        fate: Of the call.
+        begin: That reply.
+    """
+
+    def __init__(self, call: StreamCall, fate: Fate, begin: Begin) -> None:
+        self.begin = begin
+        self._call = call
+        self._fate = fate
+        self._sender: asyncio.Task[None] | None = None
+
+    def send(self, sending: Coroutine[Any, Any, None]) -> None:
+        """Sends side by side with reading; what fails there ends the call; `read` raises it."""
+        self._sender = asyncio.create_task(self._guarded(sending))
+
+    async def write(self, request: pb.DiarizeRequest) -> bool:
+        """Sends one request; False if the server has ended the call (reading it says why)."""
+        return await write(self._call, request)
+
+    async def done_writing(self) -> None:
+        """Says that no request follows."""
+        await done_writing(self._call)
+
+    async def read(self) -> pb.DiarizeResponse | None:
+        """The next reply; None at the end.
+
+        Raises:
+            VoiceFlowError: What the server says, or STREAM_CUT.
+            Exception: What the sending has raised.
+        """
+        try:
+            response = await self._call.read()
+        except grpc.aio.AioRpcError as error:
+            raise ended(self._fate.told(error)) from None
+        except asyncio.CancelledError:
+            sender = self._sender
+            if sender is not None:
+                await asyncio.wait([sender], timeout=0)
+                if sender.done() and not sender.cancelled() and (failure := sender.exception()):
+                    raise failure from None
+            raise
+        return response if isinstance(response, pb.DiarizeResponse) else None
+
+    async def close(self) -> None:
+        """Leaves the stream, whatever state it is in."""
+        self._call.cancel()
+        if self._sender is not None:
+            self._sender.cancel()
+            await asyncio.gather(self._sender, return_exceptions=True)
+
+    async def _guarded(self, sending: Coroutine[Any, Any, None]) -> None:
+        try:
+            await sending
+        except Exception:
+            self._call.cancel()
+            raise
+
+
+def ended(error: grpc.aio.AioRpcError) -> VoiceFlowError:
+    """Why a call has ended, where the server could be reached."""
+    if is_cut(error):
+        return cut(f"the stream was reset on its way: {error.details()}")
+    return from_rpc_error(error)
+
+
+def cut(message: str) -> Unavailable:
+    """The error for a stream that has ended before it was said to."""
+    return Unavailable(message, reason="STREAM_CUT")
+
+
+async def write(
+    call: grpc.aio.StreamStreamCall[_Request, Any] | grpc.aio.StreamUnaryCall[_Request, Any],
+    request: _Request,
+) -> bool:
+    """Sends one request; False if the server has ended the call (reading it says why)."""
+    try:
+        await call.write(request)
+    except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+        return False
+    return True
+
+
+async def done_writing(
+    call: grpc.aio.StreamStreamCall[Any, Any] | grpc.aio.StreamUnaryCall[Any, Any],
+) -> None:
+    """Says that no request follows, unless the call has ended."""
+    try:
+        await call.done_writing()
+    except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+        return
