@@ -6,9 +6,10 @@ somebody else, and nobody can once its time is up.
 
 from __future__ import annotations
 
+import struct
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -80,10 +81,9 @@ class ResumeTokens:
             model_digest: Of the manifest of the stream's model.
             snapshot: Of the stream.
         """
-        content = _CONTENT.dump_json(_Content(_VERSION, session, model_digest, snapshot))
         try:
             return self._sealer.seal(
-                zlib.compress(content),
+                _pack(_Content(_VERSION, session, model_digest, snapshot)),
                 bound_to=_bound_to(principal),
                 expire_time=self._now() + self._valid,
             )
@@ -105,12 +105,7 @@ class ResumeTokens:
             packed = self._sealer.open(token, bound_to=_bound_to(principal), now=self._now())
         except InvalidInput as error:
             raise InvalidInput(error.message, reason=error.reason, field=_FIELD) from None
-        # What cannot be read is not shown, nor chained: it holds voiceprints.
-        unpacker = zlib.decompressobj()
-        try:
-            content = _CONTENT.validate_json(unpacker.decompress(packed, _MAXIMUM_CONTENT_BYTES))
-        except (zlib.error, ValidationError):
-            content = None
+        content = _unpack(packed)
         if content is None or content.version != _VERSION:
             raise InvalidInput(
                 "the resume token is of another version of the software",
@@ -125,3 +120,28 @@ def _bound_to(principal: str) -> bytes:
 
 
 _CONTENT: Final = TypeAdapter(_Content)
+_DIRECTIONS: Final = {"snapshot": {"voices": {"table": {"directions"}}}}
+_LENGTH: Final = struct.Struct(">I")
+
+
+def _pack(content: _Content) -> bytes:
+    """Length, compressed JSON of all but the directions of voices, and these as they are."""
+    text = zlib.compress(_CONTENT.dump_json(content, exclude=_DIRECTIONS), level=1)
+    return _LENGTH.pack(len(text)) + text + content.snapshot.voices.table.directions
+
+
+def _unpack(packed: bytes) -> _Content | None:
+    """What was packed; None if it cannot be read.
+
+    What cannot be read is not shown, nor raised: it holds voiceprints.
+    """
+    try:
+        (length,) = _LENGTH.unpack_from(packed)
+        end = _LENGTH.size + length
+        text = zlib.decompressobj().decompress(packed[_LENGTH.size : end], _MAXIMUM_CONTENT_BYTES)
+        content = _CONTENT.validate_json(text)
+    except (struct.error, zlib.error, ValidationError):
+        return None
+    voices = content.snapshot.voices
+    table = replace(voices.table, directions=packed[end:])
+    return replace(content, snapshot=replace(content.snapshot, voices=replace(voices, table=table)))

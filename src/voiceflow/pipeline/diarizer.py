@@ -163,7 +163,7 @@ class StreamDiarizer:
             frame_samples=self._frame_samples,
             embedding_space=self._manifest.embedding_space,
             voices=known,
-            names=tuple(self._names.get(number, "") for number in range(len(known.speakers))),
+            names=tuple(self._names.get(number, "") for number in range(len(known.aliases))),
             names_given=self._names_given,
             final_first=self._final_first,
             final_second=self._final_second,
@@ -432,7 +432,7 @@ class StreamDiarizer:
             now(snapshot.final_second),
         )
         self._announced = now(snapshot.announced)
-        self._identity.begin(found.values(), self._final_first, self._final_frames)
+        self._identity.begin(list(found.values()), self._final_first, self._final_frames)
         self._finding = None
 
     def _edge_state(self, detector: EdgeDetector) -> EdgeState:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from voiceflow.pipeline.model import FloatArray
-from voiceflow.pipeline.snapshot import KnownSpeaker, VoiceSum
 from voiceflow.pipeline.turns import Prototype
 from voiceflow.pipeline.vectors import unit
 
@@ -36,31 +35,35 @@ class Gallery:
         self._dim = dim
         self._clear(maximum_speakers)
 
-    def resume(self, speakers: Sequence[KnownSpeaker], scale: float) -> None:
+    def resume(
+        self,
+        aliases: Sequence[int],
+        owners: Sequence[int],
+        totals: FloatArray,
+        weights: FloatArray,
+    ) -> None:
         """Goes on with the speakers of another one.
 
         Args:
-            speakers: By number; may be more than there can be, since a client may ask for fewer.
-            scale: Frames for each one of theirs.
+            aliases: By number; may be more than there can be, since a client may ask for fewer.
+            owners: Whose each prototype is, (prototypes,).
+            totals: The prototypes' sums, (prototypes, dim).
+            weights: Their weights, (prototypes,).
         """
-        self._clear(max(self.maximum_speakers, len(speakers)))
-        self.size = len(speakers)
-        for number, speaker in enumerate(speakers):
-            self._aliases[number] = speaker.alias
-            for slot, voice in enumerate(speaker.prototypes):
-                self._set(number, slot, voice.total(scale), voice.frames * scale)
+        self._clear(max(self.maximum_speakers, len(aliases)))
+        self.size = len(aliases)
+        self._aliases[: self.size] = aliases
+        for speaker, total, weight in zip(owners, totals, weights.tolist(), strict=True):
+            self._set(speaker, int(np.count_nonzero(self._weights[speaker])), total, weight)
 
-    def speakers(self) -> tuple[KnownSpeaker, ...]:
-        """All speakers, by number."""
-        return tuple(
-            KnownSpeaker(
-                self._aliases[number],
-                tuple(
-                    VoiceSum.of(self._sums[number, slot], self._weights[number, slot])
-                    for slot in np.flatnonzero(self._weights[number])
-                ),
-            )
-            for number in range(self.size)
+    def known(self) -> tuple[list[int], list[int], FloatArray, FloatArray]:
+        """All speakers, as `resume` takes them."""
+        owners, slots = np.nonzero(self._weights[: self.size])
+        return (
+            self._aliases[: self.size],
+            owners.tolist(),
+            self._sums[owners, slots],
+            self._weights[owners, slots],
         )
 
     def _clear(self, places: int) -> None:

@@ -6,7 +6,7 @@ segments kept for re-clustering. Nothing depends on wall time or on other stream
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,7 +20,7 @@ from voiceflow.pipeline.labels import SILENCE, UNNAMED, Labels, runs
 from voiceflow.pipeline.model import FloatArray
 from voiceflow.pipeline.path import NOBODY_KNOWN, SpeakerPath
 from voiceflow.pipeline.recluster import SegmentMemory
-from voiceflow.pipeline.snapshot import KnownSpeaker, KnownVoices, VoiceSum
+from voiceflow.pipeline.snapshot import KnownVoices, VoiceTable
 from voiceflow.pipeline.turns import Prototype
 from voiceflow.pipeline.vectors import unit
 
@@ -107,12 +107,22 @@ class Identity:
         self._nursery.adopt(point.same_speaker_threshold)
 
     def known(self) -> KnownVoices:
-        """What is known so far, but for what re-clustering remembers."""
+        """What is known so far."""
+        aliases, owners, prototypes, weights = self._gallery.known()
+        remembered, segments, segment_frames = self._memory.known()
+        unnamed = self._nursery.voices()
+        rows = [total for total, _ in unnamed] + [self._segment.total]
+        counts = [frames for _, frames in unnamed] + [self._segment.frames]
         return KnownVoices(
-            speakers=self._gallery.speakers(),
-            unnamed=tuple(VoiceSum.of(total, frames) for total, frames in self._nursery.voices()),
+            table=VoiceTable.of(
+                np.concatenate([prototypes, np.array(rows), segments]),
+                np.concatenate([weights, np.array(counts, np.float32), segment_frames]),
+            ),
+            aliases=tuple(aliases),
+            prototype_speakers=tuple(owners),
+            unnamed=len(unnamed),
             segment_speaker=self._segment.speaker,
-            segment=VoiceSum.of(self._segment.total, self._segment.frames),
+            remembered_speakers=tuple(remembered),
             path_totals=tuple(self._path.totals().tolist()),
             last_final_state=self._last_final_state,
             next_recluster_seconds=self._next_recluster_frame * self._frame_seconds,
@@ -126,26 +136,23 @@ class Identity:
             final_frames: Frames of the stream before the next that is given.
             scale: Frames for each one of the other's.
         """
-        self._gallery.resume(known.speakers, scale)
-        self._nursery.resume(
-            (voice.total(scale), round(voice.frames * scale)) for voice in known.unnamed
+        totals = known.table.totals(scale)
+        frames = np.array(known.table.frames, np.float32) * np.float32(scale)
+        named = len(known.prototype_speakers)
+        at = named + known.unnamed
+        self._gallery.resume(
+            known.aliases, known.prototype_speakers, totals[:named], frames[:named]
         )
-        segment = known.segment
-        self._segment = _Segment(
-            known.segment_speaker, segment.total(scale), round(segment.frames * scale)
-        )
+        self._nursery.resume((totals[row], round(float(frames[row]))) for row in range(named, at))
+        self._segment = _Segment(known.segment_speaker, totals[at], round(float(frames[at])))
+        self._memory.resume(known.remembered_speakers, totals[at + 1 :], frames[at + 1 :])
         self._path.resume(np.array(known.path_totals, np.float32) * np.float32(scale))
         self._last_final_state = known.last_final_state
         self._final_frames = final_frames
         self._next_recluster_frame = self._frames_in(known.next_recluster_seconds)
-        # Re-clustering remembers the sum of what each speaker has said before: without it, it
-        # would learn everybody anew from what they say from now on.
-        for number, speaker in enumerate(known.speakers):
-            for voice in speaker.prototypes:
-                self._memory.add(number, voice.total(scale), voice.frames * scale)
 
     def begin(
-        self, voices: Iterable[tuple[FloatArray, float]], last: int, final_frames: int
+        self, voices: Sequence[tuple[FloatArray, float]], last: int, final_frames: int
     ) -> None:
         """Begins in the midst of a stream, with speakers who were found again.
 
@@ -154,22 +161,13 @@ class Identity:
             last: Number of the speaker of the last final frame, or a label that is none.
             final_frames: Frames of the stream before the next that is given.
         """
-        speakers = [
-            KnownSpeaker(number, (VoiceSum.of(total, frames),))
-            for number, (total, frames) in enumerate(voices)
-        ]
-        state = max(last, UNNAMED) + 1
-        begun = KnownVoices(
-            speakers=tuple(speakers),
-            unnamed=(),
-            segment_speaker=SILENCE,
-            segment=VoiceSum.of(np.zeros_like(self._segment.total), 0),
-            path_totals=(0.0,) * (len(speakers) + 1),
-            last_final_state=state,
-            next_recluster_seconds=final_frames * self._frame_seconds + RECLUSTER_SECONDS,
-        )
-        self.resume(begun, final_frames, 1.0)
-        self._path.restart(len(speakers) + 1, state)
+        for total, frames in voices:
+            self._memory.add(self._gallery.size, total, frames)
+            self._gallery.add(total, frames)
+        self._last_final_state = max(last, UNNAMED) + 1
+        self._path.restart(self._gallery.size + 1, self._last_final_state)
+        self._final_frames = final_frames
+        self._next_recluster_frame = final_frames + self._frames_in(RECLUSTER_SECONDS)
 
     @property
     def held_frames(self) -> int:

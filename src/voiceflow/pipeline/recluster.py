@@ -7,6 +7,7 @@ two labels are one person, and what of a label's speech is really of one voice.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -56,6 +57,18 @@ class SegmentMemory:
         self._frames[self._size] = frames
         self._speakers[self._size] = speaker
         self._size += 1
+
+    def known(self) -> tuple[list[int], FloatArray, FloatArray]:
+        """What is kept: (segments,) speakers, (segments, dim) sums, (segments,) frames."""
+        size = self._size
+        return self._speakers[:size].tolist(), self._totals[:size], self._frames[:size]
+
+    def resume(self, speakers: Sequence[int], totals: FloatArray, frames: FloatArray) -> None:
+        """Goes on with what another one kept."""
+        self._size = len(speakers)
+        self._speakers[: self._size] = speakers
+        self._totals[: self._size] = totals
+        self._frames[: self._size] = frames
 
     def rename(self, source: int, target: int) -> None:
         """Gives a merged speaker's segments to the other."""

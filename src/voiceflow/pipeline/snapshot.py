@@ -7,55 +7,53 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Self
 
 import numpy as np
-from pydantic import Base64Bytes
 
 from voiceflow.artifact import SAMPLE_RATE_HERTZ, LatencyMode, Manifest
 from voiceflow.pipeline.model import FloatArray
 from voiceflow.pipeline.turns import OpenTurn, Region, SpeakerMerged
-from voiceflow.pipeline.vectors import unit
 
 LEAST_CONTEXT_SAMPLES = SAMPLE_RATE_HERTZ
 """Audio that a client keeps at least: more than the longest frame, so that frames may differ."""
 
+_SMALLEST_LENGTH = np.float32(1e-9)
+
 
 @dataclass(frozen=True, slots=True)
-class VoiceSum:
-    """A sum of unit embeddings.
+class VoiceTable:
+    """Sums of unit embeddings, a row each.
 
     Attributes:
-        direction: Of unit length, (dim,), half precision, little-endian.
-        length: Of the sum.
-        frames: How many embeddings there are.
+        directions: Of unit length, (rows, dim), half precision, little-endian.
+        lengths: Of the sums.
+        frames: How many embeddings there are in each.
     """
 
-    direction: Base64Bytes = field(repr=False)
-    length: float
-    frames: float
+    lengths: tuple[float, ...] = field(repr=False)
+    frames: tuple[float, ...] = field(repr=False)
+    directions: bytes = field(default=b"", repr=False)
 
     @classmethod
-    def of(cls, total: FloatArray, frames: float) -> VoiceSum:
-        """Keeps a sum, (dim,), of a number of frames."""
-        return cls(unit(total).astype("<f2").tobytes(), float(np.linalg.norm(total)), float(frames))
+    def of(cls, totals: FloatArray, frames: FloatArray) -> Self:
+        """Keeps sums, (rows, dim), of numbers of frames, (rows,)."""
+        lengths = np.linalg.norm(totals, axis=1)
+        units = totals / np.maximum(lengths, _SMALLEST_LENGTH)[:, None]
+        return cls(tuple(lengths.tolist()), tuple(frames.tolist()), units.astype("<f2").tobytes())
 
-    def total(self, scale: float = 1.0) -> FloatArray:
-        """The sum, (dim,); with `scale` frames for each that it had."""
-        direction = unit(np.frombuffer(self.direction, "<f2").astype(np.float32))
-        return direction * np.float32(self.length * scale)
+    def totals(self, scale: float) -> FloatArray:
+        """The sums, (rows, dim), with `scale` frames for each that they had."""
+        units = np.frombuffer(self.directions, "<f2").reshape(len(self.lengths), -1)
+        totals = units.astype(np.float32)
+        totals /= np.maximum(np.linalg.norm(totals, axis=1), _SMALLEST_LENGTH)[:, None]
+        totals *= np.array(self.lengths, np.float32)[:, None] * np.float32(scale)
+        return totals
 
-
-@dataclass(frozen=True, slots=True)
-class KnownSpeaker:
-    """A speaker of the gallery, by its number.
-
-    Attributes:
-        alias: The speaker that it was merged into, or itself.
-        prototypes: None, if it was merged.
-    """
-
-    alias: int
-    prototypes: tuple[VoiceSum, ...]
+    @property
+    def dim(self) -> int:
+        """Length of an embedding."""
+        return len(self.directions) // 2 // max(len(self.lengths), 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,19 +61,24 @@ class KnownVoices:
     """What is known of who speaks.
 
     Attributes:
-        speakers: In order of their numbers.
-        unnamed: Voices that were heard too briefly to be named.
+        table: Voices: those of `prototype_speakers`, then `unnamed` ones heard too briefly to be
+            named, then the segment that is being gathered, then those of `remembered_speakers`.
+        aliases: By number, the speaker that one was merged into, or itself.
+        prototype_speakers: Whose prototype each of the first voices is.
+        unnamed: How many voices have no name.
         segment_speaker: Whose speech is being gathered: a number, or a label that is none.
-        segment: That speech.
+        remembered_speakers: Whose speech each segment is that re-clustering remembers.
         path_totals: Of the search before the first frame that is not final, (states,).
         last_final_state: Of the search, at the last frame that is.
         next_recluster_seconds: Where in the audio all speech is looked at again.
     """
 
-    speakers: tuple[KnownSpeaker, ...]
-    unnamed: tuple[VoiceSum, ...]
+    table: VoiceTable
+    aliases: tuple[int, ...]
+    prototype_speakers: tuple[int, ...]
+    unnamed: int
     segment_speaker: int
-    segment: VoiceSum
+    remembered_speakers: tuple[int, ...] = field(repr=False)
     path_totals: tuple[float, ...] = field(repr=False)
     last_final_state: int
     next_recluster_seconds: float
@@ -140,7 +143,10 @@ class Snapshot:
 
     def is_in_space_of(self, manifest: Manifest) -> bool:
         """Whether its voices mean to a model what they meant to its own."""
-        return self.embedding_space == manifest.embedding_space
+        return (
+            self.embedding_space == manifest.embedding_space
+            and self.voices.table.dim == manifest.embedding_dim
+        )
 
 
 def context_samples(manifest: Manifest, seconds: float) -> int:
