@@ -144,38 +144,50 @@ def _rejected(snapshot: Snapshot, pin: VersionPin, sequence: int) -> bool:
     )
 
 
-def _failed(snapshot: Snapshot, view: GenerationView) -> bool:
-    """Whether this very generation was rejected."""
-    return view.dead or any(failure.number == view.number for failure in snapshot.failures)
+def _rejected_itself(snapshot: Snapshot, view: GenerationView) -> bool:
+    """Whether it was this very generation."""
+    return any(failure.number == view.number for failure in snapshot.failures)
 
 
-def _of_pin(snapshot: Snapshot, pin: VersionPin) -> GenerationView | None:
-    """The generation of a version: loaded, or on the way."""
+def _of_pin(snapshot: Snapshot, pin: VersionPin, sequence: int) -> GenerationView | None:
+    """The generation of a version: loaded, or on the way.
+
+    One that was rejected under an older promotion is none: a newer one tries the version anew, with
+    nothing held against it.
+    """
     views = [
         view
         for view in snapshot.generations
-        if view.pin == pin and view.state is not GenerationState.FAILED and not view.dead
+        if view.pin == pin
+        and view.state is not GenerationState.FAILED
+        and not any(
+            failure.number == view.number and failure.sequence < sequence
+            for failure in snapshot.failures
+        )
     ]
     return max(views, key=lambda view: (view.assigned, view.ready), default=None)
 
 
-def _ready(snapshot: Snapshot, pin: VersionPin) -> GenerationView | None:
-    view = _of_pin(snapshot, pin)
+def _ready(snapshot: Snapshot, pin: VersionPin, sequence: int) -> GenerationView | None:
+    view = _of_pin(snapshot, pin, sequence)
     return view if view is not None and view.ready else None
 
 
 def _assign(snapshot: Snapshot, target: Wanted | None) -> Assign | None:
     present = snapshot.assigned()
-    if target is not None and _ready(snapshot, target.rollout.primary) is not None:
-        wanted = target
-        found = {role: _ready(snapshot, pin) for role, pin in target.rollout.pins().items()}
+    ready = {}
+    if target is not None:
+        pins = target.rollout.pins()
+        ready = {role: _ready(snapshot, pin, target.sequence) for role, pin in pins.items()}
+    if target is not None and ready[Role.PRIMARY] is not None:
+        wanted, found = target, ready
     elif snapshot.in_force is not None:
         # The primary stays until another is ready, whatever it is; a trial ends at once.
         wanted = snapshot.in_force
         kept = {
             role: view
             for role, view in present.items()
-            if role is Role.PRIMARY or not _failed(snapshot, view)
+            if role is Role.PRIMARY or not _rejected_itself(snapshot, view)
         }
         found = {role: kept.get(role) for role in wanted.rollout.pins()}
         if _pressed(snapshot, target):
@@ -197,7 +209,7 @@ def _next_to_drain(snapshot: Snapshot, assigned: set[int]) -> int | None:
     others = [
         view
         for view in snapshot.generations
-        if view.number not in assigned and not _failed(snapshot, view)
+        if view.number not in assigned and not _rejected_itself(snapshot, view)
     ]
     draining = [view for view in others if view.state is GenerationState.DRAINING]
     if len(draining) >= MAXIMUM_DRAINING:
@@ -252,7 +264,7 @@ def _load(snapshot: Snapshot, target: Wanted | None) -> Load | None:
     busy = any(
         not view.ready and view.state is not GenerationState.FAILED for view in snapshot.generations
     )
-    if target is None or busy or snapshot.draining:
+    if target is None or busy or snapshot.stopping:
         return None
     for role, pin in _missing(snapshot, target):
         if _room(snapshot) and not _pausing(snapshot, pin):
@@ -265,15 +277,18 @@ def _load(snapshot: Snapshot, target: Wanted | None) -> Load | None:
 def _missing(snapshot: Snapshot, target: Wanted) -> Iterator[tuple[Role, VersionPin]]:
     """The versions that are not here, the primary first."""
     for role, pin in target.rollout.pins().items():
-        if _of_pin(snapshot, pin) is None:
+        if _of_pin(snapshot, pin, target.sequence) is None:
             yield role, pin
 
 
 def _pressed(snapshot: Snapshot, target: Wanted | None) -> bool:
     """Whether a primary waits for room."""
-    if target is None or _of_pin(snapshot, target.rollout.primary) is not None:
-        return False
-    return not _room(snapshot) and not _pausing(snapshot, target.rollout.primary)
+    return (
+        target is not None
+        and any(role is Role.PRIMARY for role, _ in _missing(snapshot, target))
+        and not _room(snapshot)
+        and not _pausing(snapshot, target.rollout.primary)
+    )
 
 
 def _room(snapshot: Snapshot) -> bool:

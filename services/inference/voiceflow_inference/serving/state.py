@@ -146,7 +146,8 @@ class Snapshot:
         fallback: The generation that was primary before; None: it is not loaded any more.
         desired_sequence: The newest promotion seen; 0: none.
         serving_sequence: The one that is served as it stands; 0: none.
-        draining: The server takes no new streams and loads nothing any more.
+        draining: The server takes no new streams.
+        stopping: It loads nothing any more, because the process ends.
         moves: Streams moved since the start, by how.
         reverts: That the registry has not acknowledged yet, the oldest first.
     """
@@ -160,6 +161,7 @@ class Snapshot:
     desired_sequence: int = 0
     serving_sequence: int = 0
     draining: bool = False
+    stopping: bool = False
     moves: Mapping[str, int] = field(default_factory=dict)
     reverts: Sequence[Revert] = ()
 
