@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.artefacts import Artefact, as_version, make
-from voiceflow.onnx import bind, reproduce
+from voiceflow.onnx import bind
+from voiceflow.onnx.golden import reproduce
 from voiceflow.package import load_package
 from voiceflow.pipeline.model import BoundModel
 from voiceflow_inference.serving.moves import Verifier
