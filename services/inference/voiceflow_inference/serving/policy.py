@@ -242,7 +242,9 @@ def _move_streams(snapshot: Snapshot, times: Times) -> MoveStreams | None:
 
 
 def _retire(snapshot: Snapshot, target: Wanted | None, times: Times) -> Retire | None:
-    wanted = set() if target is None else set(target.rollout.pins().values())
+    pins = () if target is None else target.rollout.pins().values()
+    sequence = 0 if target is None else target.sequence
+    wanted = [_of_pin(snapshot, pin, sequence) for pin in pins]
     pressed = _pressed(snapshot, target)
     for view in snapshot.generations:
         if view.assigned or view.streams or view.arriving:
@@ -252,7 +254,7 @@ def _retire(snapshot: Snapshot, target: Wanted | None, times: Times) -> Retire |
             and view.left_seconds is not None
             and snapshot.now_seconds < view.left_seconds + times.keep_seconds
         )
-        of_use = view.pin in wanted or fresh
+        of_use = view in wanted or fresh
         if pressed and view.left_seconds is not None:
             of_use = False
         if view.state is GenerationState.FAILED or not of_use:

@@ -119,7 +119,8 @@ class Pod(RuleBasedStateMachine):
         """A version that serves is rejected, and perhaps does not come back."""
         views = list(self.snapshot.assigned().values())
         view = data.draw(st.sampled_from(views))
-        self._reject(view)
+        if view.number not in {failure.number for failure in self.snapshot.failures}:
+            self._reject(view)
         if dead:
             self.died |= view.role is Role.PRIMARY
             self.snapshot = die(self.snapshot, view.number, "HANG", "hung")
@@ -176,7 +177,8 @@ class Pod(RuleBasedStateMachine):
         self._work()
 
     def _reject(self, view: GenerationView, retry: float | None = None) -> None:
-        sequence = self.known[0].sequence
+        served = self.snapshot.in_force
+        sequence = served.sequence if view.assigned and served else self.known[0].sequence
         failure = Failure(view.number, sequence, view.pin, view.role, "BAD", "bad", retry)
         self.snapshot = fail(self.snapshot, failure)
 
