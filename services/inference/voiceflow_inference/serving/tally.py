@@ -126,7 +126,7 @@ class StreamTally:
         """
         counts = self._tally.counts
         squares = counts.score_sum_of_squares + value * value
-        if abs(value) > _LARGEST_SCORE or squares > _LARGEST_SUM:
+        if squares > _LARGEST_SUM:
             return
         counts.score_count += 1
         counts.score_sum += value
@@ -271,7 +271,6 @@ class _Counts:
     differing_frames: int = 0
 
 
-_LARGEST_SCORE: Final = 1e6
 _LARGEST_SUM: Final = 1e15  # what a registry takes
 
 # Half an octave apart, from a quiet machine's shortest hop to what nobody waits for.

@@ -43,6 +43,12 @@ def test_no_canary_takes_nobody_and_no_shadow_hears_nobody() -> None:
     assert not any(is_shadowed(session, rollout) for session in SESSIONS)
 
 
+def test_the_shares_end_at_nobody_and_at_everybody() -> None:
+    """No session is a rounding error of its percentage."""
+    assert not drawn(canary(0.0))
+    assert drawn(canary(100.0)) == set(SESSIONS)
+
+
 def test_a_canary_takes_its_share() -> None:
     """Within five standard deviations of a binomial, down to the smallest step."""
     for percentage in (0.01, 1.0, 5.0, 33.33, 50.0, 99.99):

@@ -141,9 +141,9 @@ def test_how_slow_is_told_as_a_median() -> None:
 
 def test_failed_hops_are_compared_with_the_primarys() -> None:
     """A canary that fails as often as the primary, or little more, has done nothing wrong."""
-    base = Evidence(hops=100_000, failed_hops=1000)
-    assert cause(Evidence(hops=10_000, failed_hops=100), base) is None
-    assert cause(Evidence(hops=10_000, failed_hops=190), base) is None
+    base = Evidence(hops=10**6, failed_hops=10_000)
+    assert cause(Evidence(hops=100_000, failed_hops=1000), base) is None
+    assert cause(Evidence(hops=100_000, failed_hops=1900), base) is None
     assert cause(Evidence(hops=10_000, failed_hops=400), base) is Cause.ERRORS
     assert cause(Evidence(hops=10_000, failed_hops=400)) is Cause.ERRORS
 
@@ -175,11 +175,19 @@ def test_more_flicker_than_allowed_is_found() -> None:
 
 
 def test_a_canary_that_flickers_like_the_primary_stays() -> None:
-    """Over few streams and many, with as much chance in them as there is among conversations."""
+    """Or as much more as is allowed: over few streams and many, some of which are far harder."""
     for seed in range(200):
-        for streams in (10, 40):
-            one, two = flicker(2.0, streams, 2 * seed), flicker(2.0, 200, 2 * seed + 1)
+        for streams, a_minute in ((10, 2.0), (40, 2.0), (10, 3.0), (40, 3.0), (200, 3.0)):
+            one, two = flicker(a_minute, streams, 2 * seed), flicker(2.0, 200, 2 * seed + 1)
             assert cause(Evidence(flicker=one), Evidence(flicker=two)) is None
+
+
+def test_streams_that_happen_to_be_alike_convict_nobody_of_flicker() -> None:
+    """A dozen with two changes each beside a dozen with one: no spread, and little seen."""
+    one, two = Flicker(), Flicker()
+    for _ in range(12):
+        one, two = one.with_stream(2, 1.0), two.with_stream(1, 1.0)
+    assert cause(Evidence(flicker=one), Evidence(flicker=two)) is None
 
 
 def test_a_few_streams_convict_nobody_of_flicker() -> None:

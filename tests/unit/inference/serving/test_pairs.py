@@ -86,7 +86,7 @@ def test_hops_that_the_primary_cannot_take_are_not_measured() -> None:
     """Another grid of frames, or hops longer than its own."""
     other_frame: dict[str, object] = {
         "frame_samples": 480,
-        "hop_samples": {LatencyMode.DENSITY: 960, LatencyMode.AGENT: 480},
+        "hop_samples": {LatencyMode.DENSITY: 4800, LatencyMode.AGENT: 480},
     }
     shorter_hops: dict[str, object] = {
         "hop_samples": {LatencyMode.DENSITY: 640, LatencyMode.AGENT: 640}
