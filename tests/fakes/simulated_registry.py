@@ -2,16 +2,18 @@
 
 The registry begins honest: what is published and promoted is signed by whoever should. Then a test
 changes whatever it likes: what is told, what is sent, how long, in how many pieces. It is a real
-gRPC server on loopback; the pod is the service's own code up to the loading of the package. What
-the attacker does not have are the keys, unless a test says so.
+gRPC server on loopback; the pod is the service's own code up to the loading of the package, at a
+start, or for as long as it runs. What the attacker does not have are the keys, unless a test says
+so.
 """
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from datetime import datetime, timedelta
+from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,16 @@ from tests.fakes.trust import (
     trust_roots,
 )
 from voiceflow.artifact import Manifest, digest_of
-from voiceflow.catalog.channels import Promotion, Rollout, VersionPin
+from voiceflow.catalog.channels import (
+    ChannelCursor,
+    ChannelPolicy,
+    Heartbeat,
+    Promotion,
+    RevertRules,
+    Rollout,
+    VersionPin,
+    WatchEvent,
+)
 from voiceflow.catalog.versions import Version, VersionFile
 from voiceflow.errors import NotFound, VoiceFlowError
 from voiceflow.package import load_package
@@ -36,13 +47,19 @@ from voiceflow.rpc.registry import (
     promotion_to_wire,
     version_file_to_wire,
     version_to_wire,
+    watch_event_to_wire,
 )
 from voiceflow.rpc.status import abort_arguments
 from voiceflow.trust.root import TrustRoots
+from voiceflow_inference.serving import watch
 from voiceflow_inference.serving.alarms import Alarms
-from voiceflow_inference.serving.download import Found, Registry, download_trusted
+from voiceflow_inference.serving.belief import Belief
+from voiceflow_inference.serving.cache import Cache
+from voiceflow_inference.serving.download import Found, Registry
+from voiceflow_inference.serving.state import Wanted
 from voiceflow_inference.serving.state_file import Remembered, StateFile
 from voiceflow_inference.serving.trusting import TrustedChannel
+from voiceflow_inference.serving.watch import RegistrySource
 
 NOW = COMMIT_TIME + timedelta(hours=1)
 MODEL = CHANNEL.model
@@ -54,6 +71,8 @@ Chunks = Callable[[VersionFile, bytes, int], AsyncIterator[Sent]]
 Answer = Callable[[Any, Any], Awaitable[Any]]
 """Answers a request of a method; bytes are sent as they are."""
 
+Watch = Callable[[Any, Any], AsyncIterator[WatchEvent | bytes]]
+"""Tells watchers of events; bytes are sent as they are."""
 
 Attack = Callable[["SimulatedRegistry"], object]
 """Changes what a registry says."""
@@ -85,6 +104,8 @@ class SimulatedRegistry:
         files: Bytes of each file, by name of version and of file.
         chunks: How a file is sent.
         answers: Instead of its own, by method.
+        policy: Of the channel; None: it is not told.
+        watch: What is told to watchers; None: what stands here, as it changes.
         calls: Methods asked so far.
         sent_bytes: Of files.
     """
@@ -95,6 +116,8 @@ class SimulatedRegistry:
         self.files: dict[tuple[str, str], bytes] = {}
         self.chunks: Chunks = honest_chunks
         self.answers: dict[str, Answer] = {}
+        self.policy: ChannelPolicy | None = None
+        self.watch: Watch | None = None
         self.calls: list[str] = []
         self.sent_bytes = 0
 
@@ -168,6 +191,9 @@ class SimulatedRegistry:
             "DownloadVersion": grpc.unary_stream_rpc_method_handler(
                 self._download, pb.DownloadVersionRequest.FromString, _serialized
             ),
+            "WatchChannels": grpc.unary_stream_rpc_method_handler(
+                self._watch, pb.WatchChannelsRequest.FromString, _serialized
+            ),
         }
         return grpc.method_handlers_generic_handler("voiceflow.registry.v1.ModelRegistry", handlers)
 
@@ -204,6 +230,37 @@ class SimulatedRegistry:
         async for reply in self.chunks(file, content, request.offset):
             self.sent_bytes += len(reply if isinstance(reply, bytes) else reply.data)
             await context.write(reply)
+
+    async def _watch(self, request: pb.WatchChannelsRequest, context: Any) -> None:
+        """Looks again and again, so that a test need not say what it has changed."""
+        self.calls.append("WatchChannels")
+        tell = self.watch or self._changes
+        try:
+            async with aclosing(tell(request, context)) as events:  # type: ignore[type-var]
+                async for event in events:
+                    sent = event if isinstance(event, bytes) else watch_event_to_wire(event)
+                    await context.write(sent)
+                    if self.watch is not tell and self.watch is not None:
+                        return  # an attack begins
+        except VoiceFlowError as error:
+            await context.abort(*abort_arguments(error))
+
+    async def _changes(self, _request: Any, _context: Any) -> AsyncIterator[WatchEvent | bytes]:
+        told: tuple[Promotion | None, ChannelPolicy | None] = (None, None)
+        while True:
+            newest = self.history[-1] if self.history else None
+            if self.policy is not None and self.policy != told[1]:
+                yield self.policy
+            if newest is not None and newest != told[0]:
+                yield newest
+            told = (newest, self.policy)
+            sequence = newest.sequence if newest else 0
+            cursor = ChannelCursor(channel=str(CHANNEL), after_sequence=sequence)
+            yield Heartbeat(channels=(cursor,), send_time=datetime.now(UTC))
+            await asyncio.sleep(_HEARTBEAT_SECONDS)
+
+
+_HEARTBEAT_SECONDS = 0.05
 
 
 @asynccontextmanager
@@ -258,10 +315,43 @@ class Pod:
         """What it trusts, while it runs."""
         return _Trusting(self)
 
-    async def find(self, trusted: TrustedChannel) -> Found:
-        """What it finds to serve."""
+    async def find(self, belief: Belief) -> Found:
+        """What it finds to serve, and serves."""
+        source = self.source(belief)
+        async with aclosing(source.wanted()) as stream:
+            wanted = await anext(stream)
+        found = await source.fetch(wanted.rollout.primary)
+        source.holds(wanted)
+        source.cache.close()
+        return found
+
+    def source(self, belief: Belief) -> RegistrySource:
+        """Where its versions come from."""
         registry = Registry(self.address, None, self.wait_seconds)
-        return await download_trusted(registry, trusted, self.disk / "cache")
+        return RegistrySource(registry, belief, Cache(self.disk / "cache"), RevertRules())
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Running]:
+        """Starts, and follows the registry until the block ends.
+
+        Pauses between tries are short.
+        """
+        pauses = watch.FIRST_PAUSE_SECONDS, watch.LONGEST_PAUSE_SECONDS
+        watch.FIRST_PAUSE_SECONDS = watch.LONGEST_PAUSE_SECONDS = 0.02  # type: ignore[misc]
+        try:
+            with self.trusting() as trusted:
+                running = Running(self, self.source(trusted))
+                task = asyncio.create_task(running.run())
+                try:
+                    await running.until(lambda: running.serves or task.done())
+                    yield running
+                finally:
+                    task.cancel()
+                    with suppress(asyncio.CancelledError):
+                        await task
+                    running.source.cache.close()
+        finally:
+            watch.FIRST_PAUSE_SECONDS, watch.LONGEST_PAUSE_SECONDS = pauses  # type: ignore[misc]
 
     @property
     def memory(self) -> Path:
@@ -278,6 +368,66 @@ class Pod:
     def fetched(self) -> list[Path]:
         """Every file of its cache, also those that are not complete."""
         return [path for path in (self.disk / "cache").rglob("*") if path.is_file()]
+
+
+class Running:
+    """A pod that runs: what its manager does, without loading models.
+
+    Attributes:
+        source: Where its versions come from.
+        serves: The version that it serves; empty: none yet.
+        wanted: What it serves.
+        seen: Everything that was wanted so far.
+    """
+
+    def __init__(self, pod: Pod, source: RegistrySource) -> None:
+        self.source = source
+        self.serves = ""
+        self.wanted: Wanted | None = None
+        self.seen: list[Wanted] = []
+        self._pod = pod
+
+    @property
+    def reasons(self) -> dict[str, str]:
+        """The alarms that stand, by subject."""
+        return {subject: alarm.reason for subject, alarm in self._pod.alarms.raised.items()}
+
+    async def run(self) -> None:
+        """Serves whatever is wanted, as soon as it is here; the newest counts."""
+        taking: asyncio.Task[None] | None = None
+        try:
+            async with aclosing(self.source.wanted()) as stream:
+                async for wanted in stream:
+                    self.seen.append(wanted)
+                    if taking is not None:
+                        taking.cancel()
+                    taking = asyncio.create_task(self._take(wanted))
+        finally:
+            if taking is not None:
+                taking.cancel()
+
+    async def _take(self, wanted: Wanted) -> None:
+        pin = wanted.rollout.primary
+        while True:
+            with suppress(VoiceFlowError):
+                found = await self.source.fetch(pin)
+                package = await asyncio.to_thread(
+                    load_package,
+                    found.folder,
+                    manifest_digest=found.manifest_digest,
+                    check_manifest=found.check_manifest,
+                )
+                break
+            await asyncio.sleep(0.02)
+        self.wanted, self.serves = wanted, str(package.manifest.version)
+        self.source.holds(wanted)
+        self.source.keep([pin])
+
+    async def until(self, seen: Callable[[], object], *, seconds: float = 30.0) -> None:
+        """Waits until something is so."""
+        async with asyncio.timeout(seconds):
+            while not seen():  # noqa: ASYNC110 - looked at by turns
+                await asyncio.sleep(0.005)
 
 
 class _Trusting:

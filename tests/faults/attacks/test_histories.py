@@ -37,7 +37,7 @@ from voiceflow.catalog.versions import VersionFile
 from voiceflow.client.registry import downloading
 from voiceflow.registry.v1 import registry_pb2 as pb
 from voiceflow.trust.trusted import MAXIMUM_FIRST_SEQUENCE, MAXIMUM_JUMP
-from voiceflow_inference.serving import download
+from voiceflow_inference.serving import watch
 
 # R31, rollback and freeze
 
@@ -147,7 +147,7 @@ async def test_r31_slow_retrieval_holds_no_warm_pod_up(
     world: World, chunks: Chunks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It goes on with what it holds, and an alarm says why."""
-    monkeypatch.setattr(download, "WARM_FETCH_SECONDS", 0.5)
+    monkeypatch.setattr(watch, "WARM_FETCH_SECONDS", 0.5)
     with world.registry.attacked(lambda simulated: setattr(simulated, "chunks", chunks)):
         world.warm.wait_seconds = 1000.0  # of tries there is no end
         await check_stays(world.warm, "DOWNLOAD_SLOW")

@@ -11,8 +11,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -31,6 +31,7 @@ from watchdog.events import (
     FileSystemEventHandler,
 )
 from watchdog.observers import Observer
+from watchdog.observers.api import BaseObserver
 
 from voiceflow.artifact import Manifest, digest_of
 from voiceflow.catalog.channels import RevertRules, Rollout, VersionPin
@@ -113,7 +114,7 @@ class FolderSource:
             NotFound: NO_PACKAGE: it holds none that is complete.
         """
         bell = asyncio.Event()
-        with _ringing(self._folder, bell):
+        async with _ringing(self._folder, bell):
             await self._wait_for_first(bell)
             while True:
                 yield self._wanted(self._packages[0])
@@ -336,8 +337,8 @@ class _Bell(FileSystemEventHandler):
             self._loop.call_soon_threadsafe(self._ring)
 
 
-@contextmanager
-def _ringing(folder: Path, bell: asyncio.Event) -> Iterator[None]:
+@asynccontextmanager
+async def _ringing(folder: Path, bell: asyncio.Event) -> AsyncIterator[None]:
     """Rings whenever something changes in a folder, if the system tells of it."""
     observer = Observer()
     try:
@@ -350,8 +351,12 @@ def _ringing(folder: Path, bell: asyncio.Event) -> Iterator[None]:
     try:
         yield
     finally:
-        observer.stop()
-        observer.join()
+        await asyncio.to_thread(_end, observer)
+
+
+def _end(observer: BaseObserver) -> None:
+    observer.stop()
+    observer.join()
 
 
 async def _rung(bell: asyncio.Event, seconds: float) -> None:

@@ -75,6 +75,7 @@ class RegistrySource:
         rules: When versions are left, until the registry tells the channel's policy.
 
     Attributes:
+        cache: Where versions go.
         watch_lost_time: Since when the watch does not stand; None: it does.
     """
 
@@ -84,7 +85,7 @@ class RegistrySource:
         self.watch_lost_time: datetime | None = None
         self._registry = registry
         self._belief = belief
-        self._cache = cache
+        self.cache = cache
         self._rules = rules
         self._wanted: Wanted | None = None
         self._told: dict[int, Promotion] = {}
@@ -99,12 +100,11 @@ class RegistrySource:
         last, if that can be served again: an alarm says why, where somebody has to look at it.
         However slowly the registry talks, that is decided within stated times.
         """
-        first = await self._first()
-        self._want(first)
+        self._want(await self._first())
         self._news.clear()
+        yield self._newest()
         following = asyncio.create_task(self._follow())
         try:
-            yield self._newest()
             while True:
                 await self._news.wait()
                 self._news.clear()
@@ -119,7 +119,7 @@ class RegistrySource:
         try:
             async with self._registry.client(WARM_WAIT_SECONDS) as client:
                 found = await fetch_version(
-                    client, self._belief, self._cache, pin, WARM_FETCH_SECONDS
+                    client, self._belief, self.cache, pin, WARM_FETCH_SECONDS
                 )
         except VoiceFlowError as error:
             self._belief.alarms.sound(DOWNLOAD, error.reason, error.message)
@@ -158,7 +158,7 @@ class RegistrySource:
         self._belief.serve(pins)
         keeping = {*pins, *(held.rollout.pins().values() if held is not None else ())}
         loop = asyncio.get_running_loop()
-        task = loop.run_in_executor(None, self._cache.keep, keeping)
+        task = loop.run_in_executor(None, self.cache.keep, keeping)
         self._tasks.add(task)
         task.add_done_callback(self._kept)
 
@@ -182,7 +182,7 @@ class RegistrySource:
                 seconds = wait_seconds + answer_seconds
                 newest = belief.take(await newest_steps(client, belief, seconds))
                 pin = newest.rollout.primary
-                await fetch_version(client, belief, self._cache, pin, fetch_seconds)
+                await fetch_version(client, belief, self.cache, pin, fetch_seconds)
         except VoiceFlowError as error:
             self._lost()
             held = belief.check_held()
@@ -198,7 +198,7 @@ class RegistrySource:
 
     async def _fetch_held(self, pin: VersionPin) -> None:
         """Verifies what was served last anew; fetches it again if it is damaged."""
-        belief, cache = self._belief, self._cache
+        belief, cache = self._belief, self.cache
         here = await asyncio.to_thread(
             is_complete, cache.folder(pin), pin.manifest_digest, belief.check_manifest(pin)
         )
@@ -260,8 +260,9 @@ class RegistrySource:
             case Promotion(sequence=sequence):
                 known = sequence
             case Heartbeat(channels=cursors):
-                told = (one.after_sequence for one in cursors if one.channel == str(channel))
-                known = next(told, known) or known
+                for cursor in cursors:
+                    if cursor.channel == str(channel) and cursor.after_sequence is not None:
+                        known = cursor.after_sequence
         if self._settled and known == self._belief.sequence:
             return True
         try:
