@@ -1,0 +1,476 @@
+"""Carries out what the policy decides: fetches, loads, swaps, moves streams, drains, goes back.
+
+Everything here runs in the event loop and never waits for a stream. One version is loaded at a
+time, and while that takes, all else goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
+from contextlib import AbstractContextManager, aclosing, suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from typing import Final, Never
+
+from voiceflow.catalog.channels import RevertRules, Role, VersionPin
+from voiceflow.catalog.pods import Cause, GenerationState, VersionOutcomes
+from voiceflow.errors import PackageInvalid, Unavailable, VoiceFlowError
+from voiceflow.pipeline.model import BoundModel
+from voiceflow_inference.batcher import EngineLoad, ModelFailed
+from voiceflow_inference.priority import run_behind
+from voiceflow_inference.serving.download import Found
+from voiceflow_inference.serving.generation import Generation
+from voiceflow_inference.serving.judge import Breach
+from voiceflow_inference.serving.pairs import PairedCalls
+from voiceflow_inference.serving.placing import How, Mover, Place
+from voiceflow_inference.serving.policy import (
+    Action,
+    Assign,
+    Load,
+    MoveStreams,
+    Retire,
+    Times,
+    next_action,
+    to_serve,
+)
+from voiceflow_inference.serving.reverts import Pod, Reverts
+from voiceflow_inference.serving.roster import Roster
+from voiceflow_inference.serving.seams import Judges, Loads
+from voiceflow_inference.serving.source import Source
+from voiceflow_inference.serving.state import Failure, GenerationView, Snapshot, Wanted
+from voiceflow_inference.serving.steps import after, changed, die, fail, view_of, want
+from voiceflow_inference.serving.warm import usable_cores
+
+_LOG = logging.getLogger(__name__)
+
+
+class Manager:
+    """The loaded versions of a process, and the streams on them; implements `Places`.
+
+    ``start`` returns when the first version serves; ``run`` follows what is wanted from then on;
+    ``close`` ends all.
+
+    Args:
+        source: Says what is wanted, and fetches it.
+        loader: Makes generations.
+        judge: Says when one is to be left.
+        verify: Says how streams get from one model to another; called in a thread.
+        pod: Who this is.
+        times: How long what was replaced stays.
+        hang_seconds: When a call hangs, where the policy says nothing.
+        draining: Whether the server takes no new streams, to be told.
+        clock: Monotonic seconds.
+        now: The time, to be told.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        loader: Loads,
+        judge: Judges,
+        verify: Callable[[BoundModel, BoundModel], How],
+        pod: Pod,
+        times: Times,
+        *,
+        hang_seconds: float,
+        draining: Callable[[], bool] = lambda: False,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._source = source
+        self._loader = loader
+        self._judge = judge
+        self._verify = verify
+        self._channel = pod.channel
+        self._reverts = Reverts(pod, now)
+        self._times = times
+        self._hang_seconds = hang_seconds
+        self._draining = draining
+        self._clock = clock
+        self._cores = usable_cores()
+        self._wake = asyncio.Event()
+        self._roster = Roster(self._wake.set)
+        self._snapshot = Snapshot(clock())
+        self._wishes: AsyncGenerator[Wanted, None] | None = None
+        self._newest: Wanted | None = None
+        self._served: list[Wanted] = []
+        self._pauses: dict[VersionPin, float] = {}
+        self._numbers = 0
+        self._loading: asyncio.Task[None] | None = None
+        self._closing: set[asyncio.Task[None]] = set()
+        self._error: VoiceFlowError | None = None
+
+    # Life
+
+    async def start(self) -> Generation:
+        """Serves the first version from now on.
+
+        Raises:
+            VoiceFlowError: There is none that can be served, or it stayed away.
+        """
+        self._wishes = self._source.wanted()
+        self._take(await anext(self._wishes))
+        while (primary := self._primary()) is None:
+            if self._loading is None:
+                raise self._error or Unavailable("there is nothing to serve", reason="NOT_READY")
+            await self._loading
+        return primary
+
+    async def run(self) -> None:
+        """Follows what is wanted, and leaves what fails, until it is cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._follow())
+            tasks.create_task(self._keep_working())
+
+    async def stop_loading(self) -> None:
+        """The process ends: what is being loaded is given up, and nothing is loaded any more."""
+        self._snapshot = replace(self._snapshot, stopping=True)
+        if self._loading is not None:
+            self._loading.cancel()
+            await asyncio.wait([self._loading])
+
+    async def close(self) -> None:
+        """Drops every model; streams have ended, or end now."""
+        await self.stop_loading()
+        if self._wishes is not None:
+            await self._wishes.aclose()
+        for view in self._snapshot.generations:
+            self._drop(view.number)
+        await asyncio.gather(*self._closing)
+
+    # What others ask
+
+    def snapshot(self) -> Snapshot:
+        """What should be served, and is."""
+        snapshot = self._snapshot
+        return replace(
+            snapshot,
+            now_seconds=self._clock(),
+            generations=tuple(self._roster.counted(view) for view in snapshot.generations),
+            draining=self._draining(),
+            moves=dict(self._roster.moves),
+            reverts=self._reverts.pending(),
+        )
+
+    def outcomes(self) -> Sequence[VersionOutcomes]:
+        """How each version fares, by the role that its generation has, or had last."""
+        return [
+            generation.tally.outcomes(generation.name, view.role)
+            for view in self._snapshot.generations
+            if (generation := self._roster.get(view.number)) is not None
+        ]
+
+    def acknowledge(self, names: Collection[str]) -> None:
+        """The registry has kept these reverts: they are not told again."""
+        self._reverts.acknowledge(names)
+
+    def load(self) -> EngineLoad:
+        """How busy the engines are."""
+        return self._roster.load(self._cores)
+
+    def hang_seconds(self) -> float:
+        """How long a call may take."""
+        rules = RevertRules() if self._newest is None else self._newest.rules
+        return rules.hang_after_seconds or self._hang_seconds
+
+    @property
+    def primary(self) -> Generation:
+        """What serves now.
+
+        Raises:
+            Unavailable: NOT_READY, nothing does.
+        """
+        return self._roster.place(self._snapshot, "", None).generation
+
+    # What streams ask: see `Places`
+
+    def place(self, session: str, fits: Callable[[Generation], bool] | None = None) -> Place:
+        """Where a new stream goes."""
+        return self._roster.place(self._snapshot, session, fits)
+
+    def pinned(self, place: Place, mover: Mover) -> AbstractContextManager[None]:
+        """Counts a stream while the block runs."""
+        return self._roster.pinned(place, mover)
+
+    def repin(self, mover: Mover, generation: Generation) -> None:
+        """A stream has moved."""
+        self._roster.repin(mover, generation)
+
+    def fallback(self, generation: Generation) -> Generation | None:
+        """Where a generation's streams go if it fails them now."""
+        return self._roster.fallback(self._snapshot, generation)
+
+    def how(self, old: Generation, new: Generation) -> How:
+        """How streams get from one to the other."""
+        return self._roster.how(old, new)
+
+    def failed(self, generation: Generation, error: ModelFailed) -> None:
+        """A hop has failed: looked at soon; an engine that does not come back is left at once."""
+        _LOG.debug("%s: %s", generation.name, error.message)
+        if generation.tally.evidence().hung:
+            self._look()
+        self._wake.set()
+
+    # Work
+
+    async def _follow(self) -> None:
+        assert self._wishes is not None  # noqa: S101 - since the start
+        async with aclosing(self._wishes) as wishes:
+            async for wanted in wishes:
+                self._take(wanted)
+
+    async def _keep_working(self) -> Never:
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK_SECONDS):
+                    await self._wake.wait()
+            self._wake.clear()
+            self._look()
+
+    def _look(self) -> None:
+        """Leaves what breaks a rule, then does whatever is to be done."""
+        for view in self._snapshot.generations:
+            self._try(view)
+        self._work()
+
+    def _take(self, wanted: Wanted) -> None:
+        self._newest = wanted
+        self._snapshot = replace(self._snapshot, desired_sequence=wanted.sequence)
+        self._pauses.clear()
+        self._reconsider()
+        self._work()
+
+    def _reconsider(self) -> None:
+        """What is wanted, and what to go back to, after something has changed."""
+        newest = self._newest
+        if newest is None:
+            return
+        served = [one for one in self._served if not _same(one, newest)]
+        wanted = [replace(one, rules=newest.rules) for one in (newest, *served)]
+        while to_serve(replace(self._snapshot, wanted=wanted, in_force=None)) is None:
+            other = self._source.instead(wanted[-1])
+            if other is None or any(_same(other, one) for one in wanted):
+                break
+            wanted.append(other)
+        self._snapshot = want(self._snapshot, wanted)
+
+    def _work(self) -> None:
+        """Carries out actions until none is left."""
+        while True:
+            views = tuple(self._roster.counted(view) for view in self._snapshot.generations)
+            self._snapshot = replace(self._snapshot, now_seconds=self._clock(), generations=views)
+            action = next_action(self._snapshot, self._times)
+            if action is None:
+                return
+            self._carry_out(action)
+
+    def _carry_out(self, action: Action) -> None:
+        before = self._snapshot
+        if isinstance(action, Load):
+            self._numbers += 1
+        self._snapshot = after(before, action, self._numbers)
+        match action:
+            case Load():
+                self._loading = asyncio.create_task(self._load(action, self._numbers))
+            case Assign():
+                self._swapped(before, action)
+            case MoveStreams():
+                self._roster.ask_to_leave(action.number, action.to)
+            case Retire():
+                self._drop(action.number)
+                self._keep()
+
+    # Loading
+
+    async def _load(self, action: Load, number: int) -> None:
+        """Makes a generation; whatever becomes of it, the policy hears of it."""
+        found: Found | None = None
+        try:
+            found = await self._source.fetch(action.pin)
+            enter = partial(self._enter, number)
+            generation = await self._loader.load(found, action.pin, number, enter)
+            try:
+                hows = await self._hows(generation)
+            except BaseException:
+                await generation.close()
+                raise
+        except VoiceFlowError as error:
+            # What is not here, or cannot be looked at now, is not a bad version.
+            later = found is None or isinstance(error, Unavailable)
+            (self._fetch_later if later else self._refuse)(action, number, error)
+        except Exception:  # noqa: BLE001 whatever a model does, serving goes on
+            _LOG.exception("%s cannot be loaded", action.pin.version)
+            message = f"{action.pin.version} cannot be loaded"
+            self._refuse(action, number, PackageInvalid(message, reason="MODEL_CRASHED"))
+        else:
+            self._pauses.pop(action.pin, None)
+            self._roster.add(generation, hows)
+            self._snapshot = changed(
+                self._snapshot,
+                number,
+                ready=True,
+                model_digest=generation.manifest.files.get("model.onnx", ""),
+                contract=generation.manifest.contract,
+            )
+        self._loading = None
+        self._work()
+
+    def _enter(self, number: int, state: GenerationState) -> None:
+        self._snapshot = changed(self._snapshot, number, state=state)
+
+    async def _hows(self, new: Generation) -> dict[tuple[int, int], How]:
+        """How streams get to a generation from each other, and back, as is seen here."""
+        hows = {}
+        for old in self._roster.generations():
+            pair = (old.model, new.model)
+            hows[old.number, new.number] = await run_behind(partial(self._verify, *pair))
+            hows[new.number, old.number] = await run_behind(partial(self._verify, *pair[::-1]))
+        return hows
+
+    def _fetch_later(self, action: Load, number: int, error: VoiceFlowError) -> None:
+        self._error = error
+        _LOG.warning("%s is not served yet: %s", action.pin.version, error.message)
+        view = view_of(self._snapshot, number)
+        self._put_off(view, action.sequence, error.reason, error.message)
+
+    def _put_off(self, view: GenerationView, sequence: int, reason: str, message: str) -> None:
+        """A version is loaded again after a pause, each twice as long as the one before it."""
+        pause = self._pauses.get(view.pin, _FIRST_PAUSE_SECONDS)
+        self._pauses[view.pin] = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+        retry_seconds = self._clock() + pause
+        failure = Failure(
+            view.number, sequence, view.pin, view.role, reason, message, retry_seconds
+        )
+        self._snapshot = fail(self._snapshot, failure)
+
+    def _refuse(self, action: Load, number: int, error: VoiceFlowError) -> None:
+        """It does not do here what it should: never again under this promotion."""
+        self._error = error
+        failure = Failure(
+            number, action.sequence, action.pin, action.role, error.reason, error.message
+        )
+        breach = Breach(Cause.WARM_FAILED, error.message, "", 0)
+        self._reject(failure, breach)
+
+    # Swapping
+
+    def _swapped(self, before: Snapshot, action: Assign) -> None:
+        wanted = action.wanted
+        if before.in_force is None or before.in_force.rollout != wanted.rollout:
+            _LOG.info("%s serves %s", self._channel, wanted.rollout.in_short)
+        for role, number in action.roles.items():
+            batcher = self._generation(number).batcher
+            if role is Role.SHADOW:
+                batcher.calm()
+            else:
+                batcher.rouse()
+        self._pair(before)
+        full = next(one for one in self._snapshot.wanted if _same(one, wanted))
+        self._served = [full, *(one for one in self._served if not _same(one, full))]
+        del self._served[_REMEMBERED:]
+        self._reconsider()
+        if full.rollout == wanted.rollout:
+            self._source.holds(full)
+        self._keep()
+
+    def _pair(self, before: Snapshot) -> None:
+        """Has the canary's calls measured beside the primary's, and no others."""
+        roles = self._snapshot.assigned()
+        primary, canary = roles.get(Role.PRIMARY), roles.get(Role.CANARY)
+        old = before.assigned()
+        same = {
+            role: old[role].number if role in old else 0 for role in (Role.PRIMARY, Role.CANARY)
+        }
+        for generation in self._roster.generations():
+            if canary is None or primary is None or generation.number != canary.number:
+                generation.batcher.after_batch = None
+            elif same != {Role.PRIMARY: primary.number, Role.CANARY: canary.number}:
+                base = self._generation(primary.number)
+                generation.tally.forget_pairs()
+                pairs = PairedCalls(generation.model, base.model, generation.tally.pair)
+                generation.batcher.after_batch = pairs.after_batch
+
+    def _keep(self) -> None:
+        """Tells the source what is in use, and what may be gone back to."""
+        pins = {view.pin for view in self._snapshot.generations}
+        pins |= {one.rollout.primary for one in self._served}
+        self._source.keep(pins)
+
+    def _drop(self, number: int) -> None:
+        """Ends a generation, or the loading of it."""
+        generation = self._roster.get(number)
+        if generation is None:
+            if self._loading is not None:
+                self._loading.cancel()
+                self._loading = None
+            return
+        _LOG.info("%s is dropped", generation.name)
+        self._roster.remove(number)
+        task = asyncio.create_task(generation.close())
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+    # Leaving what fails
+
+    def _try(self, view: GenerationView) -> None:
+        """Looks whether a generation breaks a rule."""
+        generation, newest = self._roster.get(view.number), self._newest
+        if generation is None or newest is None or view.dead:
+            return
+        subject = generation.tally.evidence()
+        base = None
+        if view.role is Role.CANARY and (primary := self._primary()) is not None:
+            base = primary.tally.evidence()
+        if not (view.assigned or subject.hung):
+            return
+        breach = self._judge.look(newest.rules, subject, base if view.assigned else None)
+        known = any(failure.number == view.number for failure in self._snapshot.failures)
+        if breach is not None and view.assigned and not known:
+            served = self._snapshot.in_force
+            sequence = newest.sequence if served is None else served.sequence
+            reason = breach.cause.value.upper()
+            message = f"{breach.seen}; allowed: {breach.allowed}"
+            failure = Failure(view.number, sequence, view.pin, view.role, reason, message)
+            self._reject(failure, breach)
+        if subject.hung:
+            self._bury(view)
+
+    def _bury(self, view: GenerationView) -> None:
+        """An engine does not come back; where there is nothing else, its version is loaded anew."""
+        message = "a call did not come back"
+        self._snapshot = die(self._snapshot, view.number, Cause.HANG.value.upper(), message)
+        target = to_serve(self._snapshot)
+        if target is not None and target.rollout.primary == view.pin:
+            self._put_off(view, target.sequence, "MODEL_HUNG", message)
+
+    def _reject(self, failure: Failure, breach: Breach) -> None:
+        """Leaves a version for good, under the promotion that wanted it."""
+        self._snapshot = fail(self._snapshot, failure)
+        self._reconsider()
+        target = to_serve(self._snapshot)
+        self._reverts.add(failure, breach, None if target is None else target.rollout.primary)
+
+    def _generation(self, number: int) -> Generation:
+        generation = self._roster.get(number)
+        assert generation is not None  # noqa: S101 - what has a role is loaded
+        return generation
+
+    def _primary(self) -> Generation | None:
+        view = self._snapshot.assigned().get(Role.PRIMARY)
+        return None if view is None else self._roster.get(view.number)
+
+
+_LOOK_SECONDS: Final = 0.25
+_FIRST_PAUSE_SECONDS: Final = 1.0
+_LONGEST_PAUSE_SECONDS: Final = 60.0
+_REMEMBERED: Final = 4
+"""Promotions that were served, to go back to."""
+
+
+def _same(one: Wanted, other: Wanted) -> bool:
+    """Whether they are one promotion, whatever of it is in force."""
+    return (one.sequence, one.rollout.primary) == (other.sequence, other.rollout.primary)
