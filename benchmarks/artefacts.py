@@ -29,7 +29,7 @@ from voiceflow.artifact import Manifest
 from voiceflow.package import CARD_FILE, MANIFEST_FILE, MODEL_FILE, read_manifest
 from voiceflow.packing import pack, read_draft
 
-_NOISE: Final = 1e-3
+_NOISE: Final = 0.05
 """Of a weight's own spread."""
 
 _SEED: Final = 5
