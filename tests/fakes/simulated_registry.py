@@ -418,7 +418,7 @@ class Running:
                     check_manifest=found.check_manifest,
                 )
                 break
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.1)
         self.wanted, self.serves = wanted, str(package.manifest.version)
         self.source.holds(wanted)
         self.source.keep([pin])

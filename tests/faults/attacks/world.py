@@ -2,11 +2,13 @@
 
 In the manner of the tests of python-tuf: the registry is honest but for one attack. Every test of
 an attack also shows that the same registry without it is accepted: by another pod at the same time,
-and by the attacked ones once it is over.
+and by the attacked ones once it is over. Pods are attacked when they start, and while they run.
 """
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -19,6 +21,7 @@ from tests.fakes.simulated_registry import (
     Answer,
     Attack,
     Pod,
+    Running,
     SimulatedRegistry,
 )
 from voiceflow.errors import VoiceFlowError
@@ -53,12 +56,40 @@ class World:
         """Checks that an attack moves nobody, and that without it everybody moves."""
         assert await self.pod().start() == NEW
         cold = self.pod()
-        with self.registry.attacked(attack):
+        async with self.running(attack) as (running, over):
             await check_starts_not(cold, reason)
             await check_stays(self.warm, reason)
+            await check_goes_on(running, reason)
+            over.close()
+            await check_moves(running)
         for pod in (cold, self.warm):
             assert await pod.start() == NEW
             assert pod.alarms.raised == {}
+
+    @asynccontextmanager
+    async def running(self, attack: Attack) -> AsyncIterator[tuple[Running, ExitStack]]:
+        """A pod that serves the old version when an attack begins, and what ends the attack.
+
+        It has not been told of the new one yet.
+        """
+        with ExitStack() as before, ExitStack() as over:
+            before.enter_context(self.registry.attacked(lambda honest: honest.history.pop()))
+            async with self.pod().running() as running:
+                assert running.serves == OLD
+                before.close()
+                over.enter_context(self.registry.attacked(attack))
+                yield running, over
+
+
+async def check_goes_on(running: Running, reason: str, serving: str = OLD) -> None:
+    """Checks that a pod that runs goes on with what it serves, and sounds an alarm."""
+    await running.until(lambda: reason in running.reasons.values())
+    assert running.serves == serving
+
+
+async def check_moves(running: Running, serving: str = NEW) -> None:
+    """Checks that it moves, and is all right."""
+    await running.until(lambda: running.serves == serving and not running.reasons)
 
 
 async def check_starts_not(pod: Pod, reason: str) -> None:
