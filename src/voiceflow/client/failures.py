@@ -12,6 +12,7 @@ from typing import Final
 
 import grpc
 
+from voiceflow.client.fate import OF_THE_LIBRARY
 from voiceflow.client.identity import ClientIdentity
 from voiceflow.client.targets import host_of
 from voiceflow.errors import Unauthenticated, Unavailable, Untrusted, VoiceFlowError
@@ -33,11 +34,13 @@ def is_no_connection(error: grpc.aio.AioRpcError) -> bool:
 
 
 def is_cut(error: grpc.aio.AioRpcError) -> bool:
-    """Whether a call that ran was ended by what lies between: the server itself has said nothing.
+    """Whether a call that ran has ended without a word of the server.
 
-    A proxy that loses its server resets the stream, which gRPC tells as one of these.
+    A proxy that loses its server resets the stream, which gRPC tells as one of several codes; and
+    where a server ends a stream that is still written to, nobody learns how (`fate`).
     """
-    return error.code() in _RESET_CODES and _RESET in (error.details() or "")
+    details = error.details() or ""
+    return error.code() in _RESET_CODES and (_RESET in details or details == OF_THE_LIBRARY)
 
 
 def no_connection(

@@ -33,7 +33,7 @@ class Fate:
 
     def _keep(self, _call: object) -> None:
         code, details = _at_once(self._call.code()), _at_once(self._call.details())
-        if self._sent or code in {None, grpc.StatusCode.OK} or details == _OF_THE_LIBRARY:
+        if self._sent or code in {None, grpc.StatusCode.OK} or details == OF_THE_LIBRARY:
             return
         self._sent = grpc.aio.AioRpcError(
             code,
@@ -43,7 +43,8 @@ class Fate:
         )
 
 
-_OF_THE_LIBRARY: Final = "Internal error from Core"
+OF_THE_LIBRARY: Final = "Internal error from Core"
+"""What gRPC says of a call whose end it has made up."""
 
 
 def _at_once(coroutine: Coroutine[Any, Any, _Value]) -> _Value | None:

@@ -6,7 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voiceflow.client.retry import NO_RETRY, RetryPolicy, pause_before_retry
+from voiceflow.client.retry import (
+    NO_RETRY,
+    RetryPolicy,
+    pause_before_resuming,
+    pause_before_retry,
+)
 from voiceflow.errors import (
     InvalidInput,
     LimitExceeded,
@@ -55,3 +60,27 @@ def test_the_number_of_tries_is_bounded() -> None:
 def test_what_will_not_pass_by_itself_is_not_asked_again(error: type[VoiceFlowError]) -> None:
     """A wrong request stays wrong."""
     assert pause_before_retry(POLICY, error("no", reason="NO"), 1, 0.0) is None
+
+
+@given(failures=st.integers(1, 10_000), chance=st.floats(0.0, 1.0))
+def test_a_stream_is_taken_up_again_for_as_long_as_there_is_time(
+    failures: int, chance: float
+) -> None:
+    """However often it failed, with bounded pauses; one that outlasts the time is not begun."""
+    pause = pause_before_resuming(POLICY, GONE, failures, 3.1, chance)
+    assert pause is not None
+    assert 0.0 <= pause <= 3.0
+    assert pause_before_resuming(POLICY, GONE, 4, 1.5, 1.0) is None
+
+
+def test_a_busy_server_is_waited_for_while_there_is_time() -> None:
+    """Longer than for a stream that has not begun: its conversation would be lost."""
+    busy = Overloaded("full", reason="STREAMS_FULL", retry_after_seconds=20.0)
+    assert pause_before_resuming(POLICY, busy, 1, 60.0, 0.0) == 20.0
+    assert pause_before_resuming(POLICY, busy, 1, 19.0, 0.0) is None
+
+
+@pytest.mark.parametrize("error", [InvalidInput, NotServed, LimitExceeded, VoiceFlowError])
+def test_what_will_not_pass_by_itself_ends_a_stream(error: type[VoiceFlowError]) -> None:
+    """A wrong request stays wrong."""
+    assert pause_before_resuming(POLICY, error("no", reason="NO"), 1, 60.0, 0.0) is None

@@ -1,0 +1,481 @@
+"""A conversation outlives its streams: against servers that go wrong as a test says."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+from typing import Any
+
+import grpc
+import pytest
+
+from tests.fakes.simulated_streams import (
+    CONTEXT,
+    FRAME,
+    FRAME_BYTES,
+    HOP,
+    HORIZON,
+    TOKEN_EVERY,
+    Call,
+    SimulatedServer,
+    refused,
+    simulated,
+    spoken,
+)
+from voiceflow.client import (
+    NO_RETRY,
+    AudioFormat,
+    Begin,
+    DiarizationClient,
+    Encoding,
+    Event,
+    Flush,
+    GoAway,
+    Resumed,
+    RetryPolicy,
+    StreamConfig,
+    Summary,
+    Timeline,
+    Update,
+    diarization,
+)
+from voiceflow.client.tape import Tape
+from voiceflow.errors import (
+    InvalidInput,
+    LimitExceeded,
+    Overloaded,
+    Unauthenticated,
+    Unavailable,
+    VoiceFlowError,
+)
+
+CONFIG = StreamConfig(AudioFormat(Encoding.PCM16, 16_000))
+AUDIO = spoken((0, 20), (1, 90), (2, 60), (3, 30), (0, 15), (4, 12), (2, 70), (1, 55), (0, 30))
+FRAMES = len(AUDIO) // FRAME_BYTES
+SOON = RetryPolicy(3, 0.001, 0.01, resume_seconds=30.0)
+SHORT = replace(SOON, resume_seconds=0.3)
+GONE = Unavailable("restarting", reason="DRAINING")
+
+
+async def pieces(audio: bytes = AUDIO, frames: int = 3) -> AsyncIterator[bytes]:
+    """Audio in messages of so many frames."""
+    size = frames * FRAME_BYTES
+    for at in range(0, len(audio), size):
+        yield audio[at : at + size]
+
+
+async def diarized(
+    address: str,
+    audio: AsyncIterator[Any] | None = None,
+    *,
+    retry: RetryPolicy = SOON,
+    ahead_seconds: float = 30.0,
+    kept_seconds: float = 120.0,
+    **options: Any,
+) -> list[Event]:
+    """A whole conversation."""
+    async with DiarizationClient(
+        address, retry=retry, ahead_seconds=ahead_seconds, kept_seconds=kept_seconds
+    ) as client:
+        return [event async for event in client.diarize(audio or pieces(), CONFIG, **options)]
+
+
+def news(events: Sequence[Event]) -> list[Event]:
+    """What is told of the audio, without what depends on the streams."""
+    return [
+        replace(event, resume_token=b"") if isinstance(event, Update) else event
+        for event in events
+        if not isinstance(event, Begin | Resumed | GoAway | Summary)
+    ]
+
+
+@pytest.fixture
+async def uncut() -> list[Event]:
+    """The conversation without any fault."""
+    async with simulated(Call()) as (_, address):
+        return await diarized(address)
+
+
+def check(events: list[Event], uncut: list[Event], streams: int) -> None:
+    """The conversation has everything that an uncut one has, once, and is complete."""
+    assert news(events) == news(uncut)
+    assert sum(isinstance(event, Resumed) for event in events) == streams - 1
+    timeline = Timeline()
+    for event in events:
+        timeline.add(event)
+    assert timeline.final_until_samples == FRAMES * FRAME
+    assert timeline.summary is not None
+    assert timeline.summary.complete
+
+
+@pytest.mark.parametrize("cut_at", [16, 40, 80, 136, 240, FRAMES - 5])
+@pytest.mark.parametrize(
+    "cut_by",
+    [
+        (grpc.StatusCode.UNAVAILABLE, "Socket closed"),
+        (grpc.StatusCode.INTERNAL, "Received RST_STREAM with error code 2"),
+        (grpc.StatusCode.CANCELLED, "Received RST_STREAM with error code 8"),
+        None,
+    ],
+    ids=["unavailable", "reset", "cancelled", "silence"],
+)
+async def test_a_stream_that_is_cut_goes_on(
+    uncut: list[Event], cut_at: int, cut_by: tuple[grpc.StatusCode, str] | None
+) -> None:
+    """Wherever, and however: the caller gets every turn, event and region once."""
+    async with simulated(Call(cut_at=cut_at, cut_by=cut_by), Call()) as (server, address):
+        check(await diarized(address), uncut, streams=2)
+    first, second = server.calls
+    assert second.config.session == "simulated"
+    assert bool(second.config.resume_token) is (cut_at >= TOKEN_EVERY + HORIZON)
+    assert first.config.session == ""
+
+
+async def test_a_stream_may_be_cut_again_and_again(uncut: list[Event]) -> None:
+    """Each time it goes on from the newest token, and hears no more than it needs of what was."""
+    cuts = [Call(cut_at=at) for at in (96, 100, 104, 200, 280, 281, 350)]
+    async with simulated(*cuts, Call()) as (server, address):
+        check(await diarized(address), uncut, streams=len(cuts) + 1)
+    assert all(call.config.resume_token for call in server.calls[1:])
+
+
+@pytest.mark.parametrize("refusals", [0, 1, 5])
+async def test_a_stream_that_is_told_to_go_goes_on_elsewhere(
+    uncut: list[Event], refusals: int
+) -> None:
+    """It stays with the old stream until another one takes it."""
+    away = Call(go_away_at=120)
+    elsewhere = [Call(refuse=GONE) for _ in range(refusals)]
+    async with simulated(away, *elsewhere, Call()) as (server, address):
+        slow = waiting_pieces(server, refusals + 2)
+        check(await diarized(address, slow), uncut, streams=2)
+    assert server.calls[-1].config.resume_token
+    assert not away.finish
+    assert server.calls[-1].finish
+
+
+async def waiting_pieces(server: SimulatedServer, calls: int) -> AsyncIterator[bytes]:
+    """Audio that stops when it is half over until so many calls have come."""
+    async for piece in pieces(AUDIO[: FRAMES // 2 * FRAME_BYTES]):
+        yield piece
+    await server.called(calls)
+    async for piece in pieces(AUDIO[FRAMES // 2 * FRAME_BYTES :]):
+        yield piece
+
+
+async def test_a_stream_that_ends_before_another_takes_it_is_still_told_whole(
+    uncut: list[Event],
+) -> None:
+    """The server makes final what it has; the rest goes on from the token that it gave before."""
+    away = Call(go_away_at=120, end_at=160)
+    async with simulated(away, Call(refuse=GONE), Call()) as (_, address):
+        events = await diarized(address)
+    timeline, whole = Timeline(), Timeline()
+    for event in events:
+        timeline.add(event)
+    for event in uncut:
+        whole.add(event)
+    assert timeline.regions() == whole.regions()
+    assert timeline.turns() == whole.turns()
+    assert sum(isinstance(event, Summary) for event in events) == 1
+    assert timeline.summary is not None
+    assert timeline.summary.complete
+
+
+async def test_a_server_without_tokens_ends_as_it_always_did() -> None:
+    """What it told is final, and its summary says that it is not complete."""
+    call = Call(tokens=False, go_away_at=120, go_away_token=False, end_at=160)
+    async with simulated(call) as (server, address):
+        events = await diarized(address, kept_seconds=0.5)
+    last = events[-1]
+    assert isinstance(last, Summary)
+    assert not last.complete
+    assert len(server.calls) == 1
+
+
+async def test_a_server_without_tokens_is_begun_anew_while_all_audio_is_there(
+    uncut: list[Event],
+) -> None:
+    """From the beginning, as the same conversation."""
+    async with simulated(Call(tokens=False, cut_at=200), Call(tokens=False)) as (server, address):
+        check(await diarized(address), uncut, streams=2)
+    assert bytes(server.calls[1].heard) == AUDIO
+    assert not server.calls[1].config.resume_token
+
+
+@pytest.mark.parametrize(
+    "reason", ["RESUME_TOKEN_INVALID", "RESUME_TOKEN_EXPIRED", "NOT_YET_SERVED"]
+)
+async def test_a_token_that_is_refused_early_costs_nothing(uncut: list[Event], reason: str) -> None:
+    """All audio is still there, so the conversation is begun anew."""
+    async with simulated(Call(cut_at=72), Call(refuse=refused(reason)), Call()) as (
+        server,
+        address,
+    ):
+        check(await diarized(address), uncut, streams=2)
+    assert [bool(call.config.resume_token) for call in server.calls] == [False, True, False]
+    assert bytes(server.calls[2].heard) == AUDIO
+
+
+@pytest.mark.parametrize("reason", ["RESUME_TOKEN_INVALID", "RESUME_TOKEN_EXPIRED"])
+async def test_a_token_that_is_refused_late_is_an_error(reason: str) -> None:
+    """At once, with the server's reason; what was final was told."""
+    async with simulated(Call(cut_at=240), Call(refuse=refused(reason))) as (server, address):
+        events, error = await failing(address)
+    assert isinstance(error, InvalidInput)
+    assert error.reason == reason
+    assert len(server.calls) == 2
+    told = [event for event in events if isinstance(event, Update)]
+    assert told[-1].final_until_samples == (240 - HORIZON) * FRAME
+
+
+async def failing(address: str, **options: Any) -> tuple[list[Event], VoiceFlowError]:
+    """What came before a conversation failed, and how it did."""
+    events: list[Event] = []
+    audio = options.pop("audio", None) or pieces()
+    async with DiarizationClient(address, **{"retry": SOON, **options}) as client:
+        try:
+            async for event in client.diarize(audio, CONFIG):
+                events.append(event)  # noqa: PERF401 - kept though it fails
+        except VoiceFlowError as error:
+            return events, error
+    raise AssertionError("the conversation has ended well")
+
+
+@pytest.mark.parametrize(
+    "refusal", [GONE, Overloaded("full", reason="STREAMS_FULL", retry_after_seconds=0.001)]
+)
+async def test_endless_refusals_are_an_error_in_the_end(refusal: VoiceFlowError) -> None:
+    """It says what was lost, how long it was tried, and what the server said last."""
+    async with simulated(Call(cut_at=120), Call(refuse=refusal)) as (server, address):
+        _, error = await failing(address, retry=SHORT)
+    assert isinstance(error, Unavailable)
+    assert error.reason == "STREAM_NOT_RESUMED"
+    assert "0.3 s" in error.message
+    assert "Socket closed" in error.message
+    assert refusal.message in error.message
+    assert len(server.calls) > 3
+
+
+async def test_a_server_that_takes_a_stream_and_loses_it_for_ever_is_an_error_in_the_end() -> None:
+    """Only what gets further counts as going on."""
+    async with simulated(Call(cut_at=120)) as (server, address):
+        _, error = await failing(address, retry=SHORT)
+    assert error.reason == "STREAM_NOT_RESUMED"
+    assert 3 < len(server.calls) < 300
+
+
+async def test_a_server_that_never_begins_is_an_error_in_the_end() -> None:
+    """Nothing is waited for longer than the time there is."""
+    async with simulated(Call(cut_at=120), Call(mute=True)) as (server, address):
+        _, error = await failing(address, retry=SHORT)
+    assert error.reason == "STREAM_NOT_RESUMED"
+    assert len(server.calls) == 2
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        Unauthenticated("who are you", reason="CREDENTIALS_EXPIRED"),
+        LimitExceeded("too much", reason="SLOW_READER"),
+        InvalidInput("no such rate", reason="SAMPLE_RATE_INVALID"),
+    ],
+)
+async def test_what_will_not_pass_by_itself_is_an_error_at_once(refusal: VoiceFlowError) -> None:
+    """As the server says it."""
+    async with simulated(Call(cut_at=120), Call(refuse=refusal)) as (server, address):
+        _, error = await failing(address)
+    assert (type(error), error.reason) == (type(refusal), refusal.reason)
+    assert len(server.calls) == 2
+
+
+async def test_an_error_of_the_server_is_never_a_cut() -> None:
+    """What it says of this stream would only come again."""
+    call = Call(cut_at=120, cut_by=(grpc.StatusCode.INTERNAL, "the model failed"))
+    async with simulated(call) as (server, address):
+        _, error = await failing(address)
+    assert error.reason == "INTERNAL"
+    assert len(server.calls) == 1
+
+
+@pytest.mark.parametrize("retry", [NO_RETRY, SOON])
+async def test_a_caller_may_forbid_it(retry: RetryPolicy) -> None:
+    """Then a stream that is cut is an error, and nothing is kept for another one."""
+    async with simulated(Call(cut_at=120)) as (server, address):
+        with pytest.raises(Unavailable):
+            await diarized(address, retry=retry, resume=retry is NO_RETRY)
+    assert len(server.calls) == 1
+
+
+@pytest.mark.parametrize("needs_from", [CONTEXT * 1000, 0, None])
+async def test_a_server_that_wants_what_is_not_kept_is_refused(
+    uncut: list[Event], needs_from: int | None
+) -> None:
+    """Audio from before the context that was named, or from after the end of all."""
+    again = Call(needs_from=needs_from)
+    async with simulated(Call(cut_at=240), again) as (_, address):
+        if needs_from is None:
+            check(await diarized(address), uncut, streams=2)
+            return
+        _, error = await failing(address)
+    assert error.reason == "RESUME_IMPOSSIBLE"
+
+
+async def test_a_server_that_ignores_the_token_is_refused() -> None:
+    """It would begin at 0 with what it hears from the middle."""
+    async with simulated(Call(cut_at=240), Call(ignores_token=True)) as (_, address):
+        _, error = await failing(address)
+    assert error.reason == "RESUME_IMPOSSIBLE"
+
+
+@pytest.mark.parametrize("frame", [60, 110, 200])
+async def test_flushes_are_sent_again_where_they_were(frame: int) -> None:
+    """Those after what the token has as final; what they made final is told once."""
+
+    async def flushed() -> AsyncIterator[bytes | Flush]:
+        async for piece in pieces(AUDIO[: frame * FRAME_BYTES]):
+            yield piece
+        yield Flush()
+        async for piece in pieces(AUDIO[frame * FRAME_BYTES :]):
+            yield piece
+
+    async with simulated(Call()) as (_, address):
+        whole = await diarized(address, flushed())
+    cut_at = frame + 1
+    async with simulated(Call(cut_at=cut_at), Call()) as (server, address):
+        events = await diarized(address, flushed())
+    timelines = [Timeline(), Timeline()]
+    for timeline, told in zip(timelines, (whole, events), strict=True):
+        for event in told:
+            timeline.add(event)
+    assert timelines[0].regions() == timelines[1].regions()
+    assert timelines[0].turns() == timelines[1].turns()
+    assert server.calls[0].flushes == [frame]
+
+
+async def test_a_source_that_ends_meanwhile_is_finished_on_the_new_stream(
+    uncut: list[Event],
+) -> None:
+    """All that it gave is heard there, and the score is asked for once."""
+    asked = 0
+
+    def score() -> float:
+        nonlocal asked
+        asked += 1
+        return 0.75
+
+    cut = Call(cut_at=FRAMES)  # after `finish` was heard, before the summary
+    async with simulated(cut, Call(refuse=GONE), Call()) as (server, address):
+        check(await diarized(address, score=score), uncut, streams=2)
+    assert cut.finish is not None
+    assert server.calls[-1].finish is not None
+    assert cut.finish.score == server.calls[-1].finish.score == 0.75
+    assert asked == 1
+
+
+async def test_a_source_that_fails_meanwhile_is_the_error() -> None:
+    """What the source raised ends the search for a server."""
+    asked = asyncio.Event()
+
+    async def broken(server: SimulatedServer) -> AsyncIterator[bytes]:
+        async for piece in pieces(AUDIO[: 120 * FRAME_BYTES]):
+            yield piece
+        asked.set()
+        await server.called(3)
+        raise OSError("unplugged")
+
+    cut = Call(cut_at=120, cut_after=asked)
+    async with simulated(cut, Call(refuse=GONE)) as (server, address):
+        with pytest.raises(OSError, match="unplugged"):
+            await diarized(address, broken(server))
+
+
+@pytest.mark.parametrize("value", [None, -2.5])
+async def test_a_score_is_sent_with_the_end(value: float | None) -> None:
+    """If there is one."""
+    async with simulated(Call()) as (server, address):
+        await diarized(address, score=lambda: value)
+    finish = server.calls[0].finish
+    assert finish is not None
+    assert (finish.score if finish.HasField("score") else None) == value
+
+
+async def test_a_score_that_is_no_number_is_refused() -> None:
+    """Before it is sent."""
+    async with simulated(Call()) as (server, address):
+        with pytest.raises(InvalidInput) as caught:
+            await diarized(address, score=lambda: math.nan)
+    assert caught.value.reason == "SCORE_NOT_FINITE"
+    assert len(server.calls) == 1
+
+
+async def test_a_score_that_fails_is_the_error() -> None:
+    """Whatever it raises, also what would be a lost stream."""
+
+    def score() -> float:
+        raise Unavailable("the judge is away", reason="JUDGE_AWAY")
+
+    async with simulated(Call()) as (server, address):
+        with pytest.raises(Unavailable) as caught:
+            await diarized(address, score=score)
+    assert caught.value.reason == "JUDGE_AWAY"
+    assert len(server.calls) == 1
+
+
+async def test_a_caller_that_leaves_meanwhile_leaves_nothing_behind() -> None:
+    """Neither while another server is looked for, nor when it was found and not yet used."""
+    away = Call(go_away_at=80)
+    async with (
+        simulated(away, Call()) as (server, address),
+        DiarizationClient(address) as client,
+        aclosing(client.diarize(waiting_pieces(server, 3), CONFIG)) as events,
+    ):
+        async for event in events:
+            if isinstance(event, GoAway):
+                await server.called(2)
+                break
+    async with simulated(Call(cut_at=80), Call(refuse=GONE)) as (server, address):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await diarized(address)
+
+
+@pytest.fixture
+def kept_bytes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How much was kept, whenever some audio was added."""
+    sizes: list[int] = []
+
+    class Watched(Tape):
+        def add(self, piece: bytes | Flush) -> None:
+            super().add(piece)
+            sizes.append(self.end - self.start)
+
+    monkeypatch.setattr(diarization, "Tape", Watched)
+    return sizes
+
+
+@pytest.mark.parametrize(
+    "script", [[Call()], [Call(cut_at=120), Call()], [Call(go_away_at=120), Call()]]
+)
+async def test_memory_does_not_grow_with_the_conversation(
+    kept_bytes: list[int], script: list[Call]
+) -> None:
+    """Also after it went on elsewhere: nothing from before the newest token's context is kept."""
+    async with simulated(*script) as (_, address):
+        await diarized(address, pieces(AUDIO * 20), ahead_seconds=0.5)
+    # What is ahead of the replies, with two hops and a piece, beside what the token needs.
+    most = CONTEXT + TOKEN_EVERY + HORIZON + 50 + 3 * HOP + 3
+    assert max(kept_bytes) <= most * FRAME_BYTES
+
+
+async def test_memory_is_bounded_where_a_server_gives_no_tokens(kept_bytes: list[int]) -> None:
+    """As much is kept as the client allows; nothing, where the caller does not want to resume."""
+    async with simulated(Call(tokens=False)) as (_, address):
+        await diarized(address, pieces(AUDIO * 4), kept_seconds=1.0)
+        assert max(kept_bytes) == 32_000
+        kept_bytes.clear()
+        await diarized(address, pieces(AUDIO), resume=False)
+        assert max(kept_bytes) == 0
