@@ -161,9 +161,13 @@ class Identity:
             last: Number of the speaker of the last final frame, or a label that is none.
             final_frames: Frames of the stream before the next that is given.
         """
-        for total, frames in voices:
-            self._memory.add(self._gallery.size, total, frames)
-            self._gallery.add(total, frames)
+        numbers = range(len(voices))
+        totals = np.zeros((len(voices), self._segment.total.size), np.float32)
+        for number, (total, _) in enumerate(voices):
+            totals[number] = total
+        weights = np.array([frames for _, frames in voices], np.float32)
+        self._gallery.resume(numbers, numbers, totals, weights)
+        self._memory.resume(numbers, totals, weights)
         self._last_final_state = max(last, UNNAMED) + 1
         self._path.restart(self._gallery.size + 1, self._last_final_state)
         self._final_frames = final_frames
