@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-import gc
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,6 +11,7 @@ from voiceflow.catalog.channels import VersionPin
 from voiceflow.pipeline.model import BoundModel
 from voiceflow_inference.batcher import Batcher
 from voiceflow_inference.priority import run_behind
+from voiceflow_inference.serving.memory import give_back
 from voiceflow_inference.serving.tally import Tally
 from voiceflow_inference.serving.warm import HopCost
 
@@ -51,15 +50,4 @@ class Generation:
         await self.batcher.stop()
         with suppress(AttributeError):
             del self.model
-        await run_behind(give_back_memory)
-
-
-def give_back_memory() -> None:
-    """Hands to the system what a model that is gone has left.
-
-    The C library keeps it otherwise, in pieces that the next model may or may not fit: the process
-    would grow by some of each model that it has served.
-    """
-    gc.collect()
-    with suppress(AttributeError):  # only glibc keeps so much, and only it has this
-        ctypes.CDLL(None).malloc_trim(0)
+        await run_behind(give_back)

@@ -41,7 +41,8 @@ from voiceflow_inference.backend import SlotBackend
 from voiceflow_inference.batcher import Batcher
 from voiceflow_inference.priority import run_apart, run_behind
 from voiceflow_inference.serving.download import Found
-from voiceflow_inference.serving.generation import Generation, give_back_memory
+from voiceflow_inference.serving.generation import Generation
+from voiceflow_inference.serving.memory import give_back, hold_little
 from voiceflow_inference.serving.tally import Tally
 from voiceflow_inference.serving.warm import (
     HopCost,
@@ -75,6 +76,7 @@ class Loader:
         self._hang_seconds = hang_seconds
         self._child = child
         self._streams = settings.streams
+        hold_little()
 
     async def load(
         self, found: Found, pin: VersionPin, number: int, on_state: OnState
@@ -247,7 +249,7 @@ def _warm_here(model: BoundModel, batch_limit: int) -> dict[LatencyMode, HopCost
         raise _refused(
             f"fails while it is warmed: {plain(str(error))}", reason="MODEL_CRASHED"
         ) from error
-    give_back_memory()  # of what was loaded twice
+    give_back()  # of what was loaded twice
     return costs
 
 
