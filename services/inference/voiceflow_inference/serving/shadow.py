@@ -167,7 +167,7 @@ class Shadow:
         if self._tally is not None:
             self._tally.ended(failed=False)
             self._tally = None
-        if self._working is not None and self._working is not asyncio.current_task():
+        if self._working is not None:
             self._working.cancel()
 
     def _attributes(self) -> dict[str, str]:

@@ -67,7 +67,7 @@ def test_equal_labels_of_the_two_mean_nothing() -> None:
 def test_only_what_both_have_is_compared() -> None:
     """A shadow that began later, or is behind, has not been wrong."""
     agreement = Agreement(FRAME)
-    assert agreement.compare(regions((50, "S1"))) == (0, 0)
+    assert agreement.compare(regions((10, "S1"), (40, "S1"))) == (0, 0)
     assert agreement.compare((), regions((10, "S1"), start=20 * FRAME)) == (10, 0)
     assert agreement.compare((), regions((30, "S1"), start=30 * FRAME)) == (20, 0)
     assert agreement.waiting_regions == 1

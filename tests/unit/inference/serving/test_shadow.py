@@ -168,6 +168,8 @@ async def test_a_stream_that_began_elsewhere_is_compared_at_its_place(
     for number, hop in enumerate(hops(), 1):
         one.hear(hop)
         await until(lambda done=number: generation.tally.counts.hops == done)  # type: ignore[misc]
+    one.told(HopResult((Region(0, start, ()),), (), (), (), 0, 0))
+    assert generation.tally.counts.compared_frames == 0
     for result in results:
         moved = [
             Region(r.start_samples + start, r.end_samples + start, r.speakers)
@@ -206,7 +208,7 @@ async def test_what_falls_behind_is_dropped_and_its_place_is_free(
 
 
 async def test_a_failing_model_ends_the_shadow_alone(
-    generation: Generation, model: Planted
+    generation: Generation, model: Planted, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The hop counts as failed; nothing is raised where the stream lives."""
     model.fails = True
@@ -216,6 +218,7 @@ async def test_a_failing_model_ends_the_shadow_alone(
     one.hear(hops()[1])
     assert generation.tally.counts.failed_hops == 1
     assert generation.tally.counts.failed_streams == 0
+    assert "a shadow of models/tones/versions/1.0.0 failed" not in caplog.text
     one.close()
 
 
@@ -262,7 +265,7 @@ async def test_a_shadow_whose_version_is_unloaded_lets_go_of_it(generation: Gene
 
 
 async def test_closing_frees_the_slot_whatever_waits(
-    generation: Generation, model: Planted
+    generation: Generation, model: Planted, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A stream that ends waits for nobody; a second call does nothing."""
     model.go.clear()
@@ -276,4 +279,6 @@ async def test_closing_frees_the_slot_whatever_waits(
         one.close()
     model.go.set()
     await generation.batcher.stop()
+    await until(lambda: len(asyncio.all_tasks()) == 1)
+    assert not caplog.text
     assert generation.tally.counts.compared_frames == 0
