@@ -2,27 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import grpc
 from numpy.typing import NDArray
 
+from voiceflow.catalog.channels import Rollout, VersionPin
+from voiceflow.catalog.pods import GenerationState
 from voiceflow.client.fate import Fate
 from voiceflow.diarization.v1 import diarization_pb2 as pb
 from voiceflow.diarization.v1 import diarization_pb2_grpc as pb_grpc
 from voiceflow.errors import VoiceFlowError
 from voiceflow.pipeline.model import BoundModel
 from voiceflow.rpc.status import from_rpc_error
-from voiceflow_inference.app import App, build, secure
+from voiceflow_inference.app import App, Origin, build, secure
+from voiceflow_inference.serving.alarms import Alarms
+from voiceflow_inference.serving.download import Found
+from voiceflow_inference.serving.generation import Generation
+from voiceflow_inference.serving.loading import Loader, OnState
+from voiceflow_inference.serving.state import Wanted
 from voiceflow_inference.settings import Settings
 
 
 @asynccontextmanager
 async def running(model: BoundModel, **settings: Any) -> AsyncIterator[tuple[App, str]]:
     """Serves a model; yields the app and its address. Settings replace the defaults here."""
+    complete = in_process(**settings)
+    origin = Origin(Only(model), Alarms())
+    app = await build(
+        complete, secure(complete), origin, make_loader=partial(Loaded, {_pin(model): model})
+    )
+    address = await app.start()
+    try:
+        yield app, address
+    finally:
+        await app.stop()
+
+
+def in_process(**settings: Any) -> Settings:
+    """Of a service inside a test's event loop."""
     defaults: dict[str, Any] = {
         "model_dir": Path("unused"),
         "port": 0,
@@ -31,13 +54,58 @@ async def running(model: BoundModel, **settings: Any) -> AsyncIterator[tuple[App
         "streams_per_principal": 64,
         "grace_seconds": 1.0,
     }
-    complete = Settings(**defaults | settings)
-    app = build(complete, model, secure(complete))
-    address = await app.start()
-    try:
-        yield app, address
-    finally:
-        await app.stop()
+    return Settings(**defaults | settings)
+
+
+class Only:
+    """A `Source` that wants one model for ever."""
+
+    def __init__(self, model: BoundModel) -> None:
+        self._pin = _pin(model)
+
+    async def wanted(self) -> AsyncGenerator[Wanted, None]:
+        """It, then nothing more."""
+        yield Wanted(1, Rollout(primary=self._pin))
+        await asyncio.Event().wait()
+
+    async def fetch(self, pin: VersionPin) -> Found:
+        """It is here."""
+        del pin
+        return Found(Path("unused"))
+
+    def instead(self, wanted: Wanted) -> None:
+        """There is no other."""
+
+    def holds(self, wanted: Wanted) -> None:
+        """It is not remembered."""
+
+    def keep(self, pins: Collection[VersionPin]) -> None:
+        """It stays."""
+
+
+class Loaded(Loader):
+    """Gives out models that are loaded already, by their pins."""
+
+    def __init__(
+        self,
+        models: Mapping[VersionPin, BoundModel],
+        settings: Settings,
+        hang_seconds: Callable[[], float | None],
+    ) -> None:
+        super().__init__(settings, hang_seconds)
+        self._models = models
+
+    async def load(
+        self, found: Found, pin: VersionPin, number: int, on_state: OnState
+    ) -> Generation:
+        """Warms it."""
+        del found
+        on_state(GenerationState.LOADING)
+        return await self.warmed(self._models[pin], pin, number, on_state)
+
+
+def _pin(model: BoundModel) -> VersionPin:
+    return VersionPin(version=model.manifest.resource_name)
 
 
 def config(**fields: Any) -> pb.DiarizeRequest:

@@ -29,7 +29,7 @@ from voiceflow.errors import (
 from voiceflow.package import MANIFEST_FILE, REQUIRED_FILES, SIGNATURE_FILE, load_package
 from voiceflow.trust.offices import KeyStatus
 from voiceflow.trust.root import TrustRoot
-from voiceflow_inference.app import find_package, load_model, trusting
+from voiceflow_inference.app import Origin, build, opened, secure
 from voiceflow_inference.serving.download import Found
 from voiceflow_inference.serving.state_file import Remembered, StateFile
 from voiceflow_inference.settings import Settings
@@ -268,15 +268,14 @@ async def test_a_running_service_follows_its_trust_root(
     settings = with_settings(
         model_dir=model, trust_root=trust_root, state_dir=tmp_path, reload_seconds=0.01
     )
-    async with trusting(settings) as trusted:
-        assert trusted is not None
-        load_model(settings, await find_package(settings, trusted))
+    async with opened(settings) as origin:
+        assert await first_served(settings, origin)
         revoked = root_version(version=2, publishers=[publisher(status=KeyStatus.REVOKED)])
         write_root(trust_root, revoked)
         async with asyncio.timeout(30):
-            while "manifest" not in trusted.alarms.raised:  # noqa: ASYNC110 looked at by turns
+            while "manifest" not in origin.alarms.raised:  # noqa: ASYNC110 looked at by turns
                 await asyncio.sleep(0.01)
-        assert trusted.alarms.raised["manifest"].reason == "KEY_REVOKED"
+        assert origin.alarms.raised["manifest"].reason == "KEY_REVOKED"
 
 
 def write_root(path: Path, *later: TrustRoot) -> None:
@@ -297,8 +296,16 @@ def with_settings(**fields: Any) -> Settings:
 
 async def loaded(settings: Settings) -> str:
     """The version that a service with these settings loads."""
-    async with trusting(settings) as trusted:
-        return load_model(settings, await find_package(settings, trusted)).manifest.resource_name
+    async with opened(settings) as origin:
+        return await first_served(settings, origin)
+
+
+async def first_served(settings: Settings, origin: Origin) -> str:
+    """The version that a service serves first; it is dropped again."""
+    app = await build(settings, secure(settings), origin)
+    name = app.manager.primary.name
+    await app.manager.close()
+    return name
 
 
 @asynccontextmanager

@@ -50,7 +50,7 @@ from voiceflow.errors import Forbidden, InvalidInput, Unauthenticated, Unavailab
 from voiceflow.onnx import bind
 from voiceflow.package import load_package
 from voiceflow.pipeline.model import BoundModel
-from voiceflow_inference.app import find_package
+from voiceflow_inference.app import opened
 from voiceflow_inference.settings import Settings
 
 CHANNEL = "models/tones/channels/stable"
@@ -167,19 +167,28 @@ async def test_an_inference_service_fetches_its_model_as_the_pod_that_it_is(
             "registry": address,
             "model": "tones",
             "cache_dir": tmp_path / "cache",
+            "state_dir": tmp_path / "state",
             "registry_wait_seconds": 0.1,
         }
         own: dict[str, Any] = {"registry_cert": pod.certificate, "registry_key": pod.key}
-        found = await find_package(Settings(**common, **own, registry_ca=CA), None)
-        assert load_package(found.folder).manifest.resource_name == published.version.name
+        assert await wanted(Settings(**common, **own, registry_ca=CA)) == published.version.name
         with pytest.raises(Unavailable, match="demand a certificate"):
-            await find_package(Settings(**common, registry_ca=CA), None)
+            await wanted(Settings(**common, registry_ca=CA))
         with pytest.raises(Untrusted):
-            await find_package(Settings(**common, **own, registry_ca=WRONG_CA), None)
+            await wanted(Settings(**common, **own, registry_ca=WRONG_CA))
         far = common | {"registry": "registry.example:50061"}
         with pytest.raises(InvalidInput, match="plain text is meant") as caught:
-            await find_package(Settings(**far), None)
+            await wanted(Settings(**far))
         assert caught.value.reason == "INSECURE_ADDRESS"
+
+
+async def wanted(settings: Settings) -> str:
+    """The version that a service with these settings would serve; it is fetched."""
+    async with opened(settings) as origin, aclosing(origin.source.wanted()) as wishes:
+        pin = (await anext(wishes)).rollout.primary
+        package = load_package((await origin.source.fetch(pin)).folder)
+        assert package.manifest.resource_name == pin.version
+        return pin.version
 
 
 # Tokens

@@ -24,6 +24,7 @@ from voiceflow.pipeline.model import BoundModel, FloatArray, Frames, State
 from voiceflow.rpc.status import from_rpc_error
 from voiceflow_inference.admission import StreamKind
 from voiceflow_inference.app import App
+from voiceflow_inference.backend import SlotBackend
 
 DATA = pcm16(tones(Spoken((2,), 3.0), Spoken((8,), 3.0)))
 HOP_BYTES = 2 * 7680
@@ -60,7 +61,14 @@ async def rest(
 
 def nobody_in(app: App) -> Callable[[], bool]:
     """Whether every place and every slot is free again."""
-    return lambda: app.admission.count(StreamKind.STREAM) == 0 and app.backend.open_slots == 0
+    return lambda: app.admission.count(StreamKind.STREAM) == 0 and open_slots(app) == 0
+
+
+def open_slots(app: App) -> int:
+    """Slots in use."""
+    backend = app.manager.primary.batcher._loaded
+    assert isinstance(backend, SlotBackend)
+    return backend.open_slots
 
 
 class Spoiled:

@@ -1,7 +1,7 @@
 """Starts the inference service.
 
     python -m voiceflow_inference --registry 127.0.0.1:50061 --channel stable
-    python -m voiceflow_inference --model-dir models/diarizer/1.0.0 --port 0
+    python -m voiceflow_inference --model-dir models/diarizer --port 0
 
 When requests are answered, one line goes to standard output:
 ``ready address=HOST:PORT model=NAME``. Logs go to standard error.
@@ -17,23 +17,22 @@ from pydantic import ValidationError
 from pydantic_settings import CliApp
 
 from voiceflow.errors import VoiceFlowError
-from voiceflow_inference.app import build, find_package, load_model, secure, trusting
+from voiceflow_inference.app import build, opened, secure
 from voiceflow_inference.settings import Settings
 
 
 async def serve(settings: Settings) -> None:
     """Loads, warms, serves, drains."""
     security = secure(settings)
-    async with trusting(settings) as trusted:
-        package = await find_package(settings, trusted)
-        model = await asyncio.to_thread(load_model, settings, package)
-        name = model.manifest.resource_name
+    async with opened(settings) as origin:
 
         def say_ready(address: str) -> None:
+            name = app.manager.primary.name
             sys.stdout.write(f"ready address={address} model={name}\n")
             sys.stdout.flush()
 
-        await build(settings, model, security, on_ready=say_ready).run()
+        app = await build(settings, security, origin, on_ready=say_ready)
+        await app.run()
 
 
 def main() -> int:

@@ -4,76 +4,100 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
+from typing import Any, Final, TypeAlias
 
-from voiceflow.catalog.names import ChannelName
+from voiceflow.artifact import LatencyMode, digest_of
+from voiceflow.catalog.names import ChannelName, PodName
 from voiceflow.client.identity import ClientIdentity, check_plain_text
 from voiceflow.diarization.v1.diarization_pb2_grpc import add_DiarizationServicer_to_server
 from voiceflow.identity.reloading import Reloaded
-from voiceflow.onnx import bind
-from voiceflow.onnx.golden import reproduce
-from voiceflow.package import load_package
-from voiceflow.pipeline.model import BoundModel
 from voiceflow.rpc.freshness import keep_fresh
 from voiceflow.rpc.security import Security, open_security
 from voiceflow.rpc.server import RpcServer, Service, Transport, check_exposure
 from voiceflow.trust.root import read_trust_roots
 from voiceflow_inference.admission import Admission, AdmissionLimits
-from voiceflow_inference.backend import SlotBackend
-from voiceflow_inference.batcher import Batcher
 from voiceflow_inference.servicer import SERVICE_NAME, DiarizationServicer, Generation
 from voiceflow_inference.serving.alarms import Alarms
-from voiceflow_inference.serving.download import (
-    Found,
-    Registry,
-    download_promoted,
-    download_trusted,
-)
+from voiceflow_inference.serving.belief import Belief, UncheckedChannel
+from voiceflow_inference.serving.cache import Cache
+from voiceflow_inference.serving.download import Registry
+from voiceflow_inference.serving.folder import FolderSource
+from voiceflow_inference.serving.judge import DEFAULT_RULES, Judge
+from voiceflow_inference.serving.loading import Loader
+from voiceflow_inference.serving.manager import Manager
+from voiceflow_inference.serving.moves import Verifier
+from voiceflow_inference.serving.policy import Times
+from voiceflow_inference.serving.reporting import Identity, Reporter
+from voiceflow_inference.serving.reverts import Pod
+from voiceflow_inference.serving.seams import Loads
+from voiceflow_inference.serving.source import Source
 from voiceflow_inference.serving.state_file import StateFile
 from voiceflow_inference.serving.trusting import TrustedChannel
-from voiceflow_inference.serving.warm import stream_costs, streams_within, usable_cores, warm_up
+from voiceflow_inference.serving.warm import HopCost, streams_at_once, usable_cores
+from voiceflow_inference.serving.watch import RegistrySource
 from voiceflow_inference.settings import Settings
 
 _LOG = logging.getLogger(__name__)
 
+MakeLoader: TypeAlias = Callable[[Settings, Callable[[], float | None]], Loads]
+"""Makes what loads versions, with the settings, and how long a call may take."""
+
 
 @dataclass(frozen=True)
+class Origin:
+    """Where the versions of a process come from.
+
+    Attributes:
+        source: Of versions.
+        alarms: What somebody has to look at.
+        report: Tells the registry of a manager, until it is cancelled; None: nobody is told.
+    """
+
+    source: Source
+    alarms: Alarms
+    report: Callable[[Manager], Coroutine[Any, Any, None]] | None = None
+
+
+@dataclass
 class App:
-    """A service that is built and not started.
+    """A service whose first version is loaded, and that does not listen yet.
 
     ``run`` is the whole life of the process. Tests that live in one event loop call ``start`` and
     ``stop`` instead.
 
     Attributes:
         server: The transport.
-        batcher: The engine.
         servicer: The API.
         admission: Who is in.
-        backend: The streams' memory.
+        manager: What is loaded.
+        origin: Where versions come from.
     """
 
     server: RpcServer
-    batcher: Batcher
     servicer: DiarizationServicer
     admission: Admission
-    backend: SlotBackend
+    manager: Manager
+    origin: Origin
+
+    _following: list[asyncio.Task[None]] = field(default_factory=list, init=False)
 
     async def run(self) -> None:
         """Serves until SIGTERM or SIGINT, then drains."""
-        self.batcher.start()
+        self._follow()
         try:
             await self.server.run()
         finally:
-            await self.batcher.stop()
+            await self._close()
 
     async def start(self) -> str:
         """Serves from now on; returns the bound ``host:port``."""
-        self.batcher.start()
+        self._follow()
         await self.server.start()
         return self.server.address
 
@@ -81,7 +105,19 @@ class App:
         """Drains and stops."""
         await self.server.drain()
         await self.server.stop()
-        await self.batcher.stop()
+        await self._close()
+
+    def _follow(self) -> None:
+        work = [self.manager.run()]
+        if self.origin.report is not None:
+            work.append(self.origin.report(self.manager))
+        self._following += [asyncio.create_task(one) for one in work]
+
+    async def _close(self) -> None:
+        for task in self._following:
+            task.cancel()
+        await asyncio.gather(*self._following, return_exceptions=True)
+        await self.manager.close()
 
 
 def secure(settings: Settings) -> Security:
@@ -94,6 +130,38 @@ def secure(settings: Settings) -> Security:
     if not security.has_identity:
         check_exposure(settings.host, settings.insecure)
     return security
+
+
+@asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[Origin]:
+    """Where versions come from: a folder, or a channel of a registry.
+
+    Raises:
+        InvalidInput: TRUST_ROOT_UNREADABLE; INSECURE_ADDRESS: the registry is on another machine,
+            and without TLS.
+        Untrusted: The trust root does not hold, or is older than the one remembered.
+        ContentCorrupt: STATE_CORRUPT.
+        NotAllowedNow: STATE_LOCKED.
+        VoiceFlowError: STATE_NOT_WRITABLE.
+    """
+    async with trusting(settings) as trusted:
+        if settings.model_dir is not None:
+            alarms = Alarms() if trusted is None else trusted.alarms
+            wait_seconds = settings.registry_wait_seconds
+            folder = FolderSource(settings.model_dir, trusted, DEFAULT_RULES, wait_seconds)
+            yield Origin(folder, alarms)
+            return
+        assert settings.registry is not None  # noqa: S101 - the settings see to that
+        identity = registry_identity(settings)
+        check_plain_text(settings.registry, identity, insecure=settings.insecure_registry)
+        registry = Registry(settings.registry, identity, settings.registry_wait_seconds)
+        with (
+            closing(Cache(settings.cache_dir)) as cache,
+            believing(settings, settings.registry, trusted) as belief,
+        ):
+            source = RegistrySource(registry, belief, cache, DEFAULT_RULES)
+            report = partial(_report, settings, registry, source, belief.alarms)
+            yield Origin(source, belief.alarms, report)
 
 
 @asynccontextmanager
@@ -129,28 +197,24 @@ async def trusting(settings: Settings) -> AsyncIterator[TrustedChannel | None]:
                 await watching
 
 
-async def find_package(settings: Settings, trusted: TrustedChannel | None) -> Found:
-    """The package to serve: ``model_dir``, or what the registry's channel serves.
-
-    Args:
-        settings: All of them.
-        trusted: As `trusting` has it.
+@contextmanager
+def believing(
+    settings: Settings, registry: str, trusted: TrustedChannel | None
+) -> Iterator[Belief]:
+    """What is believed of the channel: what is trusted, or else whatever its registry says.
 
     Raises:
-        VoiceFlowError: The registry has none, stays away, is not the one that it should be, or
-            sends something else; INSECURE_ADDRESS: it is on another machine, and without TLS.
+        VoiceFlowError: STATE_NOT_WRITABLE.
     """
-    if settings.model_dir is not None:
-        check = None if trusted is None else trusted.check_any_manifest
-        return Found(settings.model_dir, check_manifest=check)
-    assert settings.registry is not None  # noqa: S101 - the settings see to that
-    identity = registry_identity(settings)
-    check_plain_text(settings.registry, identity, insecure=settings.insecure_registry)
-    registry = Registry(settings.registry, identity, settings.registry_wait_seconds)
-    if trusted is None:
-        channel = ChannelName(settings.model, settings.channel)
-        return await download_promoted(registry, channel, settings.cache_dir)
-    return await download_trusted(registry, trusted, settings.cache_dir)
+    if trusted is not None:
+        yield trusted
+        return
+    channel = ChannelName(settings.model, settings.channel)
+    # Nothing is to be taken for trusted, or for another registry's word, that one registry said.
+    which = digest_of(registry.encode()).removeprefix("sha256:")[:_REGISTRY_CHARACTERS]
+    path = settings.state_dir / channel.model / f"{channel.channel}.unchecked-{which}.json"
+    with StateFile(path, shared=True) as memory:
+        yield UncheckedChannel(channel, memory, Alarms())
 
 
 def registry_identity(settings: Settings) -> ClientIdentity | None:
@@ -164,65 +228,60 @@ def registry_identity(settings: Settings) -> ClientIdentity | None:
     return None if identity == ClientIdentity() else identity
 
 
-def load_model(settings: Settings, found: Found) -> BoundModel:
-    """Reads, verifies and loads a model.
-
-    Raises:
-        PackageInvalid: It is damaged, breaks its contract, or does not do here what it says.
-        Untrusted: It is not signed as it must be.
-    """
-    package = load_package(
-        found.folder, manifest_digest=found.manifest_digest, check_manifest=found.check_manifest
-    )
-    model = bind(package, threads=settings.threads)
-    reproduce(package, threads=settings.threads)
-    return model
-
-
-def build(
+async def build(
     settings: Settings,
-    model: BoundModel,
     security: Security,
+    origin: Origin,
+    *,
+    make_loader: MakeLoader = Loader,
     on_ready: Callable[[str], None] = lambda _address: None,
 ) -> App:
-    """Warms the model and puts the parts together; needs a running event loop.
+    """Loads the first version and puts the parts together.
 
     Args:
         settings: All of them.
-        model: The loaded model.
         security: As `secure` has it.
+        origin: As `opened` has it.
+        make_loader: Makes what loads versions.
         on_ready: Called with the bound ``host:port``.
+
+    Raises:
+        VoiceFlowError: There is no version that can be served, or it stays away.
     """
-    manifest = model.manifest
-    costs = warm_up(model, settings.batch_limit)
-    cores = usable_cores()
-    measured = max(streams_within(cost, cores) for cost in costs.values())
-    streams = settings.streams or max(1, int(measured))
-    one = settings.streams_per_principal or max(1, streams // 4)
-    one_files = settings.files_per_principal or max(1, settings.files // 4)
-    settings = settings.model_copy(
-        update={"streams": streams, "streams_per_principal": one, "files_per_principal": one_files}
+
+    def hang_seconds() -> float | None:
+        return manager.hang_seconds()
+
+    manager = Manager(
+        origin.source,
+        make_loader(settings, hang_seconds),
+        Judge(),
+        Verifier().verify,
+        Pod(PodName(settings.pod_name), ChannelName(settings.model, settings.channel)),
+        Times(settings.drain_deadline_seconds, settings.keep_seconds),
+        hang_seconds=settings.hang_seconds,
+        draining=lambda: admission.draining,
     )
-    limits = AdmissionLimits(
-        streams=streams,
-        streams_per_principal=one,
-        files=settings.files,
-        files_per_principal=one_files,
-        lag_seconds=settings.admission_lag_seconds,
-        real_time_factor=settings.admission_real_time_factor,
-    )
-    # A slot is free a moment later than its place: the last hop may still be in flight.
-    backend = SlotBackend(model, 2 * streams + 2 * settings.files)
-    batcher = Batcher(backend, batch_limit=settings.batch_limit)
-    admission = Admission(limits, batcher.load)
+    try:
+        first = await manager.start()
+    except BaseException:
+        await manager.close()
+        raise
+    settings = measured(settings, first.costs)
+    admission = Admission(_limits(settings), manager.load)
     servicer = DiarizationServicer(
-        generation=Generation(1, manifest, batcher, stream_costs(costs, cores)),
+        generation=Generation(first.number, first.manifest, first.batcher, first.stream_costs),
         admission=admission,
         settings=settings,
         started_at=datetime.now(UTC),
         software_version=version("voiceflow"),
         transport=lambda: server,
     )
+
+    async def drain(grace_seconds: float) -> None:
+        await manager.stop_loading()
+        await servicer.drain(grace_seconds)
+
     server = RpcServer(
         [Service(SERVICE_NAME, partial(add_DiarizationServicer_to_server, servicer))],
         host=settings.host,
@@ -237,8 +296,13 @@ def build(
             keepalive_timeout_seconds=settings.keepalive_timeout_seconds,
         ),
         on_ready=on_ready,
-        on_drain=servicer.drain,
+        on_drain=drain,
     )
+    return App(server, servicer, admission, manager, origin)
+
+
+def measured(settings: Settings, costs: Mapping[LatencyMode, HopCost]) -> Settings:
+    """With the numbers of streams that follow from what the first version costs here."""
     for mode, cost in costs.items():
         _LOG.info(
             "%s: a hop of %g ms costs %.3f ms in the engine and %.3f ms in the pipeline",
@@ -247,5 +311,44 @@ def build(
             cost.engine_seconds * 1e3,
             cost.pipeline_seconds * 1e3,
         )
+    streams = settings.streams or streams_at_once(costs, usable_cores())
+    one = settings.streams_per_principal or max(1, streams // 4)
+    one_files = settings.files_per_principal or max(1, settings.files // 4)
     _LOG.info("room for %d streams, %d of one client", streams, one)
-    return App(server, batcher, servicer, admission, backend)
+    return settings.model_copy(
+        update={"streams": streams, "streams_per_principal": one, "files_per_principal": one_files}
+    )
+
+
+def _limits(settings: Settings) -> AdmissionLimits:
+    assert settings.streams and settings.streams_per_principal  # noqa: S101, PT018 - measured
+    assert settings.files_per_principal  # noqa: S101 - likewise
+    return AdmissionLimits(
+        streams=settings.streams,
+        streams_per_principal=settings.streams_per_principal,
+        files=settings.files,
+        files_per_principal=settings.files_per_principal,
+        lag_seconds=settings.admission_lag_seconds,
+        real_time_factor=settings.admission_real_time_factor,
+    )
+
+
+async def _report(
+    settings: Settings,
+    registry: Registry,
+    source: RegistrySource,
+    alarms: Alarms,
+    manager: Manager,
+) -> None:
+    """Tells the registry what this process serves, until it is cancelled."""
+    identity = Identity(
+        PodName(settings.pod_name),
+        ChannelName(settings.model, settings.channel),
+        datetime.now(UTC),
+        version("voiceflow"),
+        settings.pod_label,
+    )
+    await Reporter(registry, identity, manager, source, alarms).run()
+
+
+_REGISTRY_CHARACTERS: Final = 8

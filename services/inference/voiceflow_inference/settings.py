@@ -42,10 +42,10 @@ class Settings(SecuritySettings):
     )
 
     model_dir: Path | None = Field(
-        None, description="folder of a model package to serve, e.g. models/diarizer/1.0.0"
+        None, description="a model package to serve, or a folder of packages: the highest is served"
     )
     registry: str | None = Field(
-        None, description="HOST:PORT of a registry, whose promoted version is served instead"
+        None, description="HOST:PORT of a registry, whose promoted versions are served instead"
     )
     model: Identifier = Field("diarizer", description="the model to ask the registry for")
     channel: Identifier = Field(
@@ -67,7 +67,7 @@ class Settings(SecuritySettings):
     )
     state_dir: Path = Field(
         Path("var/state"),
-        description="with --trust-root: where this process keeps what it trusts over a restart",
+        description="where this process keeps over a restart what it trusts and served last",
     )
     registry_wait_seconds: Positive = Field(
         60.0, description="how long the registry may stay away at the start"

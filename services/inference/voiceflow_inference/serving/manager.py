@@ -219,9 +219,12 @@ class Manager:
 
     async def _follow(self) -> None:
         assert self._wishes is not None  # noqa: S101 - since the start
-        async with aclosing(self._wishes) as wishes:
-            async for wanted in wishes:
-                self._take(wanted)
+        try:
+            async with aclosing(self._wishes) as wishes:
+                async for wanted in wishes:
+                    self._take(wanted)
+        except Exception:  # noqa: BLE001 what is served goes on being served
+            _LOG.exception("what is wanted is not known any more")
 
     async def _keep_working(self) -> Never:
         while True:
@@ -229,7 +232,10 @@ class Manager:
                 async with asyncio.timeout(_LOOK_SECONDS):
                     await self._wake.wait()
             self._wake.clear()
-            self._look()
+            try:
+                self._look()
+            except Exception:  # noqa: BLE001 likewise
+                _LOG.exception("what is loaded is not looked after")
 
     def _look(self) -> None:
         """Leaves what breaks a rule, then does whatever is to be done."""
