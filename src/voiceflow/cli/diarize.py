@@ -42,6 +42,7 @@ class Wish:
     maximum_speakers: int = 0
     model: ModelChoice | None = None
     session: str = ""
+    resume: bool = True
 
 
 @click.command()
@@ -76,6 +77,11 @@ class Wish:
 )
 @click.option("--session", type=text, default="", help="A name for the conversation.")
 @click.option(
+    "--no-resume",
+    is_flag=True,
+    help="Fail when a live stream is cut, instead of going on with it on any server that is there.",
+)
+@click.option(
     "--encoding",
     type=click.Choice([encoding.value for encoding in Encoding]),
     help="Standard input is raw samples of this form; else it is WAV.",
@@ -104,6 +110,7 @@ def diarize(
     channel: int | None,
     model: str | None,
     session: str,
+    no_resume: bool,
     encoding: str | None,
     rate: int | None,
     channels: int,
@@ -136,6 +143,7 @@ def diarize(
         maximum_speakers,
         ModelChoice.parse(model) if model else None,
         session,
+        not no_resume,
     )
     if mic:
         source = open_microphone(device=device)
@@ -190,6 +198,7 @@ async def diarize_source(
                     await run_live(
                         *(client, source, config, views, timeline),
                         pace=source.repeatable,
+                        resume=wish.resume,
                         stop=stop,
                         keeper=keeper,
                     )

@@ -60,6 +60,7 @@ async def run_live(
     timeline: Timeline,
     *,
     pace: bool,
+    resume: bool,
     stop: asyncio.Event,
     keeper: AudioKeeper | None,
 ) -> None:
@@ -72,6 +73,7 @@ async def run_live(
         view: Told of everything.
         timeline: Takes the events; holds what came before an error, too.
         pace: Send no faster than the audio plays; what is live already needs none.
+        resume: Go on elsewhere when the stream is cut.
         stop: Ends the audio when set; the rest becomes final and the results are complete.
         keeper: Keeps the audio for the report.
     """
@@ -79,7 +81,7 @@ async def run_live(
     if pace:
         pieces = paced(pieces, source.audio_format)
     outgoing = _outgoing(until(pieces, stop), source, view, keeper)
-    async with aclosing(client.diarize(outgoing, config)) as events:
+    async with aclosing(client.diarize(outgoing, config, resume=resume)) as events:
         async for event in events:
             timeline.add(event)
             view.event(event, timeline)

@@ -14,7 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from voiceflow.cli.lanes import Cell, LiveLanes
-from voiceflow.client import UNKNOWN, Event, Timeline, Turn, Update, seconds
+from voiceflow.cli.printing import plain, tell
+from voiceflow.client import UNKNOWN, Begin, Event, Moved, Resumed, Timeline, Turn, Update, seconds
 from voiceflow.report.page import clock
 
 COLOURS = (
@@ -46,10 +47,12 @@ class LiveView:
         self._lanes = LiveLanes(_WINDOW_SECONDS)
         self._timeline = Timeline()
         self._turns: list[Turn] = []
+        self._model_version = ""
+        self._moves = self._resumptions = 0
         self._colours: dict[str, str] = {UNKNOWN: UNKNOWN_COLOUR}
         self._live = Live(
             console=console,
-            get_renderable=self._render,
+            get_renderable=self.__rich__,
             refresh_per_second=10,
             redirect_stdout=False,
             redirect_stderr=False,
@@ -75,14 +78,24 @@ class LiveView:
         """An event came."""
         self._timeline = timeline
         self._lanes.event(event)
-        if isinstance(event, Update):
-            self._turns += [turn for turn in event.turns if turn.final]
-            del self._turns[:-_SHOWN_TURNS]
+        match event:
+            case Update():
+                self._turns += [turn for turn in event.turns if turn.final]
+                del self._turns[:-_SHOWN_TURNS]
+            case Begin():
+                self._model_version = event.model_version
+            case Moved():
+                self._model_version, self._moves = event.model_version, self._moves + 1
+            case Resumed():
+                self._model_version = event.begin.model_version
+                self._resumptions += 1
+            case _:
+                pass
 
     def done(self, timeline: Timeline) -> None:
         """The last picture stays."""
 
-    def _render(self) -> RenderableType:
+    def __rich__(self) -> RenderableType:
         width = self._console.width - 4
         lanes = self._lanes.lanes(self._timeline)
         count = max(10, width - _NAME_WIDTH - _TALK_WIDTH)
@@ -136,8 +149,11 @@ class LiveView:
     def _facts(self) -> Text:
         facts = Text(" █ final  ░ may still change", "dim")
         facts.append(f"  ·  lag {self._lanes.lag_seconds:.2f} s of audio", "dim")
-        if self._timeline.begin is not None:
-            facts.append(f"  ·  {_short(self._timeline.begin.model_version)} ", "dim")
+        if self._model_version:
+            facts.append(f"  ·  {plain(_short(self._model_version))} ", "dim")
+        for what, count in (("moved", self._moves), ("resumed", self._resumptions)):
+            if count:
+                facts.append(f" ·  {what} {count}x ", "dim")
         return facts
 
     def _colour(self, speaker: str) -> str:
@@ -148,6 +164,8 @@ class LiveView:
 
 class LineView:
     """One line for each turn, when it is final and complete; for pipes and logs.
+
+    When the stream goes on by another model or in another stream, a line on standard error says so.
 
     Args:
         to_stderr: Whether standard output is taken by a result.
@@ -163,10 +181,19 @@ class LineView:
     def event(self, event: Event, timeline: Timeline) -> None:
         """Prints what became final."""
         self._live = True
-        if isinstance(event, Update):
-            for turn in event.turns:
-                if turn.final:
-                    self._print(turn, timeline)
+        match event:
+            case Update():
+                for turn in event.turns:
+                    if turn.final:
+                        self._print(turn, timeline)
+            case Moved():
+                at = f"{seconds(event.at_samples):.3f} s"
+                tell(f"{at}: {event.how} to {event.model_version}", err=True)
+            case Resumed():
+                at = f"{seconds(event.at_samples):.3f} s"
+                tell(f"{at}: resumed with {event.begin.model_version}", err=True)
+            case _:
+                pass
 
     def done(self, timeline: Timeline) -> None:
         """Prints the turns of a recording, which come at its end."""

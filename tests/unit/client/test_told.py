@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.fakes.simulated_streams import FRAME, WHO, Simulation, spoken
@@ -79,6 +79,7 @@ def told(
     return news
 
 
+@settings(deadline=None)
 @given(parts=conversations, cuts=cuts)
 def test_a_cut_conversation_tells_what_an_uncut_one_does(
     parts: list[tuple[int, int]], cuts: list[Cut]
@@ -92,6 +93,7 @@ def test_a_cut_conversation_tells_what_an_uncut_one_does(
     assert cut[-1].covered_samples == uncut[-1].covered_samples
 
 
+@settings(deadline=None)
 @given(parts=conversations, cuts=cuts)
 def test_another_model_breaks_nothing_that_was_told(
     parts: list[tuple[int, int]], cuts: list[Cut]
