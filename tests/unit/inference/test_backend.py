@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
+
 import numpy as np
+import psutil
 import pytest
 
 from tests.unit.inference.fakes import Adder
 from voiceflow.errors import Overloaded
+from voiceflow.pipeline.model import FloatArray, Frames, State
 from voiceflow_inference.backend import SlotBackend
 
 
@@ -57,3 +62,78 @@ def test_what_is_not_finite_is_named_and_not_kept() -> None:
     frames, finite = backend.run([good, bad], hop(1, 7))
     assert finite == [True, True]
     assert frames.speech[:, 0].tolist() == [2, 7]
+
+
+def test_memory_is_carried_from_one_model_to_another() -> None:
+    """What one backend gives of a slot, another goes on with; it is a copy."""
+    old, new = SlotBackend(Adder(), 2), SlotBackend(Adder(), 2)
+    slot = old.open()
+    old.run([slot], hop(5))
+    state = old.state(slot)
+    old.run([slot], hop(1))
+    new.open()
+    frames, _ = new.run([new.open(state)], hop(2))
+    assert frames.speech[0, 0] == 7
+
+
+def test_without_a_call_there_is_nothing_to_end() -> None:
+    """The backend goes on as it was."""
+    backend = SlotBackend(Adder(), 1)
+    slot = backend.open()
+    assert not backend.terminate()
+    frames, _ = backend.run([slot], hop(1))
+    assert frames.speech[0, 0] == 1
+
+
+class Late(Adder):
+    """Comes back when it is let go, whether it was ended or not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.called, self.let_go, self.ended = (threading.Event() for _ in range(3))
+
+    def run(self, audio: FloatArray, state: State) -> tuple[Frames, dict[str, FloatArray]]:
+        """As the adder, in the end."""
+        self.called.set()
+        self.let_go.wait()
+        return super().run(audio, state)
+
+    def terminate(self) -> None:
+        """Is noticed, and ignored."""
+        self.ended.set()
+
+
+async def test_a_call_that_comes_back_too_late_changes_no_memory() -> None:
+    """Its hop may have been computed by another model since; and no call follows it."""
+    model = Late()
+    backend = SlotBackend(model, 1)
+    slot = backend.open()
+    call = asyncio.create_task(asyncio.to_thread(backend.run, [slot], hop(5)))
+    await asyncio.to_thread(model.called.wait)
+    assert backend.terminate()
+    assert model.ended.is_set()
+    model.let_go.set()
+    with pytest.raises(RuntimeError):
+        await call
+    assert backend.state(slot)["sum"] == 0
+    with pytest.raises(RuntimeError):
+        backend.run([slot], hop(5))
+
+
+class Large(Adder):
+    """A stream's memory is 1 MiB."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.state_shapes = {"sum": (2**18,)}
+
+
+def test_room_costs_no_memory() -> None:
+    """Pages that no stream has used are not there, for the second model as for the first."""
+    process = psutil.Process()
+    before = process.memory_info().rss
+    for _ in range(4):
+        backend = SlotBackend(Large(), 24)
+        slot = backend.open()
+        assert process.memory_info().rss < before + 12 * 2**20
+        backend.close(slot)

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import os
+import sys
 import threading
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 
 import numpy as np
 import pytest
 
+from tests.unit.inference.fakes import Adder
 from voiceflow.errors import VoiceFlowError
 from voiceflow.pipeline.model import FloatArray, Frames
-from voiceflow_inference.batcher import Batcher, Lane, Urgency
+from voiceflow_inference.backend import SlotBackend
+from voiceflow_inference.batcher import Batcher, BatchRun, Lane, ModelFailed, Urgency
 
 
 class Gate:
@@ -22,6 +28,10 @@ class Gate:
         self.closed: list[int] = []
         self.held = threading.Event()
         self.go = threading.Semaphore(0)
+        self.terminated = False
+        self.ended_first = False
+        self.priorities: list[int] = []
+        self._began = threading.Condition()
         self._opened = 0
 
     def open(self, state: Mapping[str, FloatArray] | None = None) -> int:
@@ -38,13 +48,22 @@ class Gate:
         """Its number."""
         return {"slot": np.array([slot], np.float32)}
 
+    def reached(self, calls: int) -> None:
+        """Waits until so many calls have begun."""
+        with self._began:
+            self._began.wait_for(lambda: len(self.batches) >= calls)
+
     def terminate(self) -> bool:
         """Helps nothing."""
-        return True
+        self.terminated = True
+        return not self.ended_first
 
     def run(self, _slots: Sequence[int], audio: FloatArray) -> tuple[Frames, list[bool]]:
         """Fails for 666 and gives NaN for -1."""
-        self.batches.append(audio[:, 0].tolist())
+        with self._began:
+            self.batches.append(audio[:, 0].tolist())
+            self._began.notify_all()
+        self.priorities.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
         self.held.set()
         self.go.acquire()
         if 666 in audio:
@@ -190,3 +209,238 @@ async def test_hops_of_closed_streams_are_not_computed(batcher: Batcher, gate: G
     assert await ask(batcher.open_lane(), 2) == 2
     assert [9] not in gate.batches
     assert gate.closed == [2]
+
+
+async def test_each_batch_is_told_once_with_what_became_of_it(gate: Gate) -> None:
+    """Failed and not finite apart, and how long live hops that came out well have taken."""
+    runs: list[BatchRun] = []
+    now = 100.0
+    batcher = Batcher(gate, batch_limit=4, on_batch=runs.append, clock=lambda: now)
+    batcher.start()
+    gate.go.release(100)
+    try:
+        for at, urgency in [(97.0, Urgency.LIVE), (98.0, Urgency.BACKGROUND)]:
+            await ask(batcher.open_lane(), 1, at=at, urgency=urgency)
+        for value in (666, -1):
+            await asyncio.wait([ask(batcher.open_lane(), value)])
+    finally:
+        await batcher.stop()
+    assert runs == [
+        BatchRun(1, 0, 0, 0.0, Urgency.LIVE, (3.0,)),
+        BatchRun(1, 0, 0, 0.0, Urgency.BACKGROUND),
+        BatchRun(1, 1, 0, 0.0, Urgency.LIVE),
+        BatchRun(1, 0, 1, 0.0, Urgency.LIVE),
+    ]
+
+
+async def test_shadows_wait_for_everybody_else(batcher: Batcher, gate: Gate) -> None:
+    """Live, then what can wait, then what nobody waits for."""
+    first = await hold(batcher, gate)
+    order = [Urgency.SHADOW, Urgency.BACKGROUND, Urgency.LIVE]
+    tasks = [ask(batcher.open_lane(), u + 1, at=u, urgency=u) for u in order]
+    await all_queued()
+    gate.go.release(4)
+    await asyncio.gather(first, *tasks)
+    assert gate.batches == [[0], [1], [2], [3]]
+
+
+async def test_what_follows_a_batch_runs_in_the_engine_thread(batcher: Batcher, gate: Gate) -> None:
+    """With the size of the batch; if it raises, the engine goes on."""
+    seen: list[tuple[int, int, str]] = []
+
+    def after(hops: int, samples: int) -> None:
+        seen.append((hops, samples, threading.current_thread().name))
+        raise RuntimeError
+
+    batcher.after_batch = after
+    gate.go.release(2)
+    await ask(batcher.open_lane(), 1)
+    await ask(batcher.open_lane(), 2, length=1280)
+    assert seen[:1] == [(1, 640, "engine")]
+
+
+async def test_memory_goes_from_lane_to_lane() -> None:
+    """A copy of what the last hop left, only while none is in flight, only while it is open."""
+    batcher = Batcher(SlotBackend(Adder(), 4), batch_limit=4)
+    batcher.start()
+    lane = batcher.open_lane()
+    hop = np.full(640, 5, np.float32)
+    await lane.run(hop, 0, Urgency.LIVE)
+    state = lane.state()
+    task = asyncio.create_task(lane.run(hop, 0, Urgency.LIVE))
+    await all_queued()
+    with pytest.raises(RuntimeError):
+        lane.state()
+    await task
+    assert state["sum"] == 5
+    carried = batcher.open_lane(state)
+    frames = await carried.run(hop, 0, Urgency.LIVE)
+    assert frames.speech[0] == 10
+    lane.close()
+    with pytest.raises(RuntimeError):
+        lane.state()
+    await batcher.stop()
+
+
+@asynccontextmanager
+async def watched(
+    gate: Gate, hang_seconds: float = 1e6
+) -> AsyncIterator[tuple[Batcher, list[BatchRun]]]:
+    """A running batcher that gives models up, and what it tells of its batches."""
+    runs: list[BatchRun] = []
+    batcher = Batcher(gate, batch_limit=4, on_batch=runs.append, hang_seconds=lambda: hang_seconds)
+    batcher.start()
+    try:
+        yield batcher, runs
+    finally:
+        gate.go.release(100)
+        await batcher.stop()
+
+
+def look(batcher: Batcher, times: int = 5) -> None:
+    """As time would do: the first look sees something new, four more see the same."""
+    for _ in range(times):
+        batcher._look()
+
+
+async def test_a_model_that_does_not_come_back_is_given_up(gate: Gate) -> None:
+    """Whoever waits or comes later is told at once, although the thread is lost for good."""
+    async with watched(gate, 0.02) as (batcher, runs):
+        first = await hold(batcher, gate)
+        later = batcher.open_lane()
+        queued = ask(batcher.open_lane(), 1)
+        assert [await reason(first), await reason(queued)] == ["MODEL_HUNG", "MODEL_HUNG"]
+        assert await reason(ask(later, 2)) == "MODEL_HUNG"
+        with pytest.raises(ModelFailed):
+            batcher.open_lane()
+        assert batcher.gone
+        assert gate.terminated
+        assert [(run.hops, run.failed, run.hung) for run in runs] == [(1, 1, True)]
+        assert gate.batches == [[0]]
+
+
+async def test_four_looks_must_find_the_same_call(gate: Gate) -> None:
+    """However long it was between two of them: the process may have been stopped."""
+    async with watched(gate) as (batcher, _):
+        first = await hold(batcher, gate)
+        look(batcher, 4)
+        assert not gate.terminated
+        look(batcher, 1)
+        assert batcher.gone
+        assert await reason(first) == "MODEL_HUNG"
+
+
+async def test_a_busy_engine_does_not_hang(gate: Gate) -> None:
+    """Many looks find it busy, each with another call."""
+    async with watched(gate) as (batcher, _):
+        tasks = [await hold(batcher, gate)]
+        for number in range(2, 12):
+            tasks.append(ask(batcher.open_lane(), 0))
+            look(batcher, 1)
+            await all_queued()
+            gate.go.release()
+            await asyncio.to_thread(gate.reached, number)
+        gate.go.release(100)
+        assert await asyncio.gather(*tasks) == [0] * 11
+
+
+async def test_what_came_out_before_the_hang_is_told(gate: Gate) -> None:
+    """Of a batch that is computed one by one because it failed, the first ones came out well."""
+    async with watched(gate) as (batcher, runs):
+        first = await hold(batcher, gate)
+        tasks = [ask(batcher.open_lane(), value) for value in (1, 666, 2)]
+        await all_queued()
+        gate.go.release(4)  # the first, the three, the 1, the 666; and the 2 hangs
+        await asyncio.to_thread(gate.reached, 5)
+        look(batcher)
+        assert await first == 0
+        assert await tasks[0] == 1
+        assert [await reason(task) for task in tasks[1:]] == ["MODEL_FAILED", "MODEL_HUNG"]
+        assert [(run.hops, run.failed) for run in runs if run.hung] == [(3, 2)]
+
+
+async def test_a_call_that_has_just_come_back_has_not_hung(gate: Gate) -> None:
+    """Where there is no call to end, its result counts."""
+    gate.ended_first = True
+    async with watched(gate) as (batcher, runs):
+        first = await hold(batcher, gate)
+        look(batcher)
+        assert gate.terminated
+        gate.go.release()
+        assert await first == 0
+        assert not batcher.gone
+        assert [run.hung for run in runs] == [False]
+
+
+async def test_without_a_limit_nothing_hangs(batcher: Batcher, gate: Gate) -> None:
+    """What a channel's policy leaves open is not decided here."""
+    first = await hold(batcher, gate)
+    look(batcher, 10)
+    assert not gate.terminated
+    gate.go.release()
+    assert await first == 0
+
+
+async def test_what_follows_a_batch_may_not_hang_either(gate: Gate) -> None:
+    """The engine would never take another hop."""
+    async with watched(gate) as (batcher, runs):
+        reached, let_go = threading.Event(), threading.Event()
+
+        def after(_hops: int, _samples: int) -> None:
+            reached.set()
+            let_go.wait()
+
+        batcher.after_batch = after
+        gate.go.release()
+        assert await ask(batcher.open_lane(), 1) == 1
+        await asyncio.to_thread(reached.wait)
+        waiting = ask(batcher.open_lane(), 2)
+        await all_queued()
+        look(batcher)
+        assert await reason(waiting) == "MODEL_HUNG"
+        assert [(run.hops, run.hung) for run in runs] == [(1, False), (0, True)]
+        let_go.set()
+
+
+async def test_an_engine_that_stops_leaves_nobody_waiting(gate: Gate) -> None:
+    """The batch that runs is finished; what waits fails; the model is let go."""
+    batcher = Batcher(gate, batch_limit=4)
+    batcher.start()
+    first = await hold(batcher, gate)
+    lane = batcher.open_lane()
+    waiting = ask(lane, 1)
+    await all_queued()
+    stopping = asyncio.create_task(batcher.stop())
+    await all_queued()
+    gate.go.release()
+    assert await first == 0
+    assert await reason(waiting) == "MODEL_FAILED"
+    await stopping
+    lane.close()
+    assert gate not in gc.get_referents(batcher.__dict__)
+    await batcher.stop()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs priorities of threads")
+async def test_an_engine_steps_back_and_forward_again(gate: Gate) -> None:
+    """For a shadow, and when that becomes what everybody hears; one thread computes at a time."""
+    batcher = Batcher(gate, batch_limit=4)
+    batcher.start()
+    gate.go.release(100)
+    lane = batcher.open_lane()
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    await ask(lane, 1)
+    batcher.calm()
+    await ask(lane, 2)
+    batcher.rouse()
+    batcher.rouse()
+    await ask(lane, 3)
+    await batcher.stop()
+    assert [nice > own for nice in gate.priorities] == [False, True, False]
+
+
+async def reason(task: asyncio.Task[float]) -> str:
+    """Why a hop was not computed."""
+    with pytest.raises(ModelFailed) as caught:
+        await asyncio.wait_for(task, 30)
+    return caught.value.reason
