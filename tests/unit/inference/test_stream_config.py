@@ -10,9 +10,13 @@ import semver
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.unit.pipeline.synthetic import manifest
 from voiceflow.artifact import LatencyMode
 from voiceflow.errors import InvalidInput, NotFound, NotServed, VoiceFlowError
+from voiceflow.pipeline.diarizer import StreamDiarizer
+from voiceflow.pipeline.snapshot import LEAST_CONTEXT_SAMPLES
 from voiceflow_inference.audio import AudioEncoding
+from voiceflow_inference.resuming import Resumption
 from voiceflow_inference.stream_config import (
     ByChannel,
     ByRange,
@@ -102,12 +106,48 @@ def test_what_is_never_allowed_is_invalid(fields: dict[str, Any], reason: str, f
     assert (error.reason, error.field) == (reason, f"config.{field}")
 
 
-@pytest.mark.parametrize("field", ["enrolled_speakers", "resume_token", "send_timings"])
+@pytest.mark.parametrize("field", ["enrolled_speakers", "send_timings"])
 def test_what_is_not_served_yet_says_so(field: str) -> None:
     """UNIMPLEMENTED, never ignored in silence."""
     error = refusal(not_served=(field,))
     assert isinstance(error, NotServed)
     assert error.field == f"config.{field}"
+
+
+RESUMPTION = Resumption(
+    "meeting", "sha256:" + "0" * 64, StreamDiarizer(manifest()).snapshot(LEAST_CONTEXT_SAMPLES)
+)
+
+
+@pytest.mark.parametrize("session", ["", "meeting"])
+def test_a_resumed_stream_keeps_its_session(session: str) -> None:
+    """Named again or not."""
+    request = replace(PLAIN, resume_token=b"token", session=session)
+    config = check(request, SERVED, RESUMPTION)
+    assert config.session == "meeting"
+    assert config.resumption is RESUMPTION
+    assert check(PLAIN, SERVED).resumption is None
+
+
+@pytest.mark.parametrize("session", ["other", "Meeting", "a b"])
+def test_a_token_of_another_session_is_refused(session: str) -> None:
+    """Nobody means two sessions."""
+    with pytest.raises(InvalidInput) as caught:
+        check(replace(PLAIN, resume_token=b"token", session=session), SERVED, RESUMPTION)
+    assert (caught.value.reason, caught.value.field) == ("SESSION_MISMATCH", "config.session")
+
+
+def test_a_token_that_nobody_read_is_never_ignored() -> None:
+    """A server that opens none says so: a timeline must not begin anew in silence."""
+    error = refusal(resume_token=b"token")
+    assert isinstance(error, NotServed)
+    assert error.field == "config.resume_token"
+
+
+def test_a_request_shows_no_token() -> None:
+    """A token is as good as what it holds."""
+    assert "token" not in repr(replace(PLAIN, resume_token=b"opaque"))
+    assert "opaque" not in repr(replace(PLAIN, resume_token=b"opaque"))
 
 
 def test_a_mode_that_the_model_lacks_is_not_served() -> None:
