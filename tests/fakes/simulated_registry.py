@@ -238,10 +238,10 @@ class SimulatedRegistry:
         try:
             async with aclosing(tell(request, context)) as events:  # type: ignore[type-var]
                 async for event in events:
+                    if self.watch is not None and self.watch is not tell:
+                        return  # an attack begins
                     sent = event if isinstance(event, bytes) else watch_event_to_wire(event)
                     await context.write(sent)
-                    if self.watch is not tell and self.watch is not None:
-                        return  # an attack begins
         except VoiceFlowError as error:
             await context.abort(*abort_arguments(error))
 
@@ -264,11 +264,11 @@ _HEARTBEAT_SECONDS = 0.05
 
 
 @asynccontextmanager
-async def serving(registry: SimulatedRegistry) -> AsyncIterator[str]:
-    """Serves it on a free port; yields the address."""
+async def serving(registry: SimulatedRegistry, port: int = 0) -> AsyncIterator[str]:
+    """Serves it on a port, or a free one; yields the address."""
     server = grpc.aio.server(options=[("grpc.max_send_message_length", -1)])
     server.add_generic_rpc_handlers((registry.handlers(),))
-    port = server.add_insecure_port("127.0.0.1:0")
+    port = server.add_insecure_port(f"127.0.0.1:{port}")
     await server.start()
     try:
         yield f"127.0.0.1:{port}"
