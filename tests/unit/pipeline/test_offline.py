@@ -93,12 +93,14 @@ def test_without_a_switch_it_is_diarize(model: BoundModel, mode: LatencyMode) ->
     assert diarize_switching(AUDIO, model, [], mode) == diarize(model, AUDIO, mode=mode)
 
 
+@pytest.mark.parametrize("contract", ["stream", "window"])
 @pytest.mark.parametrize("how", SwitchKind)
 @pytest.mark.parametrize("mode", LatencyMode)
 def test_a_model_that_is_the_same_goes_on_as_if_there_were_no_switch(
-    model: BoundModel, mode: LatencyMode, how: SwitchKind
+    contract: str, mode: LatencyMode, how: SwitchKind, request: pytest.FixtureRequest
 ) -> None:
     """At the start, in speech, in silence, in overlap, in the padding, and several times."""
+    model = bind(load_package(request.getfixturevalue(f"{contract}_package")))
     whole = finals(diarize(model, AUDIO, mode=mode))
     places = [0, 6 * HOP, 9 * HOP, 16 * HOP, 20 * HOP, len(AUDIO) // HOP * HOP, 10**9]
     for place in places:
