@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, checker, helper, numpy_helper
 
-from tests.fakes.models import stream_graph
+from tests.fakes.models import FRAME_SAMPLES, stream_graph
 
 LOUD: Final = 1.0
 
@@ -55,6 +55,31 @@ def spoiling_graph() -> bytes:
             helper.make_node("Where", ["are_loud", "nan", "clean"], ["speech"]),
         ],
         nan=np.float32(np.nan),
+    )
+
+
+def short_spoiling_graph() -> bytes:
+    """Hops of two frames come out as NaN, longer ones well: as golden outputs may not show."""
+    return _planted(
+        [
+            helper.make_node("Shape", ["audio"], ["samples"], start=1),
+            helper.make_node("Less", ["samples", "three_frames"], ["is_short"]),
+            helper.make_node("Where", ["is_short", "nan", "clean"], ["speech"]),
+        ],
+        nan=np.float32(np.nan),
+        three_frames=np.int64(3 * FRAME_SAMPLES),
+    )
+
+
+def greedy_graph() -> bytes:
+    """Every call takes 64 GiB."""
+    return _planted(
+        [
+            helper.make_node("ConstantOfShape", ["many"], ["zeros"]),
+            helper.make_node("ReduceSum", ["zeros"], ["sum"], keepdims=0),
+            helper.make_node("Add", ["clean", "sum"], ["speech"]),
+        ],
+        many=np.array([2**34], np.int64),
     )
 
 

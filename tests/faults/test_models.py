@@ -1,27 +1,44 @@
-"""Model files made to do harm, rows R5 to R16; and R41 as far as processes go.
+"""Models that do harm: as files, R5 to R16, and R41 as far as processes go; served, I22 to I29.
 
-Each is refused by gate 2 with its rule, in bounded time; and what a file could do without that gate
-is held by the sandbox all the same.
+Each file is refused by gate 2 with its rule, in bounded time; and what it could do without that
+gate is held by the sandbox all the same. Those that are served harm nobody but their own streams,
+and these go on with another version, from the very hop that failed.
 """
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import psutil
 import pytest
 
 from tests.fakes import bombs
+from tests.fakes.models import write_stream_package
+from tests.fakes.planted import LOUD, hanging_graph, spoiling_graph
 from tests.unit.validation.sandbox.acting import gone, need
+from voiceflow.catalog.channels import VersionPin
 from voiceflow.catalog.gates import Finding
+from voiceflow.errors import PackageInvalid
+from voiceflow.pipeline.model import BoundModel, FloatArray, Frames, State
 from voiceflow.validation.gates.graph import graph_gate
 from voiceflow.validation.sandbox import Layer, Limits, Sandbox, SandboxFailure
 from voiceflow.validation.values import Candidate
+from voiceflow_inference.backend import SlotBackend
+from voiceflow_inference.batcher import Batcher, Lane, ModelFailed, Urgency
+from voiceflow_inference.serving.download import Found
+from voiceflow_inference.serving.generation import Generation
+from voiceflow_inference.serving.loading import Loader
+from voiceflow_inference.settings import Settings
 
+QUIET = 0.3
 ROOT = Path(__file__).resolve().parents[2]
 GIB = 1024**3
 LIMITS = Limits(cpu_seconds=1, wall_seconds=60, address_space_bytes=2 * GIB)
@@ -29,6 +46,7 @@ PATIENCE_SECONDS = 150
 """Nothing here may take longer on a busy machine; the bombs would take hours, or for ever."""
 
 Looked = Callable[[bytes], list[Finding]]
+Load = Callable[..., Coroutine[None, None, Generation]]
 Failed = Callable[[str, bytes, Limits], SandboxFailure]
 
 
@@ -239,3 +257,146 @@ def test_r41_sigkill_of_the_owner_mid_validation_leaves_no_process(state: str) -
         assert psutil.pid_exists(model)
         owner.kill()
     assert gone(helper, model)
+
+
+@pytest.fixture
+async def load(tmp_path: Path) -> AsyncIterator[Load]:
+    """Loads packages of tones with some graph as generations, each with an engine of its own."""
+    chosen: dict[str, Any] = {"model_dir": tmp_path, "batch_limit": 2, "streams": 4}
+    settings = Settings(**chosen)
+    generations: list[Generation] = []
+
+    async def load(version: str, graph: bytes = b"") -> Generation:
+        number = len(generations) + 1
+        folder = write_stream_package(tmp_path / f"{number}", version, graph=graph)
+        pin = VersionPin(version=f"models/tones/versions/{version}")
+        hang_seconds = 1.0 if graph else None
+        loader = Loader(settings, lambda: hang_seconds, child="tests.fakes.unlucky")
+        generation = await loader.load(Found(folder), pin, number, lambda _: None)
+        generations.append(generation)
+        return generation
+
+    yield load
+    for generation in generations:
+        await generation.close()
+
+
+async def hear(lane: Lane, level: float) -> bytes:
+    """What a lane says of one hop of a tone, to the bit."""
+    hop = np.float32(level) * np.cos(np.arange(1280) * 2 * np.pi / 32).astype(np.float32)
+    frames = await lane.run(hop, 0.0, Urgency.LIVE)
+    return frames.speech.tobytes() + frames.activity.tobytes() + frames.embedding.tobytes()
+
+
+async def alone(generation: Generation, levels: list[float]) -> list[bytes]:
+    """What a stream hears that was on one generation from its first hop."""
+    lane = generation.batcher.open_lane()
+    told = [await hear(lane, level) for level in levels]
+    lane.close()
+    return told
+
+
+def running_engines() -> int:
+    """Threads that compute hops, or that do not come back."""
+    return sum(thread.name == "engine" for thread in threading.enumerate())
+
+
+class Stubborn:
+    """A model that cannot be ended: its call waits where nobody can reach it."""
+
+    def __init__(self, model: BoundModel) -> None:
+        self._model = model
+        self.manifest, self.state_shapes = model.manifest, model.state_shapes
+        self.let_go = threading.Event()
+
+    def run(self, audio: FloatArray, state: State) -> tuple[Frames, dict[str, FloatArray]]:
+        """As the model; loud audio does not come back."""
+        if np.abs(audio).max() > 0.99:
+            self.let_go.wait()
+        return self._model.run(audio, state)
+
+    def terminate(self) -> None:
+        """Is not heard."""
+
+
+async def test_i22_a_model_that_hangs_is_ended_and_its_stream_goes_on(load: Load) -> None:
+    """I22: others do not notice; its own stream is carried, the hop that hung is not lost."""
+    good, bad = await load("1.0.0"), await load("1.0.1", hanging_graph())
+    engines = running_engines()
+    stream, other = bad.batcher.open_lane(), good.batcher.open_lane()
+    told = [await hear(stream, QUIET) for _ in range(3)]
+    hanging = asyncio.create_task(hear(stream, LOUD))
+    others = [await hear(other, QUIET) for _ in range(5)]
+    assert not hanging.done()
+    with pytest.raises(ModelFailed) as caught:
+        await hanging
+    assert caught.value.reason == "MODEL_HUNG"
+    assert bad.tally.evidence().hung
+    carried = good.batcher.open_lane(stream.state())
+    told += [await hear(carried, level) for level in (LOUD, QUIET)]
+    assert told == await alone(good, [QUIET, QUIET, QUIET, LOUD, QUIET])
+    assert others == await alone(good, [QUIET] * 5)
+    await bad.close()
+    assert running_engines() == engines - 1
+
+
+async def test_i22_a_model_that_cannot_be_ended_is_left_behind(load: Load) -> None:
+    """I22: its thread is lost; whatever it gives in the end, nobody hears."""
+    good = await load("1.0.0")
+    model = Stubborn(good.model)
+    batcher = Batcher(SlotBackend(model, 2), batch_limit=2, hang_seconds=lambda: 0.05)
+    batcher.start()
+    stream = batcher.open_lane()
+    told = [await hear(stream, QUIET)]
+    with pytest.raises(ModelFailed):
+        await hear(stream, LOUD)
+    before = stream.state()
+    model.let_go.set()
+    await batcher.stop()
+    carried = good.batcher.open_lane(before)
+    told += [await hear(carried, level) for level in (LOUD, QUIET)]
+    assert told == await alone(good, [QUIET, LOUD, QUIET])
+
+
+async def test_i22_stopping_does_not_wait_for_a_model_that_hangs(load: Load) -> None:
+    """I22: a process that is told to end does."""
+    model = Stubborn((await load("1.0.0")).model)
+    batcher = Batcher(SlotBackend(model, 2), batch_limit=2, hang_seconds=lambda: 0.05)
+    batcher.start()
+    with pytest.raises(ModelFailed):
+        await hear(batcher.open_lane(), LOUD)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        await batcher.stop()
+    model.let_go.set()
+
+
+async def test_i23_nan_fails_one_hop_of_one_stream(load: Load) -> None:
+    """I23: neighbours in the batch do not notice; the stream goes on elsewhere as if it had not."""
+    good, bad = await load("1.0.0"), await load("1.0.1", spoiling_graph())
+    lanes = [bad.batcher.open_lane() for _ in range(2)]
+    told = [await hear(lanes[0], QUIET)]
+    neighbour = [await hear(lanes[1], QUIET)]
+    spoilt, well = await asyncio.gather(
+        hear(lanes[0], LOUD), hear(lanes[1], QUIET), return_exceptions=True
+    )
+    assert isinstance(spoilt, ModelFailed)
+    assert spoilt.reason == "MODEL_OUTPUT_NOT_FINITE"
+    assert bad.tally.evidence().non_finite_hops == 1
+    assert [*neighbour, well] == await alone(good, [QUIET, QUIET])
+    carried = good.batcher.open_lane(lanes[0].state())
+    told += [await hear(carried, level) for level in (LOUD, QUIET)]
+    assert told == await alone(good, [QUIET, LOUD, QUIET])
+
+
+async def test_i29_a_crash_on_load_kills_nothing_but_the_process_that_looked(load: Load) -> None:
+    """I29: a segmentation fault refuses the version, and what is served goes on."""
+    good = await load("1.0.0")
+    lane = good.batcher.open_lane()
+    loading = asyncio.create_task(load("1.0.1-crash"))
+    told = [await hear(lane, QUIET)]
+    with pytest.raises(PackageInvalid) as caught:
+        await loading
+    assert caught.value.reason == "MODEL_CRASHED"
+    assert "SIGSEGV" in caught.value.message
+    told += [await hear(lane, QUIET)]
+    assert told == await alone(good, [QUIET, QUIET])

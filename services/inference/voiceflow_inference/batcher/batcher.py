@@ -129,7 +129,8 @@ class Batcher:
         if self._thread.is_alive():
             _LOG.error("a model does not come back; its thread is left behind")
         self._give_up(model_unloaded)
-        self._loaded = None  # whoever still holds a lane does not hold the model
+        # Whoever still holds a lane does not hold the model.
+        self._loaded, self.after_batch = None, None
         if self._next_look is not None:
             self._next_look.cancel()
 

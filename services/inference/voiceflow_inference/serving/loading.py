@@ -105,11 +105,7 @@ class Loader:
         # Threads of a model's own begin with the priority of the one that loads it.
         run = run_behind if threads == 1 else run_apart
         model = await self._in_time(run(partial(_load_here, package, threads)))
-        try:
-            return await self.warmed(model, pin, number, on_state)
-        except BaseException:
-            model.terminate()
-            raise
+        return await self.warmed(model, pin, number, on_state)
 
     async def warmed(
         self, model: BoundModel, pin: VersionPin, number: int, on_state: OnState
@@ -117,7 +113,12 @@ class Loader:
         """Warms a model that is loaded and starts its engine; see `load`."""
         on_state(GenerationState.WARMING)
         settings = self._settings
-        costs = await self._in_time(run_behind(partial(_warm_here, model, settings.batch_limit)))
+        try:
+            work = run_behind(partial(_warm_here, model, settings.batch_limit))
+            costs = await self._in_time(work)
+        except BaseException:
+            model.terminate()  # what goes on after a timeout, or when this was cancelled
+            raise
         cores = usable_cores()
         # The same room for each: that of the first, whose capacity admission counts by.
         self._streams = self._streams or streams_at_once(costs, cores)
