@@ -32,6 +32,7 @@ from voiceflow_inference.serving.judge import DEFAULT_RULES, Judge
 from voiceflow_inference.serving.loading import Loader
 from voiceflow_inference.serving.manager import Manager
 from voiceflow_inference.serving.moves import Verifier
+from voiceflow_inference.serving.pairs import clock_of_calls
 from voiceflow_inference.serving.policy import Times
 from voiceflow_inference.serving.reporting import Identity, Reporter
 from voiceflow_inference.serving.reverts import Pod
@@ -261,6 +262,7 @@ async def build(
         Times(settings.drain_deadline_seconds, settings.keep_seconds),
         hang_seconds=settings.hang_seconds,
         draining=lambda: admission.draining,
+        call_clock=clock_of_calls(settings.threads),
     )
     try:
         first = await manager.start()

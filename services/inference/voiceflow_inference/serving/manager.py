@@ -63,6 +63,7 @@ class Manager:
         times: How long what was replaced stays.
         hang_seconds: When a call hangs, where the policy says nothing.
         draining: Whether the server takes no new streams, to be told.
+        call_clock: Seconds that calls of a canary and of the primary are compared by.
         clock: Monotonic seconds.
         now: The time, to be told.
     """
@@ -78,6 +79,7 @@ class Manager:
         *,
         hang_seconds: float,
         draining: Callable[[], bool] = lambda: False,
+        call_clock: Callable[[], float] = time.thread_time,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -90,6 +92,7 @@ class Manager:
         self._times = times
         self._hang_seconds = hang_seconds
         self._draining = draining
+        self._call_clock = call_clock
         self._clock = clock
         self._cores = usable_cores()
         self._wake = asyncio.Event()
@@ -397,7 +400,8 @@ class Manager:
             elif same != {Role.PRIMARY: primary.number, Role.CANARY: canary.number}:
                 base = self._generation(primary.number)
                 generation.tally.forget_pairs()
-                pairs = PairedCalls(generation.model, base.model, generation.tally.pair)
+                models, tell = (generation.model, base.model), generation.tally.pair
+                pairs = PairedCalls(*models, tell, self._call_clock)
                 generation.batcher.after_batch = pairs.after_batch
 
     def _keep(self) -> None:

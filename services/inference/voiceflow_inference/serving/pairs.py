@@ -25,8 +25,7 @@ class PairedCalls:
         subject: The canary's model.
         base: The primary's model.
         tell: Takes each pair, in the engine thread.
-        clock: Seconds. By default the thread's processor time, which leaves out what others do to
-            the machine; where a call uses threads of its own, it must be wall time.
+        clock: Seconds; see `clock_of_calls`.
     """
 
     def __init__(
@@ -34,7 +33,7 @@ class PairedCalls:
         subject: BoundModel,
         base: BoundModel,
         tell: Callable[[Pair], None],
-        clock: Callable[[], float] = time.thread_time,
+        clock: Callable[[], float],
     ) -> None:
         self._subject = subject
         self._base = base
@@ -67,6 +66,15 @@ class PairedCalls:
         started = self._clock()
         model.run(audio, state)
         return self._clock() - started
+
+
+def clock_of_calls(threads: int) -> Callable[[], float]:
+    """What calls are compared by.
+
+    The thread's processor time, which leaves out what others do to the machine; wall time where a
+    call uses threads of its own.
+    """
+    return time.thread_time if threads == 1 else time.perf_counter
 
 
 _BATCHES_A_PAIR: Final = 8

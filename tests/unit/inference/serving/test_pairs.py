@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from tests.unit.inference.fakes import manifest
 from voiceflow.artifact import LatencyMode, Manifest
 from voiceflow.pipeline.model import FloatArray, Frames, State
-from voiceflow_inference.serving.pairs import PairedCalls
+from voiceflow_inference.serving.pairs import PairedCalls, clock_of_calls
 from voiceflow_inference.serving.tally import Pair
 
 FRAME_SAMPLES = 640
@@ -97,3 +98,9 @@ def test_hops_that_the_primary_cannot_take_are_not_measured() -> None:
         for _ in range(16):
             calls.after_batch(1, 2 * FRAME_SAMPLES)
         assert not world.calls
+
+
+def test_a_call_with_threads_of_its_own_is_measured_by_the_wall() -> None:
+    """The engine thread's processor time knows nothing of them."""
+    assert clock_of_calls(1) is time.thread_time
+    assert clock_of_calls(4) is time.perf_counter
