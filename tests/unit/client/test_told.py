@@ -292,3 +292,9 @@ def test_an_event_that_came_late_is_told_all_the_same(resumed: Told) -> None:
     late = SpeechEvent(SpeechEventKind.SPEECH_ENDED, 70 * FRAME, 76 * FRAME)
     news = resumed.take(late)
     assert news == replace(late, noticed_at_samples=80 * FRAME)
+
+
+def test_an_end_of_what_never_began_is_not_told(resumed: Told) -> None:
+    """The other server takes the audio before for speech."""
+    ended = SpeechEvent(SpeechEventKind.OVERLAP_ENDED, 70 * FRAME, 88 * FRAME)
+    assert resumed.take(ended) is None
