@@ -45,7 +45,7 @@ class Service:
 
 
 @contextlib.contextmanager
-def running_service(package: Path | None, /, **settings: float | str) -> Iterator[Service]:
+def running_service(package: Path | None, /, **settings: float | str | Path) -> Iterator[Service]:
     """Starts the inference service at a free port and ends it with the block.
 
     Args:
@@ -61,7 +61,7 @@ def running_service(package: Path | None, /, **settings: float | str) -> Iterato
 
 
 @contextlib.contextmanager
-def running_registry(store: Path | str, **settings: float | str) -> Iterator[Service]:
+def running_registry(store: Path | str, **settings: float | str | Path) -> Iterator[Service]:
     """Starts a registry at a free port and ends it with the block.
 
     Args:

@@ -34,10 +34,9 @@ class Health:
 
     def switch(self, *, serving: bool) -> None:
         """Says SERVING or NOT_SERVING from now on, to watchers too."""
-        if serving != self._serving:
-            self._serving = serving
-            self._changed.set()
-            self._changed = asyncio.Event()
+        self._serving = serving
+        self._changed.set()
+        self._changed = asyncio.Event()
 
     async def Check(  # noqa: N802 the name that the contract has
         self, request: HealthCheckRequest, _context: Context

@@ -24,6 +24,7 @@ from tests.fakes.echo import (
     register,
     who_calls,
 )
+from tests.fakes.goaway import told_to_close
 from tests.fakes.identity import development_identity, pair
 from tests.fakes.tls import tls_channel
 from voiceflow.errors import InvalidInput, NotAllowedNow, NotFound, Violation
@@ -143,22 +144,6 @@ async def test_a_taken_port_is_refused(server: RpcServer) -> None:
         await second.start()
 
 
-async def told_to_close(address: str) -> None:
-    """Returns when the server tells a new connection, on which nothing is asked, to close."""
-    host, _, port = address.rpartition(":")
-    reader, writer = await asyncio.open_connection(host, int(port))
-    settings, goaway = 4, 7
-    writer.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, settings, 0, 0, 0, 0, 0]))
-    try:
-        while True:
-            head = await reader.readexactly(9)
-            if head[3] == goaway:
-                return
-            await reader.readexactly(int.from_bytes(head[:3], "big"))
-    finally:
-        writer.close()
-
-
 async def test_connections_are_renewed_and_calls_go_on(
     server: RpcServer, channel: grpc.aio.Channel
 ) -> None:
@@ -199,16 +184,34 @@ async def test_connections_to_a_server_that_leaves_are_short(server: RpcServer) 
         await told_to_close(server.address)
 
 
-async def test_a_renewal_outlives_who_asked_for_it(server: RpcServer) -> None:
+@pytest.mark.parametrize("turns", range(4))
+async def test_a_renewal_outlives_who_asked_for_it(server: RpcServer, turns: int) -> None:
     """The server has a listener again, though nobody waits for it any more."""
     renewal = asyncio.create_task(server.renew_connections())
-    await asyncio.sleep(0)
+    for _ in range(turns):
+        await asyncio.sleep(0)
     renewal.cancel()
     await asyncio.wait([renewal])
-    await server.renew_connections()  # they follow one another
-    async with grpc.aio.insecure_channel(server.address) as channel:
+    async with asyncio.timeout(30), grpc.aio.insecure_channel(server.address) as channel:
         await channel.channel_ready()
         assert (await call(channel, "unary_unary", b"")).value == ""
+
+
+async def test_renewals_follow_one_another(server: RpcServer) -> None:
+    """However many are asked for at once."""
+    async with asyncio.timeout(30), grpc.aio.insecure_channel(server.address) as channel:
+        await asyncio.gather(*(server.renew_connections() for _ in range(3)))
+        assert (await call(channel, "unary_unary", b"")).value == ""
+
+
+async def test_a_server_that_ends_tells_its_connections_to_close(server: RpcServer) -> None:
+    """So that clients look for another one while it waits for what still runs."""
+    async with asyncio.timeout(30):
+        closing = asyncio.create_task(told_to_close(server.address))
+        async with grpc.aio.insecure_channel(server.address) as channel:
+            await call(channel, "unary_unary", b"")
+        await server.drain()
+        await closing
 
 
 async def test_a_port_that_was_taken_meanwhile_keeps_no_server_from_ending(

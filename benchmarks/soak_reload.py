@@ -1,0 +1,400 @@
+"""Versions change under streams that go on: many swaps, every stream compared, memory measured.
+
+    python -m benchmarks.soak_reload [--swaps 500] [--streams 100] [--json PATH]
+
+A server serves the highest version of a folder. Version after version is dropped into it, in turn
+the model as it is, the same in another file (streams are carried over), other weights whose vectors
+mean the same (streams are replayed), and vectors that mean other things (streams are told to go and
+resume). Meanwhile streams of different conversations go on at the pace of speech. The next version
+comes when all streams have come to the last one.
+
+What is told of every conversation is compared with what the pipeline alone says on the way that it
+took. A run in which a stream was dropped, audio was lost or a label differs, or after which the
+server holds over 5 % more memory than after the first tenth swap, ends with status 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import shutil
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import cycle
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.artefacts import Artefact, as_version, make
+from benchmarks.audio import pcm16, talk
+from benchmarks.callers import Call, hold, latencies_between
+from benchmarks.der import DEFAULT_MODEL
+from benchmarks.goldens import GoneOn, expected_regions
+from benchmarks.provenance import provenance
+from benchmarks.service import Service, running_service
+from voiceflow.artifact import SAMPLE_RATE_HERTZ, LatencyMode
+from voiceflow.client import DiarizationClient, Moved, RetryPolicy, ServingState
+from voiceflow.onnx import bind
+from voiceflow.package import ModelPackage, load_package
+from voiceflow.pipeline.model import BoundModel
+
+ALLOWED_GROWTH_PERCENT = 5.0
+_FIRST_MEASURED = 10
+_PATIENCE_SECONDS = 300.0
+_LOOK_SECONDS = 0.2
+_STREAMS_PER_CONNECTION = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the server goes through.
+
+    Attributes:
+        swaps: Versions after the first.
+        streams: At the same time.
+        conversation_seconds: Of audio in each conversation.
+        rest_seconds: Between all streams having come to a version and the next one.
+    """
+
+    swaps: int
+    streams: int
+    conversation_seconds: float
+    rest_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Of one soak.
+
+    Attributes:
+        swaps: Versions after the first that came to serve.
+        conversations: Held.
+        carried: Moves of a stream with the model's memory.
+        replayed: Moves with the last audio heard again.
+        resumed: Streams that were told to go and went on in another one.
+        streams_dropped: Conversations that did not end with a complete Summary.
+        audio_lost_milliseconds: That no final region tells of, or that two do.
+        labels_broken: Conversations told otherwise than the pipeline alone says.
+        latency_p50_milliseconds: From the last sample of a hop until its result is there.
+        latency_p99_milliseconds: Likewise.
+        swap_p50_seconds: From a version in the folder until all streams have come to it.
+        swap_max_seconds: Likewise.
+        resident_early_megabytes: Memory of the server after the tenth swap (or the last, if
+            earlier).
+        resident_late_megabytes: After the last.
+        growth_percent: Late over early.
+        reasons: Why streams were dropped, each once.
+    """
+
+    swaps: int
+    conversations: int
+    carried: int
+    replayed: int
+    resumed: int
+    streams_dropped: int
+    audio_lost_milliseconds: float
+    labels_broken: int
+    latency_p50_milliseconds: float
+    latency_p99_milliseconds: float
+    swap_p50_seconds: float
+    swap_max_seconds: float
+    resident_early_megabytes: float
+    resident_late_megabytes: float
+    growth_percent: float
+    reasons: tuple[str, ...]
+
+    def faults(self) -> list[str]:
+        """What may not be; empty: it went as it should."""
+        zeros = ("streams_dropped", "audio_lost_milliseconds", "labels_broken")
+        found = [
+            f"{name.replace('_', ' ')}: {getattr(self, name)}"
+            for name in zeros
+            if getattr(self, name)
+        ]
+        if self.growth_percent > ALLOWED_GROWTH_PERCENT:
+            found.append(f"memory has grown by {self.growth_percent} %")
+        return found
+
+
+class Shelf:
+    """The folder that the server looks at.
+
+    Args:
+        folder: Of it, and of the artefacts beside it.
+        base: Package of the model.
+    """
+
+    def __init__(self, folder: Path, base: Path) -> None:
+        self.folder = folder / "served"
+        self.folder.mkdir()
+        self._making = folder / "making"
+        self._making.mkdir()
+        self._artefacts = {one: make(one, "1.0.0", folder / one, base) for one in Artefact}
+        self._order = cycle(Artefact)
+        self._shown: list[Path] = []
+        self.of_version: dict[str, Artefact] = {}
+
+    def add(self) -> str:
+        """Drops the next version in, and takes away what is long replaced; gives its name."""
+        number = len(self.of_version) + 1
+        artefact = next(self._order)
+        version = f"1.0.{number}"
+        made = as_version(self._artefacts[artefact], version, self._making / version)
+        self._shown.append(made.rename(self.folder / version))
+        for old in self._shown[:-3]:
+            shutil.rmtree(old)
+        self._shown = self._shown[-3:]
+        name = f"models/diarizer/versions/{version}"
+        self.of_version[name] = artefact
+        return name
+
+    def package(self, artefact: Artefact) -> Path:
+        """Of an artefact."""
+        return self._artefacts[artefact]
+
+
+@dataclass(slots=True)
+class Seen:
+    """What was measured besides the calls.
+
+    Attributes:
+        swap_seconds: How long each swap took.
+        resident_bytes: Memory of the server after each.
+        began: First moment of the first swap, on the event loop's clock.
+        ended: Last moment of the last.
+    """
+
+    swap_seconds: list[float]
+    resident_bytes: list[int]
+    began: float = 0.0
+    ended: float = 0.0
+
+
+async def soak(service: Service, shelf: Shelf, plan: Plan, audio: bytes) -> tuple[list[Call], Seen]:
+    """Streams, and version after version."""
+    calls: list[Call] = []
+    ending = asyncio.Event()
+    speaking = [
+        asyncio.create_task(_callers(service, plan, audio, first, calls, ending))
+        for first in range(0, plan.streams, _STREAMS_PER_CONNECTION)
+    ]
+    try:
+        seen = await _swap(service, shelf, plan)
+    finally:
+        ending.set()
+        await asyncio.gather(*speaking)
+    return calls, seen
+
+
+async def _swap(service: Service, shelf: Shelf, plan: Plan) -> Seen:
+    loop = asyncio.get_running_loop()
+    seen = Seen([], [])
+    async with DiarizationClient(service.address) as operator:
+        await _until(operator, lambda state: state.streams >= plan.streams)
+        seen.began = loop.time()
+        for number in range(plan.swaps):
+            await asyncio.sleep(plan.rest_seconds)
+            start = loop.time()
+            name = shelf.add()
+            await _until(operator, partial(_all_on, name, plan.streams))
+            seen.swap_seconds.append(loop.time() - start)
+            seen.resident_bytes.append(service.resident_bytes())
+            if (number + 1) % 10 == 0:
+                _say(number + 1, seen)
+        seen.ended = loop.time()
+    return seen
+
+
+def _all_on(name: str, streams: int, state: ServingState) -> bool:
+    """Whether a version serves, and no other has streams."""
+    on = {one.model_version: one.streams for one in state.generations if one.streams}
+    active = {one.model_version for one in state.generations if one.state == "active"}
+    # A stream that resumes is between two for a moment.
+    return name in active and set(on) <= {name} and sum(on.values()) >= 0.9 * streams
+
+
+async def _until(operator: DiarizationClient, holds: Callable[[ServingState], bool]) -> None:
+    async with asyncio.timeout(_PATIENCE_SECONDS):
+        while not holds(await operator.serving_state()):  # noqa: ASYNC110 another process
+            await asyncio.sleep(_LOOK_SECONDS)
+
+
+def _say(number: int, seen: Seen) -> None:
+    seconds = sum(seen.swap_seconds[-10:]) / 10
+    print(
+        f"{number} swaps, the last ten took {seconds:.1f} s each;"
+        f" {seen.resident_bytes[-1] / 1e6:.0f} MB",
+        file=sys.stderr,
+        flush=True,
+    )
+
+
+async def _callers(
+    service: Service,
+    plan: Plan,
+    audio: bytes,
+    first: int,
+    calls: list[Call],
+    ending: asyncio.Event,
+) -> None:
+    """Callers that share a connection."""
+    async with DiarizationClient(service.address, retry=RetryPolicy(attempts=20)) as client:
+
+        async def speak(number: int) -> None:
+            size = round(plan.conversation_seconds * SAMPLE_RATE_HERTZ) * 2
+            turn = 0
+            while not ending.is_set():
+                start = (number + plan.streams * turn) * 500_000 % (len(audio) - size) // 2 * 2
+                # The first ones are of all lengths, so that not all end at once.
+                part = (number + 1) / plan.streams if turn == 0 else 1.0
+                call = Call(audio[start : start + round(size * part / 2) * 2])
+                calls.append(call)
+                await hold(client, call)
+                turn += 1
+
+        last = min(first + _STREAMS_PER_CONNECTION, plan.streams)
+        await asyncio.gather(*(speak(number) for number in range(first, last)))
+
+
+def figures(calls: Sequence[Call], seen: Seen, shelf: Shelf, processes: int) -> Figures:
+    """What a soak comes to."""
+    done = [call for call in calls if not call.failure]
+    steps = [step for call in calls for step in call.way]
+    moves = Counter(step.how for step in steps if isinstance(step, Moved))
+    packages = {one: shelf.package(one) for one in Artefact}
+    judge = partial(_as_expected, packages, shelf.of_version)
+    with ProcessPoolExecutor(processes) as pool:
+        right = list(pool.map(judge, done, chunksize=4))
+    latencies = 1000 * np.asarray(latencies_between(calls, seen.began, seen.ended))
+    early = seen.resident_bytes[min(_FIRST_MEASURED, len(seen.resident_bytes)) - 1]
+    late = seen.resident_bytes[-1]
+    return Figures(
+        swaps=len(seen.swap_seconds),
+        conversations=len(calls),
+        carried=moves["carried"],
+        replayed=moves["replayed"],
+        resumed=sum(isinstance(step, GoneOn) for step in steps),
+        streams_dropped=len(calls) - len(done),
+        audio_lost_milliseconds=sum(call.lost_samples() for call in done)
+        * 1000
+        / SAMPLE_RATE_HERTZ,
+        labels_broken=right.count(False),
+        latency_p50_milliseconds=round(float(np.percentile(latencies, 50)), 2),
+        latency_p99_milliseconds=round(float(np.percentile(latencies, 99)), 2),
+        swap_p50_seconds=round(float(np.percentile(seen.swap_seconds, 50)), 2),
+        swap_max_seconds=round(max(seen.swap_seconds), 2),
+        resident_early_megabytes=round(early / 1e6, 1),
+        resident_late_megabytes=round(late / 1e6, 1),
+        growth_percent=round(100 * (late / early - 1), 2),
+        reasons=tuple(sorted({call.failure for call in calls} - {""})),
+    )
+
+
+_MODELS: dict[Path, BoundModel] = {}
+"""Of a process that compares."""
+
+
+def _as_expected(
+    packages: dict[Artefact, Path], of_version: dict[str, Artefact], call: Call
+) -> bool:
+    """Whether a conversation was told as the pipeline alone says."""
+    versions = {call.first_version, *(step.model_version for step in call.way)}
+    models = {}
+    for version in versions:
+        package = packages[of_version[version]]
+        if package not in _MODELS:
+            _MODELS[package] = bind(load_package(package))
+        models[version] = _MODELS[package]
+    try:
+        expected = expected_regions(
+            call.audio, call.first_version, call.way, models, LatencyMode.DENSITY
+        )
+    except ValueError:
+        return False
+    return expected == call.partition()
+
+
+def run(plan: Plan, base: Path, audio: bytes, processes: int) -> Figures:
+    """One soak, from nothing to its figures."""
+    with tempfile.TemporaryDirectory() as name:
+        shelf = Shelf(Path(name), base)
+        shelf.add()
+        settings: dict[str, float | str | Path] = {
+            "streams": 20 * plan.streams,
+            "streams_per_principal": 20 * plan.streams,
+            "admission_lag_seconds": 1e6,
+            "admission_real_time_factor": 1.0,
+            # Streams leave what is replaced at once, and nothing is kept to go back to.
+            "drain_deadline_seconds": 0.01,
+            "keep_seconds": 0,
+            "state_dir": Path(name) / "state",
+            "cache_dir": Path(name) / "cache",
+            "log_level": "warning",
+        }
+        with running_service(shelf.folder, **settings) as service:
+            calls, seen = asyncio.run(soak(service, shelf, plan, audio))
+            sys.stderr.write(service.log.read_text())
+        return figures(calls, seen, shelf, processes)
+
+
+def table(package: ModelPackage, plan: Plan, what: str, found: Figures) -> str:
+    """All of it for people, as Markdown."""
+    asked = (
+        f"{plan.streams} live streams in density mode, conversations of"
+        f" {plan.conversation_seconds:g} s, {what}; {plan.swaps} swaps in turn to another file of"
+        " the same model, to other weights in its embedding space, to another embedding space and"
+        " back; server and load generator on the same cores."
+    )
+    lines = [asked, "", f"{provenance(package, 1)}", "", "| | |", "|---|---:|"]
+    for name, value in asdict(found).items():
+        if name != "reasons":
+            lines.append(f"| {name.replace('_', ' ')} | {value:g} |")
+    return "\n".join(
+        [*lines, *([f"\nDropped with: {', '.join(found.reasons)}"] * bool(found.reasons))]
+    )
+
+
+def main() -> int:
+    """Prints the table; writes JSON, and the table beside it, where asked to."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--swaps", type=int, default=500)
+    parser.add_argument("--streams", type=int, default=100)
+    parser.add_argument("--conversation-seconds", type=float, default=120.0)
+    parser.add_argument("--rest-seconds", type=float, default=1.0)
+    parser.add_argument("--processes", type=int, default=2, help="that compare, at the end")
+    parser.add_argument("--model", type=Path, default=DEFAULT_MODEL, help="model package")
+    parser.add_argument("--json", type=Path, help="write here; the table to the same name, .md")
+    arguments = parser.parse_args()
+    plan = Plan(
+        swaps=arguments.swaps,
+        streams=arguments.streams,
+        conversation_seconds=arguments.conversation_seconds,
+        rest_seconds=arguments.rest_seconds,
+    )
+    samples, what = talk(1800.0)
+    found = run(plan, arguments.model, pcm16(samples), arguments.processes)
+    package = load_package(arguments.model)
+    text = table(package, plan, what, found)
+    print(text)
+    if arguments.json:
+        report = {
+            "provenance": asdict(provenance(package, 1)),
+            "plan": asdict(plan) | {"audio": what},
+            "figures": asdict(found),
+        }
+        arguments.json.parent.mkdir(parents=True, exist_ok=True)
+        arguments.json.write_text(json.dumps(report, indent=2) + "\n", "utf-8")
+        arguments.json.with_suffix(".md").write_text(text + "\n", "utf-8")
+    for fault in found.faults():
+        sys.stderr.write(f"{fault}\n")
+    return 1 if found.faults() else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
