@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Callable,
+    Collection,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -130,6 +138,17 @@ def pieces(data: bytes, size: int) -> list[pb.DiarizeRequest]:
 def pcm16(samples: NDArray[Any]) -> bytes:
     """Samples in -1 to 1 as PCM16."""
     return (samples * 32767).astype("<i2").tobytes()
+
+
+def plain(replies: Iterable[pb.DiarizeResponse]) -> list[bytes]:
+    """Replies to the byte, without resume tokens: no two are equal, whatever they hold."""
+    told = []
+    for reply in replies:
+        copy = pb.DiarizeResponse.FromString(reply.SerializeToString())
+        if copy.WhichOneof("response") == "update":
+            copy.update.ClearField("resume_token")
+        told.append(copy.SerializeToString(deterministic=True))
+    return told
 
 
 FINISH = pb.DiarizeRequest(finish=pb.Finish())

@@ -18,6 +18,7 @@ from tests.fakes.service import (
     failure,
     pcm16,
     pieces,
+    plain,
     running,
 )
 from voiceflow.artifact import LatencyMode
@@ -103,9 +104,7 @@ async def test_the_cut_into_messages_changes_nothing(address: str, size: int) ->
     data = DATA[: 4 * 32_000] if size == 2 else DATA
     usual = await diarize(address, [config(session="a"), *pieces(data, 6400), FINISH])
     other = await diarize(address, [config(session="a"), *pieces(data, size), FINISH])
-    assert [reply.SerializeToString(deterministic=True) for reply in other] == [
-        reply.SerializeToString(deterministic=True) for reply in usual
-    ]
+    assert plain(other) == plain(usual)
 
 
 async def test_a_recording_gives_what_a_stream_gives(address: str) -> None:
@@ -262,8 +261,12 @@ async def test_configs_are_checked(address: str) -> None:
     assert isinstance(error, InvalidInput)
     assert error.field == "config.audio_format.sample_rate_hertz"
 
-    error = await failure(address, [config(resume_token=b"x")])
+    error = await failure(address, [config(send_timings=True)])
     assert isinstance(error, NotServed)
+    assert error.field == "config.send_timings"
+
+    error = await failure(address, [config(resume_token=b"x")])
+    assert isinstance(error, InvalidInput)
     assert error.field == "config.resume_token"
 
     other = pb.ModelSelector(version="models/tones/versions/9.0.0")
@@ -285,7 +288,7 @@ async def test_other_rates_are_resampled_the_same_for_any_cut(
     )
     usual = await diarize(address, [asked, *pieces(data, 6400), FINISH])
     other = await diarize(address, [asked, *pieces(data, 998), FINISH])
-    assert usual == other
+    assert plain(usual) == plain(other)
     assert usual[-1].summary.audio_covered.seconds == 3
     latency = usual[0].begin.algorithmic_latency.ToNanoseconds()
     assert latency > (480 + 160) * 1_000_000

@@ -16,13 +16,16 @@ from voiceflow.artifact import LatencyMode, digest_of
 from voiceflow.catalog.names import ChannelName, PodName
 from voiceflow.client.identity import ClientIdentity, check_plain_text
 from voiceflow.diarization.v1.diarization_pb2_grpc import add_DiarizationServicer_to_server
+from voiceflow.identity.key_set import KeySet, SealingKey
 from voiceflow.identity.reloading import Reloaded
+from voiceflow.identity.sealing import Sealer
 from voiceflow.rpc.freshness import keep_fresh
 from voiceflow.rpc.security import Security, open_security
 from voiceflow.rpc.server import RpcServer, Service, Transport, check_exposure
 from voiceflow.trust.root import read_trust_roots
 from voiceflow_inference.admission import Admission, AdmissionLimits
-from voiceflow_inference.servicer import SERVICE_NAME, DiarizationServicer, Generation
+from voiceflow_inference.resuming import ResumeTokens
+from voiceflow_inference.servicer import SERVICE_NAME, DiarizationServicer
 from voiceflow_inference.serving.alarms import Alarms
 from voiceflow_inference.serving.belief import Belief, UncheckedChannel
 from voiceflow_inference.serving.cache import Cache
@@ -272,9 +275,13 @@ async def build(
     settings = measured(settings, first.costs)
     admission = Admission(_limits(settings), manager.load)
     servicer = DiarizationServicer(
-        generation=Generation(first.number, first.manifest, first.batcher, first.stream_costs),
+        places=manager,
+        state=manager.snapshot,
+        load=manager.load,
         admission=admission,
+        tokens=_resume_tokens(settings, security),
         settings=settings,
+        alarms=lambda: origin.alarms.raised,
         started_at=datetime.now(UTC),
         software_version=version("voiceflow"),
         transport=lambda: server,
@@ -320,6 +327,13 @@ def measured(settings: Settings, costs: Mapping[LatencyMode, HopCost]) -> Settin
     return settings.model_copy(
         update={"streams": streams, "streams_per_principal": one, "files_per_principal": one_files}
     )
+
+
+def _resume_tokens(settings: Settings, security: Security) -> ResumeTokens:
+    """Sealed with the key set's key; without a key set, they open with this process alone."""
+    own = KeySet({}, (SealingKey.generate(),))
+    sealer = Sealer(lambda: own if security.keys is None else security.keys.value)
+    return ResumeTokens(sealer, settings.resume_valid_seconds)
 
 
 def _limits(settings: Settings) -> AdmissionLimits:

@@ -1,6 +1,6 @@
 """One live stream between its client and its session: order of requests, and every way it ends.
 
-A conversation ends with its Summary (after ``finish``, after half-close, or when the server stops),
+A conversation ends with its Summary (after ``finish``, after half-close, or when its time is up),
 with an error that its client is told, or by being cancelled, which is how deadlines and clients
 that are gone appear here.
 """
@@ -8,100 +8,72 @@ that are gone appear here.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import Final, Generic, TypeVar
+from typing import Final
 
-from voiceflow.artifact import Manifest
+from voiceflow.artifact import SAMPLE_RATE_HERTZ
 from voiceflow.diarization.v1 import diarization_pb2 as pb
 from voiceflow.errors import InvalidInput, LimitExceeded, VoiceFlowError
+from voiceflow.pipeline.snapshot import Snapshot
 from voiceflow_inference import messages
+from voiceflow_inference.batcher import ModelFailed
 from voiceflow_inference.outbox import Outbox
+from voiceflow_inference.requests import (
+    RequestReader,
+    check_audio_bytes,
+    config_repeated,
+    empty_request,
+)
+from voiceflow_inference.serving.generation import Generation
+from voiceflow_inference.serving.placing import How, Places
 from voiceflow_inference.session import Reply, Session
 
-Request = TypeVar("Request")
 
-
-class RequestReader(Generic[Request]):
-    """Reads requests, none of which may be long in coming.
+class Tokens:
+    """The resume tokens of one stream.
 
     Args:
-        requests: From the transport; ends when the client half-closes.
-        idle_seconds: How long it may take until the next one.
+        session: The stream.
+        context_samples: Audio before the token's place that the client keeps.
+        make: Seals a snapshot of the stream, for the model of a digest.
     """
 
-    def __init__(self, requests: AsyncIterator[Request], idle_seconds: float) -> None:
-        self._requests = requests
-        self._idle_seconds = idle_seconds
-        self._loop = asyncio.get_running_loop()
-        self._scope: asyncio.Timeout | None = None
-        self._waiting_since = 0.0
-        self._watchdog: asyncio.TimerHandle | None = None
-        self.interrupted = False
+    def __init__(
+        self, session: Session, context_samples: int, make: Callable[[str, Snapshot], bytes]
+    ) -> None:
+        self._session = session
+        self._context_samples = context_samples
+        self._make = make
+        self._due_samples = 0
 
-    async def next(self) -> Request | None:
-        """The next request; None when there will be no more.
+    def due(self, reply: Reply) -> bytes:
+        """One that goes out with a reply, seldom enough; empty: none does."""
+        result = reply.result
+        if not result.final_regions or result.covered_samples < self._due_samples:
+            return b""
+        self._due_samples = result.covered_samples + _TOKEN_SAMPLES
+        return self.now()
 
-        Raises:
-            LimitExceeded: It did not come in time.
-        """
-        if self.interrupted:
-            return None
-        self._waiting_since = self._loop.time()
-        if self._watchdog is None:
-            self._watch(self._waiting_since + self._idle_seconds)
-        try:
-            async with asyncio.timeout(None) as self._scope:
-                return await anext(self._requests, None)
-        except TimeoutError:
-            self._check_interrupted()
-            return None
-        finally:
-            self._scope = None
-
-    def interrupt(self) -> None:
-        """Ends the reading, now, as if the client had half-closed."""
-        self.interrupted = True
-        self._end_wait()
-
-    def close(self) -> None:
-        """Stops watching; nothing is read any more."""
-        if self._watchdog is not None:
-            self._watchdog.cancel()
-
-    def _watch(self, at_seconds: float) -> None:
-        """Looks when the next request is due: one timer a stream, not one a request."""
-        self._watchdog = self._loop.call_at(at_seconds, self._look)
-
-    def _look(self) -> None:
-        due = self._waiting_since + self._idle_seconds
-        if self._scope is None:  # busy with a request, not idle
-            self._watch(self._loop.time() + self._idle_seconds)
-        elif self._loop.time() < due:
-            self._watch(due)
-        else:
-            self._end_wait()
-
-    def _end_wait(self) -> None:
-        if self._scope is not None and not self._scope.expired():
-            self._scope.reschedule(self._loop.time())
-
-    def _check_interrupted(self) -> None:
-        if not self.interrupted:
-            raise LimitExceeded(
-                f"no request came for {self._idle_seconds:g} s", reason="STREAM_IDLE"
-            )
+    def now(self) -> bytes:
+        """One that goes on from the end of the final regions told so far."""
+        return self._make(
+            self._session.generation.pin.manifest_digest,
+            self._session.snapshot(self._context_samples),
+        )
 
 
 class Conversation:
-    """A live stream after it was admitted.
+    """A live stream after it was admitted; a `Mover`.
 
     Args:
         reader: Of the requests after the config.
         outbox: Of the replies.
         session: What hears the audio.
-        manifest: Of the model.
-        generation: Which loaded model it is.
+        places: Where the stream is counted.
+        tokens: For resuming it; None: this server gives none.
+        leave_seconds: How long it may stay when it is told to go to another model.
         message_audio_bytes: Audio in one message at most.
         deadline_passed: Whether the client has stopped waiting.
     """
@@ -112,18 +84,22 @@ class Conversation:
         reader: RequestReader[pb.DiarizeRequest],
         outbox: Outbox[pb.DiarizeResponse],
         session: Session,
-        manifest: Manifest,
-        generation: int,
+        places: Places,
+        tokens: Tokens | None,
+        leave_seconds: float,
         message_audio_bytes: int,
         deadline_passed: Callable[[], bool],
     ) -> None:
         self._reader = reader
         self._outbox = outbox
         self._session = session
-        self._manifest = manifest
-        self._generation = generation
+        self._places = places
+        self._tokens = tokens
+        self._leave_seconds = leave_seconds
         self._message_audio_bytes = message_audio_bytes
         self._deadline_passed = deadline_passed
+        self._end: asyncio.TimerHandle | None = None
+        self._all_told = False
 
     async def run(self, begin: pb.Begin) -> None:
         """Serves the stream from Begin to Summary.
@@ -131,27 +107,54 @@ class Conversation:
         Raises:
             VoiceFlowError: The stream ended with an error; what was known before it has been sent.
         """
-        failure = None
-        async with _together() as tasks:
-            tasks.create_task(self._outbox.run())
-            try:
-                self._outbox.put(pb.DiarizeResponse(begin=begin))
-                await self._listen(tasks)
-            except VoiceFlowError as error:
-                failure = error
-            self._outbox.close()
+        failure: VoiceFlowError | None = None
+        try:
+            async with _together() as tasks:
+                tasks.create_task(self._outbox.run())
+                try:
+                    self._outbox.put(pb.DiarizeResponse(begin=begin))
+                    await self._listen(tasks)
+                except ModelFailed as error:
+                    failure = error
+                    if self._tokens is not None:
+                        self._send_away(0.0, "MODEL_FAILED")
+                except VoiceFlowError as error:
+                    failure = error
+                self._outbox.close()
+        finally:
+            if self._end is not None:
+                self._end.cancel()
         if failure is not None:
             raise failure
 
-    def tell_to_leave(self, seconds: float) -> None:
-        """Says that the server stops, and when."""
-        go_away = pb.GoAway(time_left=messages.seconds(seconds), reason="DRAINING")
+    def leave(self, to: Generation | None, how: How) -> None:
+        """See `Mover`."""
+        if to is None or how is How.TOLD:
+            self.tell_to_leave(self._leave_seconds, "MODEL_REPLACED")
+        else:
+            self._session.leave_for(to, how)
+
+    def tell_to_leave(self, seconds: float, reason: str = "DRAINING") -> None:
+        """Says that the stream must go, and ends it in that time as if the client had half-closed.
+
+        Once told, it stays told; the earliest end counts.
+        """
+        self._send_away(seconds, reason)
+        loop = asyncio.get_running_loop()
+        if self._end is None or loop.time() + seconds < self._end.when():
+            if self._end is not None:
+                self._end.cancel()
+            self._end = loop.call_later(seconds, self._reader.interrupt)
+
+    def _send_away(self, seconds: float, reason: str) -> None:
+        if self._all_told:
+            return
+        token = b"" if self._tokens is None else self._tokens.now()
+        go_away = pb.GoAway(
+            time_left=messages.seconds(seconds), reason=reason, resume_token=self._sendable(token)
+        )
         with suppress(LimitExceeded):  # a client that does not read must not keep others waiting
             self._outbox.put(pb.DiarizeResponse(go_away=go_away))
-
-    def end(self) -> None:
-        """Makes everything final now, as if the client had half-closed."""
-        self._reader.interrupt()
 
     async def _listen(self, tasks: asyncio.TaskGroup) -> None:
         complete = False
@@ -159,10 +162,11 @@ class Conversation:
             match request.WhichOneof("request"):
                 case "audio":
                     check_audio_bytes(request.audio, self._message_audio_bytes)
-                    await self._send(self._session.hear(request.audio))
+                    await self._send(self._session.hear(request.audio), self._tokens)
                 case "flush":
-                    await self._send(self._session.flush())
+                    await self._send(self._session.flush(), self._tokens)
                 case "finish":
+                    self._score(request.finish)
                     complete = True
                 case "config":
                     raise config_repeated()
@@ -174,19 +178,40 @@ class Conversation:
             raise LimitExceeded("the deadline has passed", reason="DEADLINE_PASSED")
 
         watch = tasks.create_task(self._refuse_more())
-        await self._send(self._session.finish())
+        await self._send(self._session.finish(), None)
+        self._all_told = True
         await asyncio.wait([watch], timeout=_CLOSING_SECONDS)
         if watch.done():
             watch.result()
         watch.cancel()
-        summary = messages.summary(self._session.summary(complete=complete), self._manifest)
+        summary = messages.summary(
+            self._session.summary(complete=complete), self._session.generation.manifest
+        )
         self._outbox.put(pb.DiarizeResponse(summary=summary))
 
-    async def _send(self, replies: AsyncIterator[Reply]) -> None:
+    async def _send(self, replies: AsyncIterator[Reply], tokens: Tokens | None) -> None:
         async for reply in replies:
-            for message in messages.replies(reply, self._generation):
+            if reply.moved is not None:
+                self._places.repin(self, reply.moved.generation)
+            token = b"" if tokens is None else tokens.due(reply)
+            for message in messages.replies(reply, self._sendable(token)):
                 self._outbox.put(message)
             await self._outbox.room()
+
+    def _sendable(self, token: bytes) -> bytes:
+        """The token, if there is room for it: nobody is cut for one that is not read."""
+        return token if self._outbox.has_room(len(token)) else b""
+
+    def _score(self, finish: pb.Finish) -> None:
+        if not finish.HasField("score"):
+            return
+        if not math.isfinite(finish.score):
+            raise InvalidInput(
+                f"a score of {finish.score}; it is a finite number",
+                reason="SCORE_INVALID",
+                field="finish.score",
+            )
+        self._session.score(finish.score)
 
     async def _refuse_more(self) -> None:
         if await self._reader.next() is not None:
@@ -199,33 +224,8 @@ class Conversation:
 # sent after `finish` is on the way until then, and a stream with an error has no Summary.
 _CLOSING_SECONDS: Final = 0.1
 
-
-def check_audio_bytes(audio: bytes, limit: int) -> None:
-    """Refuses a message with too much audio.
-
-    Raises:
-        InvalidInput: It has more than ``limit`` bytes.
-    """
-    if len(audio) > limit:
-        raise InvalidInput(
-            f"{len(audio)} bytes of audio in one message; allowed are {limit}",
-            reason="AUDIO_MESSAGE_TOO_LARGE",
-            field="audio",
-        )
-
-
-def empty_request() -> InvalidInput:
-    """The error for a request that says nothing."""
-    return InvalidInput("a request without content", reason="REQUEST_EMPTY", field="request")
-
-
-def config_repeated() -> InvalidInput:
-    """The error for a second config."""
-    return InvalidInput(
-        "a second config; a stream has one, as its first request",
-        reason="CONFIG_REPEATED",
-        field="config",
-    )
+_TOKEN_SAMPLES: Final = 5 * SAMPLE_RATE_HERTZ
+"""Audio between two tokens at least."""
 
 
 @asynccontextmanager

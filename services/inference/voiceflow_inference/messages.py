@@ -22,6 +22,9 @@ from voiceflow.pipeline.turns import (
 )
 from voiceflow_inference.audio import AudioEncoding
 from voiceflow_inference.recording import Recording
+from voiceflow_inference.route import Moved
+from voiceflow_inference.serving.placing import How
+from voiceflow_inference.serving.state import GenerationView
 from voiceflow_inference.session import Activity, Reply, StreamSummary
 from voiceflow_inference.stream_config import (
     ByChannel,
@@ -51,6 +54,7 @@ _EVENT_KINDS: Final = {
     SpeechEventKind.OVERLAP_STARTED: pb.SpeechEvent.KIND_OVERLAP_STARTED,
     SpeechEventKind.OVERLAP_ENDED: pb.SpeechEvent.KIND_OVERLAP_ENDED,
 }
+_WAYS: Final = {How.CARRIED: pb.Moved.HOW_CARRIED, How.REPLAYED: pb.Moved.HOW_REPLAYED}
 
 
 def duration(samples: int) -> Duration:
@@ -90,8 +94,10 @@ def stream_request(config: pb.StreamConfig) -> StreamRequest:
     )
 
 
-def replies(reply: Reply, generation: int) -> Iterable[pb.DiarizeResponse]:
-    """What one hop has changed: its events, then its Update."""
+def replies(reply: Reply, resume_token: bytes = b"") -> Iterable[pb.DiarizeResponse]:
+    """What one hop has changed: where it moved the stream, its events, then its Update."""
+    if reply.moved is not None:
+        yield _moved(reply.moved)
     for event in reply.result.events:
         yield _event(event)
     result = reply.result
@@ -100,7 +106,8 @@ def replies(reply: Reply, generation: int) -> Iterable[pb.DiarizeResponse]:
         turns=turns(result.turns_final + result.turns_provisional),
         audio_covered=duration(result.covered_samples),
         final_until=duration(result.final_until_samples),
-        generation=generation,
+        generation=reply.generation,
+        resume_token=resume_token,
     )
     if reply.activity is not None:
         update.activity.CopyFrom(_activity(reply.activity))
@@ -155,6 +162,22 @@ def file_response(
     )
 
 
+def generation_state(view: GenerationView) -> pb.GenerationState:
+    """A loaded version, or one that could not be taken."""
+    return pb.GenerationState(
+        generation=view.number,
+        model_version=view.pin.version,
+        model_digest=view.model_digest,
+        state=f"STATE_{view.state.name}",
+        role=f"ROLE_{view.role.name}",
+        streams=view.streams,
+        contract=view.contract,
+        message=view.message,
+        manifest_digest=view.pin.manifest_digest,
+        percentage=view.percentage,
+    )
+
+
 def _selector(model: pb.ModelSelector) -> Selector | None:
     match model.WhichOneof("selector"):
         case "channel":
@@ -176,6 +199,18 @@ def _event(event: Event) -> pb.DiarizeResponse:
             at=duration(event.at_samples),
             noticed_at=duration(event.noticed_at_samples),
             speaker=event.speaker or "",
+        )
+    )
+
+
+def _moved(moved: Moved) -> pb.DiarizeResponse:
+    return pb.DiarizeResponse(
+        moved=pb.Moved(
+            at=duration(moved.at_samples),
+            generation=moved.generation.number,
+            model_version=moved.generation.name,
+            how=_WAYS[moved.how],
+            replayed_from=duration(moved.replayed_from_samples),
         )
     )
 

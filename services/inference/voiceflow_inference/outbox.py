@@ -71,6 +71,10 @@ class Outbox(Generic[Message]):
         """Waits while more than half of the bytes allowed are unsent."""
         await self._roomy.wait()
 
+    def has_room(self, size_bytes: int) -> bool:
+        """Whether so much more can wait without slowing the stream down."""
+        return self._unsent_bytes + size_bytes <= self._maximum_bytes // 2
+
     def close(self) -> None:
         """Lets ``run`` return when everything is sent."""
         self._closed = True

@@ -5,64 +5,59 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from voiceflow.artifact import LatencyMode, Manifest
 from voiceflow.diarization.v1 import diarization_pb2 as pb
 from voiceflow.diarization.v1 import diarization_pb2_grpc
-from voiceflow.errors import InvalidInput, Unavailable
+from voiceflow.errors import InvalidInput
+from voiceflow.pipeline.snapshot import context_samples
 from voiceflow.rpc.access import caller_of
 from voiceflow_inference import messages
 from voiceflow_inference.admission import Admission, StreamKind
-from voiceflow_inference.batcher import Batcher, Urgency
-from voiceflow_inference.conversation import (
-    Conversation,
-    RequestReader,
-    check_audio_bytes,
-    config_repeated,
-    empty_request,
-)
+from voiceflow_inference.batcher import EngineLoad, Urgency
+from voiceflow_inference.conversation import Conversation, Tokens
 from voiceflow_inference.draining import Draining, Transport
+from voiceflow_inference.file_stream import FileStream
 from voiceflow_inference.outbox import Outbox
-from voiceflow_inference.recording import Recording
+from voiceflow_inference.requests import RequestReader
+from voiceflow_inference.resuming import ResumeTokens, Resumption
+from voiceflow_inference.serving.alarms import Alarm
+from voiceflow_inference.serving.generation import Generation
+from voiceflow_inference.serving.placing import Place, Places
+from voiceflow_inference.serving.state import Snapshot
 from voiceflow_inference.session import Session, algorithmic_latency_samples
 from voiceflow_inference.settings import Settings
-from voiceflow_inference.stream_config import Served, StreamConfig, check
+from voiceflow_inference.stream_config import (
+    Served,
+    StreamConfig,
+    StreamRequest,
+    check,
+    is_selected,
+    new_session,
+)
 
 SERVICE_NAME: Final[str] = pb.DESCRIPTOR.services_by_name["Diarization"].full_name
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
-@dataclass(frozen=True, slots=True)
-class Generation:
-    """One loaded model.
-
-    Attributes:
-        number: Of this process, from 1.
-        manifest: What is said of it.
-        batcher: Its engine.
-        stream_costs: Places that a live stream of each latency mode takes.
-    """
-
-    number: int
-    manifest: Manifest
-    batcher: Batcher
-    stream_costs: Mapping[LatencyMode, float]
-
-
 class DiarizationServicer(diarization_pb2_grpc.DiarizationServicer):
-    """Serves one generation.
+    """Serves what the manager has loaded.
 
     Args:
-        generation: The loaded model.
+        places: Who computes what; the manager.
+        state: What the manager does now.
+        load: How busy the engines are.
         admission: Who may come in.
+        tokens: For streams that are resumed.
         settings: Limits.
+        alarms: What somebody has to look at, by subject.
         started_at: When the process started.
         software_version: Of this server.
         transport: Finds the transport, which is built later.
@@ -71,28 +66,28 @@ class DiarizationServicer(diarization_pb2_grpc.DiarizationServicer):
     def __init__(
         self,
         *,
-        generation: Generation,
+        places: Places,
+        state: Callable[[], Snapshot],
+        load: Callable[[], EngineLoad],
         admission: Admission,
+        tokens: ResumeTokens,
         settings: Settings,
+        alarms: Callable[[], Mapping[str, Alarm]],
         started_at: datetime,
         software_version: str,
         transport: Callable[[], Transport],
     ) -> None:
-        self._generation = generation
+        self._places = places
+        self._state = state
+        self._load = load
         self._admission = admission
+        self._tokens = tokens
         self._settings = settings
+        self._alarms = alarms
         self._started_at = started_at
         self._software_version = software_version
-        manifest = generation.manifest
-        self._served = Served(
-            model=manifest.model,
-            version=manifest.version,
-            channel=settings.channel,
-            hop_samples=manifest.hop_samples,
-            maximum_speakers=settings.speakers_per_stream,
-        )
         self._conversations: set[Conversation] = set()
-        self._recordings: set[RequestReader[pb.DiarizeFileRequest]] = set()
+        self._recordings: set[FileStream] = set()
         self._empty = asyncio.Event()
         self._empty.set()
         self._draining = Draining(admission, transport, self._send_away, settings.grace_seconds)
@@ -103,24 +98,33 @@ class DiarizationServicer(diarization_pb2_grpc.DiarizationServicer):
     ) -> None:
         """Diarizes one conversation live."""
         self._admission.check_open()
+        principal = caller_of(context).principal
         with closing(RequestReader(requests, self._settings.idle_seconds)) as reader:
-            config = self._config(await reader.next())
-            cost = self._generation.stream_costs[config.latency_mode]
+            request = _stream_request(await reader.next())
+            resumption = None
+            if request.resume_token and self._tokens.given:
+                resumption = self._tokens.read(request.resume_token, principal)
+            place, config = self._place(request, resumption)
+            cost = place.generation.stream_costs[config.latency_mode]
             with (
-                self._admission.admitted(caller_of(context).principal, StreamKind.STREAM, cost),
-                closing(self._session(config, Urgency.LIVE)) as session,
+                self._admission.admitted(principal, StreamKind.STREAM, cost),
+                closing(self._session(config, place, Urgency.LIVE)) as session,
             ):
                 conversation = Conversation(
                     reader=reader,
                     outbox=self._outbox(context),
                     session=session,
-                    manifest=self._generation.manifest,
-                    generation=self._generation.number,
+                    places=self._places,
+                    tokens=self._tokens_of(session, principal),
+                    leave_seconds=self._settings.grace_seconds,
                     message_audio_bytes=self._settings.message_audio_bytes,
                     deadline_passed=lambda: _deadline_passed(context),
                 )
-                with self._present(self._conversations, conversation):
-                    await conversation.run(self._begin(config))
+                with (
+                    self._places.pinned(place, conversation),
+                    self._present(self._conversations, conversation),
+                ):
+                    await conversation.run(self._begin(session, place))
 
     async def DiarizeFile(  # noqa: N802
         self, requests: AsyncIterator[pb.DiarizeFileRequest], context: Context
@@ -128,52 +132,53 @@ class DiarizationServicer(diarization_pb2_grpc.DiarizationServicer):
         """Diarizes one recording, in the lower class."""
         self._admission.check_open()
         with closing(RequestReader(requests, self._settings.idle_seconds)) as reader:
-            config = self._config(await reader.next())
+            request = _stream_request(await reader.next())
+            place, config = self._place(request, None)
             _check_for_file(config)
             with (
                 self._admission.admitted(caller_of(context).principal, StreamKind.FILE),
-                closing(self._session(config, Urgency.BACKGROUND)) as session,
-                self._present(self._recordings, reader),
+                closing(self._session(config, place, Urgency.BACKGROUND)) as session,
             ):
-                return await self._record(reader, session)
+                recording = FileStream(
+                    reader=reader,
+                    session=session,
+                    places=self._places,
+                    message_audio_bytes=self._settings.message_audio_bytes,
+                )
+                with (
+                    self._places.pinned(place, recording),
+                    self._present(self._recordings, recording),
+                ):
+                    return await recording.run()
 
     async def GetServingState(  # noqa: N802
         self, _request: pb.GetServingStateRequest, _context: Context
     ) -> pb.GetServingStateResponse:
         """Tells what is served now."""
-        load = self._generation.batcher.load()
-        streams = self._admission.count(StreamKind.STREAM)
-        files = self._admission.count(StreamKind.FILE)
-        manifest = self._generation.manifest
+        load, state, settings = self._load(), self._state(), self._settings
         started_at = Timestamp()
         started_at.FromDatetime(self._started_at)
         return pb.GetServingStateResponse(
-            generations=[
-                pb.GenerationState(
-                    generation=self._generation.number,
-                    model_version=manifest.resource_name,
-                    model_digest=manifest.files["model.onnx"],
-                    state=(
-                        pb.GenerationState.STATE_DRAINING
-                        if self._admission.draining
-                        else pb.GenerationState.STATE_ACTIVE
-                    ),
-                    role=pb.GenerationState.ROLE_PRIMARY,
-                    streams=streams + files,
-                    contract=manifest.contract,
-                )
-            ],
+            generations=[messages.generation_state(view) for view in state.shown()],
             queue_hops=load.queue_hops,
             queue_age=messages.seconds(load.queue_age_seconds),
             real_time_factor=load.real_time_factor,
-            streams=streams,
-            files=files,
-            settings=self._settings.shown(),
+            streams=self._admission.count(StreamKind.STREAM),
+            files=self._admission.count(StreamKind.FILE),
+            settings=settings.shown(),
             started_at=started_at,
             refusals=self._admission.refusals,
             draining=self._admission.draining,
             capacity_streams=self._admission.limits.streams,
             software_version=self._software_version,
+            pod="" if settings.registry is None else f"pods/{settings.pod_name}",
+            desired_sequence=state.desired_sequence,
+            serving_sequence=state.serving_sequence,
+            moves=dict(state.moves),
+            alarms={
+                subject: f"{alarm.reason}: {alarm.message}"
+                for subject, alarm in self._alarms().items()
+            },
         )
 
     async def SetDraining(  # noqa: N802
@@ -209,43 +214,33 @@ class DiarizationServicer(diarization_pb2_grpc.DiarizationServicer):
             conversation.tell_to_leave(grace_seconds - reserve_seconds)
         if await self._emptied_within(grace_seconds - reserve_seconds):
             return
-        for conversation in self._conversations:
-            conversation.end()
-        for reader in self._recordings:
-            reader.interrupt()
+        for recording in self._recordings:
+            recording.end()
         await self._emptied_within(reserve_seconds)
 
-    def _config(self, first: pb.DiarizeRequest | pb.DiarizeFileRequest | None) -> StreamConfig:
-        if first is None:
-            raise InvalidInput(
-                "the stream ended before its config", reason="CONFIG_MISSING", field="config"
-            )
-        if first.WhichOneof("request") != "config":
-            raise InvalidInput(
-                "the first request is not the config", reason="CONFIG_MISSING", field="config"
-            )
-        return check(messages.stream_request(first.config), self._served)
+    def _place(
+        self, request: StreamRequest, resumption: Resumption | None
+    ) -> tuple[Place, StreamConfig]:
+        """Where a stream goes, and what it is there."""
+        if resumption is None and not request.session:
+            request = replace(request, session=new_session())
+        session = request.session if resumption is None else resumption.session
 
-    async def _record(
-        self, reader: RequestReader[pb.DiarizeFileRequest], session: Session
-    ) -> pb.DiarizeFileResponse:
-        recording = Recording()
-        while (request := await reader.next()) is not None:
-            match request.WhichOneof("request"):
-                case "audio":
-                    check_audio_bytes(request.audio, self._settings.message_audio_bytes)
-                    async for reply in session.hear(request.audio):
-                        recording.add(reply.result)
-                case "config":
-                    raise config_repeated()
-                case _:
-                    raise empty_request()
-        if reader.interrupted:
-            raise Unavailable("the server is shutting down; try another one", reason="DRAINING")
-        async for reply in session.finish():
-            recording.add(reply.result)
-        summary = session.summary(complete=True)
-        return messages.file_response(recording, summary, self._generation.manifest)
+        def fits(generation: Generation) -> bool:
+            return is_selected(request.selector, self._served(generation))
+
+        place = self._places.place(session, fits)
+        return place, check(request, self._served(place.generation), resumption)
+
+    def _served(self, generation: Generation) -> Served:
+        manifest = generation.manifest
+        return Served(
+            model=manifest.model,
+            version=manifest.version,
+            channel=self._settings.channel,
+            hop_samples=manifest.hop_samples,
+            maximum_speakers=self._settings.speakers_per_stream,
+        )
 
     def _outbox(self, context: Context) -> Outbox[pb.DiarizeResponse]:
         return Outbox(
@@ -254,21 +249,31 @@ class DiarizationServicer(diarization_pb2_grpc.DiarizationServicer):
             maximum_seconds=self._settings.unsent_reply_seconds,
         )
 
-    def _session(self, config: StreamConfig, urgency: Urgency) -> Session:
+    def _session(self, config: StreamConfig, place: Place, urgency: Urgency) -> Session:
         return Session(
             config,
-            self._generation.manifest,
-            self._generation.batcher.open_lane(),
+            place,
+            self._places,
             urgency=urgency,
             horizon_seconds=self._settings.revision_horizon_seconds,
+            shadow_lag_seconds=self._settings.shadow_lag_seconds,
         )
 
-    def _begin(self, config: StreamConfig) -> pb.Begin:
-        manifest, settings = self._generation.manifest, self._settings
-        return pb.Begin(
+    def _tokens_of(self, session: Session, principal: str) -> Tokens | None:
+        if not self._tokens.given:
+            return None
+        make = partial(self._tokens.make, session.config.session, principal)
+        return Tokens(session, self._context_samples(session), make)
+
+    def _context_samples(self, session: Session) -> int:
+        return context_samples(session.generation.manifest, self._settings.resume_context_seconds)
+
+    def _begin(self, session: Session, place: Place) -> pb.Begin:
+        settings, config, manifest = self._settings, session.config, session.generation.manifest
+        begin = pb.Begin(
             session=config.session,
             model_version=manifest.resource_name,
-            generation=self._generation.number,
+            generation=place.generation.number,
             hop=messages.duration(manifest.hop_samples[config.latency_mode]),
             revision_horizon=messages.seconds(settings.revision_horizon_seconds),
             algorithmic_latency=messages.duration(algorithmic_latency_samples(config, manifest)),
@@ -281,6 +286,13 @@ class DiarizationServicer(diarization_pb2_grpc.DiarizationServicer):
                 unsent_reply_age=messages.seconds(settings.unsent_reply_seconds),
             ),
         )
+        if self._tokens.given:
+            begin.resume_context.CopyFrom(messages.duration(self._context_samples(session)))
+        if config.resumption is not None:
+            at_samples = config.resumption.snapshot.at_samples
+            begin.resumed_at.CopyFrom(messages.duration(at_samples))
+            begin.audio_start.CopyFrom(messages.duration(session.start_samples))
+        return begin
 
     @contextmanager
     def _present(self, group: set[Any], member: object) -> Iterator[None]:
@@ -305,6 +317,18 @@ class DiarizationServicer(diarization_pb2_grpc.DiarizationServicer):
 
 # Of the grace period, for computing and sending what is left of streams that did not end.
 _LAST_TURNS_SECONDS: Final = 2.0
+
+
+def _stream_request(first: pb.DiarizeRequest | pb.DiarizeFileRequest | None) -> StreamRequest:
+    if first is None:
+        raise InvalidInput(
+            "the stream ended before its config", reason="CONFIG_MISSING", field="config"
+        )
+    if first.WhichOneof("request") != "config":
+        raise InvalidInput(
+            "the first request is not the config", reason="CONFIG_MISSING", field="config"
+        )
+    return messages.stream_request(first.config)
 
 
 def _check_for_file(config: StreamConfig) -> None:

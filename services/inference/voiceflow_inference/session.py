@@ -9,26 +9,21 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, TypedDict
 
 from voiceflow.artifact import SAMPLE_RATE_HERTZ, Manifest
 from voiceflow.pipeline.diarizer import StreamDiarizer
 from voiceflow.pipeline.hops import HopCutter
 from voiceflow.pipeline.model import FloatArray, Frames
+from voiceflow.pipeline.snapshot import Snapshot, start_samples
 from voiceflow.pipeline.turns import HopResult, SpeakerMerged, SpeakerTalk
 from voiceflow_inference.audio import AudioDecoder, resampler_delay_samples
-from voiceflow_inference.batcher import Urgency
+from voiceflow_inference.batcher import ModelFailed, Urgency
+from voiceflow_inference.route import Moved, Route
+from voiceflow_inference.serving.generation import Generation
+from voiceflow_inference.serving.placing import How, Place, Places
+from voiceflow_inference.serving.shadow import Shadow
 from voiceflow_inference.stream_config import StreamConfig
-
-
-class Lane(Protocol):
-    """The stream's way through the engine; see ``batcher.Lane``."""
-
-    async def run(self, hop: FloatArray, arrived_seconds: float, urgency: Urgency) -> Frames:
-        """Computes the next hop, (samples,)."""
-
-    def close(self) -> None:
-        """Gives up the stream's memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +45,19 @@ class Activity:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What one hop has changed, and its frames where the client asked for them."""
+    """What one hop has changed.
+
+    Attributes:
+        result: That.
+        generation: The one that computed it.
+        activity: Its frames, where the client asked for them.
+        moved: Where the stream has come to with this hop; None: it is where it was.
+    """
 
     result: HopResult
+    generation: int
     activity: Activity | None = None
+    moved: Moved | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,40 +75,70 @@ class Session:
 
     Args:
         config: What the client asked for.
-        manifest: Of the model that the stream is pinned to.
-        lane: The stream's own; closed with the session.
+        place: Where the stream begins, and which shadow hears it.
+        places: Where it may go from there.
         urgency: ``BACKGROUND`` for a recording. A live stream that runs ahead of real time is in
             that class too while it does.
         horizon_seconds: How long after its audio a turn may still change.
+        shadow_lag_seconds: So much audio a shadow may be behind.
         clock: Monotonic seconds, the batcher's.
+
+    Raises:
+        Overloaded: The generation has no slot left.
+        ModelFailed: It hangs.
     """
 
     def __init__(
         self,
         config: StreamConfig,
-        manifest: Manifest,
-        lane: Lane,
+        place: Place,
+        places: Places,
         *,
         urgency: Urgency,
         horizon_seconds: float,
+        shadow_lag_seconds: float = 1.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        generation, manifest = place.generation, place.generation.manifest
         self.config = config
-        self._manifest = manifest
-        self._lane = lane
         self._urgency = urgency
         self._clock = clock
+        self._diarizer, self.start_samples = _diarizer(config, manifest, horizon_seconds)
+        hop_samples = manifest.hop_samples[config.latency_mode]
         self._decoder = AudioDecoder(config.audio_format)
-        self._cutter = HopCutter(manifest.hop_samples[config.latency_mode], manifest.frame_samples)
-        self._diarizer = StreamDiarizer(
-            manifest,
-            minimum_speakers=config.minimum_speakers,
-            maximum_speakers=config.maximum_speakers,
-            provisional_turns=config.send_provisional_turns,
-            horizon_seconds=horizon_seconds,
+        self._cutter = HopCutter(hop_samples, manifest.frame_samples)
+        self._cutter.received_samples = self.start_samples
+        self._route = Route(
+            generation,
+            places,
+            mode=config.latency_mode,
+            start_samples=self.start_samples,
+            clock=clock,
         )
-        self._computed_samples = 0
+        self._shadow = None
+        if place.shadow is not None and urgency is Urgency.LIVE:
+            self._shadow = Shadow(
+                place.shadow,
+                config.latency_mode,
+                lag_seconds=shadow_lag_seconds,
+                minimum_speakers=config.minimum_speakers,
+                maximum_speakers=config.maximum_speakers,
+                horizon_seconds=horizon_seconds,
+                start_samples=self.start_samples,
+                clock=clock,
+            )
+        self._tally = generation.tally.stream_began()
+        self._changes_elsewhere = 0
+        self._has_moved = self._has_failed = False
+        resumption = config.resumption
+        self._told_from_samples = 0 if resumption is None else resumption.snapshot.at_samples
+        self._live_samples = 0
         self._started_seconds: float | None = None
+
+    @property
+    def generation(self) -> Generation:
+        """The one that computes the stream now."""
+        return self._route.generation
 
     async def hear(self, audio: bytes) -> AsyncIterator[Reply]:
         """Takes the next bytes, whole sample frames of them.
@@ -112,7 +146,7 @@ class Session:
         Raises:
             InvalidInput: Bytes that are no audio of the stream's format; what stood before them in
                 the same message has been heard.
-            VoiceFlowError: The model failed.
+            ModelFailed: The model failed, and so did the one to fall back to.
         """
         arrived = self._clock()
         frame_bytes = self.config.audio_format.frame_bytes
@@ -127,7 +161,7 @@ class Session:
         """Computes the whole frames received so far and makes final what is known of them."""
         for hop in self._cutter.flush():
             yield await self._compute(hop, self._clock())
-        yield Reply(self._diarizer.flush())
+        yield self._reply(self._diarizer.flush())
 
     async def finish(self) -> AsyncIterator[Reply]:
         """Computes what is left; afterwards everything is final."""
@@ -135,9 +169,9 @@ class Session:
         for hop in self._cutter.push(self._decoder.finish()):
             yield await self._compute(hop, arrived)
         self._diarizer.end_at(self._cutter.received_samples)
-        for hop in self._cutter.finish(self._manifest.look_ahead_frames):
+        for hop in self._cutter.finish(self.generation.manifest.look_ahead_frames):
             yield await self._compute(hop, arrived)
-        yield Reply(self._diarizer.finish())
+        yield self._reply(self._diarizer.finish())
 
     def summary(self, *, complete: bool) -> StreamSummary:
         """What is said at the end, after ``finish``."""
@@ -148,38 +182,87 @@ class Session:
             complete,
         )
 
+    def snapshot(self, context_samples: int) -> Snapshot:
+        """What is needed to go on elsewhere from the end of the final regions."""
+        return self._diarizer.snapshot(context_samples)
+
+    def leave_for(self, to: Generation, how: How) -> None:
+        """Moves to another generation, carried or replayed, as soon as that can be."""
+        self._route.leave_for(to, how)
+
+    def score(self, value: float) -> None:
+        """Takes the client's score; of a stream that moved it says nothing of either model."""
+        if not self._has_moved:
+            self._tally.score(value)
+
     def close(self) -> None:
         """Frees everything, whatever state the stream is in."""
-        self._lane.close()
+        self._route.close()
+        self._tally.ended(failed=self._has_failed)
+        if self._shadow is not None:
+            self._shadow.close()
 
     async def _compute(self, hop: FloatArray, arrived: float) -> Reply:
-        frames = await self._lane.run(hop, arrived, self._class_of_hop(arrived))
-        start = self._computed_samples
-        self._computed_samples += len(hop)
+        if self._shadow is not None:
+            self._shadow.hear(hop)
+        start = self._route.end_samples
+        try:
+            frames, moved = await self._route.compute(
+                hop, arrived, self._class_of_hop(len(hop), arrived)
+            )
+        except ModelFailed:
+            self._has_failed = True
+            raise
+        if moved is not None:
+            self._arrive(moved.generation)
         result = self._diarizer.push(frames)
         activity = self._activity(frames, start) if self.config.send_activity else None
-        return Reply(result, activity)
+        return self._reply(result, activity, moved)
 
-    def _class_of_hop(self, arrived: float) -> Urgency:
-        """Audio that came faster than it can be spoken must not push in before live streams."""
+    def _reply(
+        self, result: HopResult, activity: Activity | None = None, moved: Moved | None = None
+    ) -> Reply:
+        self._tally.heard(result, self._diarizer.label_changes - self._changes_elsewhere)
+        if self._shadow is not None:
+            self._shadow.told(result)
+        return Reply(result, self.generation.number, activity, moved)
+
+    def _arrive(self, generation: Generation) -> None:
+        """From now on frames come from another model."""
+        self._diarizer.adopt(generation.manifest)
+        self._tally.ended(failed=False)
+        self._tally = generation.tally.stream_began()
+        self._changes_elsewhere = self._diarizer.label_changes
+        self._has_moved = True
+
+    def _class_of_hop(self, samples: int, arrived: float) -> Urgency:
+        """Audio that came faster than it can be spoken must not push in before live streams.
+
+        What was computed in the lower class does not count: a stream that hears a while again, or
+        brings what it could not send, is live from then on.
+        """
         if self._started_seconds is None:
             self._started_seconds = arrived
         lived = arrived - self._started_seconds
-        ahead = self._computed_samples / SAMPLE_RATE_HERTZ - lived > _AHEAD_SECONDS
-        return Urgency.BACKGROUND if ahead else self._urgency
+        if self._live_samples / SAMPLE_RATE_HERTZ - lived > _AHEAD_SECONDS:
+            return Urgency.BACKGROUND
+        self._live_samples += samples
+        return self._urgency
 
     def _activity(self, frames: Frames, start_samples: int) -> Activity:
-        """The frames of a hop without those that lie before or after the audio."""
-        frame = self._manifest.frame_samples
+        """The frames of a hop without those before or after what is told."""
+        manifest = self.generation.manifest
+        frame = manifest.frame_samples
         heard_frames = -(-self._cutter.received_samples // frame)
+        told_from = self._told_from_samples // frame
         first = start_samples // frame
-        tracks_first = first - self._manifest.look_ahead_frames
-        skipped = max(0, -tracks_first)
+        tracks_first = first - manifest.look_ahead_frames
+        skipped, tracks_skipped = max(0, told_from - first), max(0, told_from - tracks_first)
         return Activity(
-            min(start_samples, self._cutter.received_samples),
-            frames.speech[: max(0, heard_frames - first)],
-            max(0, tracks_first) * frame,
-            frames.activity[skipped : max(skipped, heard_frames - tracks_first)],
+            min((first + skipped) * frame, self._cutter.received_samples),
+            frames.speech[skipped : max(skipped, heard_frames - first)],
+            (tracks_first + tracks_skipped) * frame,
+            frames.activity[tracks_skipped : max(tracks_skipped, heard_frames - tracks_first)],
         )
 
 
@@ -194,3 +277,27 @@ def algorithmic_latency_samples(config: StreamConfig, manifest: Manifest) -> int
 
 # Clients that send in larger pieces, and jitter, are no cause for the lower class.
 _AHEAD_SECONDS: Final = 2.0
+
+
+def _diarizer(
+    config: StreamConfig, manifest: Manifest, horizon_seconds: float
+) -> tuple[StreamDiarizer, int]:
+    """A new one, or one that goes on; and where its audio begins."""
+    options = _Options(
+        minimum_speakers=config.minimum_speakers,
+        maximum_speakers=config.maximum_speakers,
+        provisional_turns=config.send_provisional_turns,
+        horizon_seconds=horizon_seconds,
+    )
+    if config.resumption is None:
+        return StreamDiarizer(manifest, **options), 0
+    snapshot = config.resumption.snapshot
+    start = start_samples(snapshot, manifest, config.latency_mode)
+    return StreamDiarizer.resumed(manifest, snapshot, start, **options), start
+
+
+class _Options(TypedDict):
+    minimum_speakers: int
+    maximum_speakers: int
+    provisional_turns: bool
+    horizon_seconds: float

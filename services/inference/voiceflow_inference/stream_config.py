@@ -147,6 +147,22 @@ def check(
     )
 
 
+def is_selected(selector: Selector | None, served: Served) -> bool:
+    """Whether what is served is what a stream asks for; not so if it asks for what cannot be."""
+    if selector is None:
+        return True
+    try:
+        _check_selected(selector, served)
+    except (InvalidInput, NotFound):
+        return False
+    return True
+
+
+def new_session() -> str:
+    """A name for a stream whose client gave it none."""
+    return uuid.uuid4().hex
+
+
 _MODEL: Final = r"models/(?P<model>[a-z][a-z0-9-]{0,62})"
 _MODEL_NAME: Final = re.compile(_MODEL)
 _CHANNEL_NAME: Final = re.compile(_MODEL + r"/channels/(?P<channel>[a-z][a-z0-9-]{0,62})")
@@ -313,7 +329,7 @@ def _session(name: str, resumption: Resumption | None) -> str:
             )
         return resumption.session
     if not name:
-        return uuid.uuid4().hex
+        return new_session()
     if _SESSION.fullmatch(name) is None:
         raise InvalidInput(
             "a session is named with at most 128 characters of A-Z a-z 0-9 . _ -",

@@ -27,7 +27,7 @@ from voiceflow.identity.certificates import (
     read_certificates,
 )
 from voiceflow.identity.grants import Grants, read_grants
-from voiceflow.identity.key_set import read_key_set
+from voiceflow.identity.key_set import KeySet, read_key_set
 from voiceflow.identity.reloading import Reloaded
 from voiceflow.identity.tokens import TokenVerifier
 from voiceflow.rpc.handlers import Context
@@ -124,12 +124,14 @@ class Security:
         sources: What is read from files, to be looked at again while the server runs.
         reload_seconds: How often.
         clock: Tells the time, with its zone.
+        keys: The key set as it was read last; None: there is none.
     """
 
     identification: Identification | None = None
     sources: tuple[Reloaded[Any], ...] = ()
     reload_seconds: float = 10.0
     clock: Clock = _NOW
+    keys: Reloaded[KeySet] | None = None
 
     @classmethod
     def development(cls) -> Self:
@@ -209,23 +211,25 @@ def open_security(settings: SecuritySettings, clock: Clock = _NOW) -> Security:
     )
     grants = Reloaded("access", partial(read_grants, access), [access])
     sources: tuple[Reloaded[Any], ...] = (certificates, grants)
-    tokens = None
+    tokens: TokenVerifier | None = None
+    keys: Reloaded[KeySet] | None = None
     if settings.keys is not None:
-        keys = Reloaded("keys", partial(read_key_set, settings.keys), [settings.keys])
-        if client_ca is None and not keys.value.token_keys:
+        keys = key_set = Reloaded("keys", partial(read_key_set, settings.keys), [settings.keys])
+        if client_ca is None and not key_set.value.token_keys:
             raise InvalidInput(
                 f"{settings.keys}: holds no key of tokens, and there is no --client-ca: nobody"
                 " could prove who calls",
                 reason="KEYS_INVALID",
                 field="keys",
             )
-        tokens = TokenVerifier(lambda: keys.value, settings.token_audience, clock)
+        tokens = TokenVerifier(lambda: key_set.value, settings.token_audience, clock)
         sources = (*sources, keys)
     return Security(
         Identification(certificates, grants, tokens, demands_certificate=client_ca is not None),
         sources,
         settings.reload_seconds,
         clock,
+        keys,
     )
 
 

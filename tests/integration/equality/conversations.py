@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +10,12 @@ from numpy.typing import NDArray
 
 from benchmarks.finals import Finals, finals_of
 from tests.fakes.models import Spoken, tones
+from tests.fakes.places import FakePlaces, direct
 from voiceflow.artifact import LatencyMode
 from voiceflow.diarization.v1 import diarization_pb2 as pb
 from voiceflow.onnx import bind
 from voiceflow.package import load_package
-from voiceflow.pipeline.model import BoundModel, FloatArray, Frames, empty_state
+from voiceflow.pipeline.model import FloatArray
 from voiceflow_inference import messages
 from voiceflow_inference.audio import AudioFormat
 from voiceflow_inference.batcher import Urgency
@@ -52,25 +52,6 @@ def alaw(samples: FloatArray) -> bytes:
     return code.tobytes()
 
 
-@dataclass
-class DirectLane:
-    """A stream's way to a model of its own, without an engine between."""
-
-    model: BoundModel
-    state: dict[str, FloatArray] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.state = empty_state(self.model, 1)
-
-    async def run(self, hop: FloatArray, _arrived_seconds: float, _urgency: Urgency) -> Frames:
-        """Computes the next hop."""
-        frames, self.state = self.model.run(hop[None], self.state)
-        return frames.of(0)
-
-    def close(self) -> None:
-        """Nothing is shared."""
-
-
 async def session_finals(
     package: Path, mode: LatencyMode, audio_format: AudioFormat, pieces: Iterable[bytes]
 ) -> Finals:
@@ -85,8 +66,9 @@ async def session_finals(
         send_activity=False,
         session="alone",
     )
+    places = FakePlaces(direct(model))
     session = Session(
-        config, model.manifest, DirectLane(model), urgency=Urgency.LIVE, horizon_seconds=2.0
+        config, places.place("alone"), places, urgency=Urgency.LIVE, horizon_seconds=2.0
     )
     replies: list[Reply] = []
     for piece in pieces:
@@ -94,5 +76,5 @@ async def session_finals(
             replies.append(reply)  # noqa: PERF401 the body runs for few of many pieces
     replies += [reply async for reply in session.finish()]
     summary = messages.summary(session.summary(complete=True), model.manifest)
-    wire = [message for reply in replies for message in messages.replies(reply, 1)]
+    wire = [message for reply in replies for message in messages.replies(reply)]
     return finals_of([*wire, pb.DiarizeResponse(summary=summary)])

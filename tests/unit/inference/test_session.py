@@ -5,35 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tests.fakes.places import DirectLane, FakePlaces, direct, engine_of
 from tests.unit.inference.fakes import Adder
 from voiceflow.artifact import LatencyMode
-from voiceflow.pipeline.model import FloatArray, Frames, empty_state
 from voiceflow_inference.audio import AudioEncoding, AudioFormat
 from voiceflow_inference.batcher import Urgency
 from voiceflow_inference.session import Session, algorithmic_latency_samples
 from voiceflow_inference.stream_config import StreamConfig
 
 SECOND = bytes(32_000)
-
-
-class DirectLane:
-    """Runs the model at once and remembers what it was asked."""
-
-    def __init__(self) -> None:
-        self.asked: list[tuple[int, float, Urgency]] = []
-        self.closed = False
-        self._model = Adder()
-        self._state = empty_state(self._model, 1)
-
-    async def run(self, hop: FloatArray, arrived_seconds: float, urgency: Urgency) -> Frames:
-        """One hop, (samples,)."""
-        self.asked.append((len(hop), arrived_seconds, urgency))
-        frames, self._state = self._model.run(hop[None], self._state)
-        return frames.of(0)
-
-    def close(self) -> None:
-        """Remembers it."""
-        self.closed = True
 
 
 class Clock:
@@ -61,23 +41,23 @@ def config(rate_hertz: int = 16_000) -> StreamConfig:
 
 
 @pytest.fixture
-def lane() -> DirectLane:
-    """The session's."""
-    return DirectLane()
-
-
-@pytest.fixture
 def clock() -> Clock:
     """At 0."""
     return Clock()
 
 
 @pytest.fixture
-def session(lane: DirectLane, clock: Clock) -> Session:
-    """A live one."""
-    return Session(
-        config(), Adder().manifest, lane, urgency=Urgency.LIVE, horizon_seconds=2, clock=clock
-    )
+def session(clock: Clock) -> Session:
+    """A live one, alone on the adder."""
+    places = FakePlaces(direct(Adder()))
+    place = places.place("s")
+    return Session(config(), place, places, urgency=Urgency.LIVE, horizon_seconds=2, clock=clock)
+
+
+@pytest.fixture
+def lane(session: Session) -> DirectLane:
+    """The session's."""
+    return engine_of(session.generation).lanes[0]
 
 
 async def test_hops_are_asked_for_as_audio_comes(session: Session, lane: DirectLane) -> None:
@@ -135,7 +115,7 @@ def test_algorithmic_latency_has_its_parts() -> None:
     assert algorithmic_latency_samples(config(), ahead) == 1280 + 3 * 640
 
 
-async def test_activity_covers_each_frame_once(lane: DirectLane) -> None:
+async def test_activity_covers_each_frame_once() -> None:
     """Where the audio ends within a hop, frames of the padding are left out."""
     asked = config()
     asked = StreamConfig(
@@ -147,8 +127,10 @@ async def test_activity_covers_each_frame_once(lane: DirectLane) -> None:
         send_activity=True,
         session="s",
     )
-    manifest = Adder().manifest.model_copy(update={"look_ahead_frames": 3})
-    session = Session(asked, manifest, lane, urgency=Urgency.LIVE, horizon_seconds=2)
+    model = Adder()
+    model.manifest = model.manifest.model_copy(update={"look_ahead_frames": 3})
+    places = FakePlaces(direct(model))
+    session = Session(asked, places.place("s"), places, urgency=Urgency.LIVE, horizon_seconds=2)
     replies = [reply async for reply in session.hear(SECOND[: 2 * 3000])]
     replies += [reply async for reply in session.finish()]
     seen = [reply.activity for reply in replies if reply.activity is not None]

@@ -1,0 +1,120 @@
+"""The last audio of a stream, and its way through a model that has not heard it yet.
+
+Two models of one embedding space have memories of their own. A stream that moves from one to the
+other lets the new one hear its last audio, in the lower class, while the old one goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from voiceflow.artifact import SAMPLE_RATE_HERTZ, LatencyMode, Manifest
+from voiceflow.pipeline.model import FloatArray
+from voiceflow.pipeline.replay import from_int16, replay_start_samples, to_int16
+from voiceflow_inference.batcher import Lane, ModelFailed, Urgency
+from voiceflow_inference.serving.generation import Generation
+
+
+class Heard:
+    """The last audio that a stream's model has computed, as 16-bit samples.
+
+    Args:
+        manifest: Of the model that the stream begins on, whose context is kept.
+        mode: The stream's latency mode.
+        start_samples: Where the stream begins.
+    """
+
+    def __init__(self, manifest: Manifest, mode: LatencyMode, start_samples: int = 0) -> None:
+        self._mode = mode
+        self._hop_samples = manifest.hop_samples[mode]
+        context = round(manifest.context_seconds * SAMPLE_RATE_HERTZ)
+        self._kept_samples = -(-context // self._hop_samples) * self._hop_samples
+        self._pieces: deque[NDArray[np.int16]] = deque()
+        self._held_samples = 0
+        self.end_samples = start_samples
+
+    def add(self, hop: FloatArray) -> None:
+        """Takes the hop that was computed last, (samples,)."""
+        self._pieces.append(to_int16(hop))
+        self.end_samples += len(hop)
+        self._held_samples += len(hop)
+        while self._held_samples - len(self._pieces[0]) >= self._kept_samples:
+            self._held_samples -= len(self._pieces.popleft())
+
+    def since(self, start_samples: int) -> FloatArray:
+        """What was heard from there on, (samples,), as far as it is kept."""
+        if start_samples >= self.end_samples:
+            return np.zeros(0, np.float32)
+        return from_int16(np.concatenate(self._pieces)[start_samples - self.end_samples :])
+
+    def context_of(self, manifest: Manifest) -> tuple[int, list[FloatArray]]:
+        """What another model hears to go on from here, in hops; and where it begins."""
+        held_from = self.end_samples - self._held_samples
+        start = max(held_from, replay_start_samples(self.end_samples, manifest, self._mode))
+        audio, hop = self.since(start), self._hop_samples
+        return start, [audio[at : at + hop] for at in range(0, len(audio), hop)]
+
+
+class Replay:
+    """A lane of another generation that hears what its stream has heard.
+
+    It starts at once; needs a running event loop.
+
+    Args:
+        generation: Whose lane.
+        heard: By the stream, so far.
+        clock: Monotonic seconds, the batcher's.
+
+    Raises:
+        ModelFailed: The generation hangs.
+        Overloaded: It has no slot left.
+    """
+
+    def __init__(
+        self, generation: Generation, heard: Heard, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.generation = generation
+        self.lane: Lane = generation.batcher.open_lane()
+        self.start_samples, hops = heard.context_of(generation.manifest)
+        self.failure: ModelFailed | None = None
+        self._heard = heard
+        self._reached_samples = heard.end_samples
+        self._waiting = deque(hops)
+        self._clock = clock
+        self._task = asyncio.create_task(self._hear())
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether the lane has heard all that the stream has."""
+        whole = self._heard.end_samples == self._reached_samples
+        return whole and self._task.done() and self.failure is None
+
+    def follow(self) -> None:
+        """Goes on with what the stream has heard meanwhile."""
+        if self._heard.end_samples > self._reached_samples and self.failure is None:
+            self._waiting.append(self._heard.since(self._reached_samples))
+            self._reached_samples = self._heard.end_samples
+            if self._task.done():
+                self._task = asyncio.create_task(self._hear())
+
+    async def rest(self) -> None:
+        """Waits until the lane has heard all that is there, or has failed, or is given up."""
+        await asyncio.wait([self._task])
+
+    def close(self) -> None:
+        """Gives it up."""
+        self._task.cancel()
+        self.lane.close()
+
+    async def _hear(self) -> None:
+        try:
+            while self._waiting:
+                await self.lane.run(self._waiting.popleft(), self._clock(), Urgency.BACKGROUND)
+        except ModelFailed as error:
+            self.failure = error
