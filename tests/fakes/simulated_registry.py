@@ -19,6 +19,7 @@ from typing import Any
 
 import google_crc32c
 import grpc
+from google.protobuf.duration_pb2 import Duration
 
 from tests.fakes.publishing import Package, package
 from tests.fakes.trust import (
@@ -106,6 +107,7 @@ class SimulatedRegistry:
         answers: Instead of its own, by method.
         policy: Of the channel; None: it is not told.
         watch: What is told to watchers; None: what stands here, as it changes.
+        reports: Of pods, as they came; those that are refused, too.
         calls: Methods asked so far.
         sent_bytes: Of files.
     """
@@ -118,6 +120,7 @@ class SimulatedRegistry:
         self.answers: dict[str, Answer] = {}
         self.policy: ChannelPolicy | None = None
         self.watch: Watch | None = None
+        self.reports: list[pb.ReportServingRequest] = []
         self.calls: list[str] = []
         self.sent_bytes = 0
 
@@ -188,6 +191,9 @@ class SimulatedRegistry:
                 pb.GetVersionRequest.FromString,
                 _serialized,
             ),
+            "ReportServing": grpc.unary_unary_rpc_method_handler(
+                self._reported, pb.ReportServingRequest.FromString, _serialized
+            ),
             "DownloadVersion": grpc.unary_stream_rpc_method_handler(
                 self._download, pb.DownloadVersionRequest.FromString, _serialized
             ),
@@ -206,6 +212,13 @@ class SimulatedRegistry:
                 await context.abort(*abort_arguments(error))
 
         return answer
+
+    async def _reported(self, request: pb.ReportServingRequest, context: Any) -> Any:
+        self.reports.append(request)
+        return await self._answering("ReportServing", self._take_report)(request, context)
+
+    async def _take_report(self, *_: Any) -> pb.ReportServingResponse:
+        return pb.ReportServingResponse(report_again_after=Duration(seconds=3600))
 
     async def _list_history(
         self, request: pb.ListChannelHistoryRequest, _: Any

@@ -137,6 +137,7 @@ class Reporter:
         self._watch = watch
         self._alarms = alarms
         self._number = 0
+        self._told: frozenset[str] = frozenset()
         self._last_failure = ""
 
     async def run(self) -> Never:
@@ -157,18 +158,19 @@ class Reporter:
         return pod_of(self._identity, self._subject.snapshot(), self._watch.watch_lost_time)
 
     async def _wait(self, told: Pod, seconds: float) -> None:
-        """Until it is time for the next report, or the pod is not as it was told to be."""
+        """Until it is time for the next report, or there is something that was not told yet."""
         loop = asyncio.get_running_loop()
         end = loop.time() + seconds
-        reverts = len(self._reverts())
         while (left := end - loop.time()) > 0:
             await asyncio.sleep(min(LOOK_SECONDS, left))
-            if _told_apart(self._pod(), told) or len(self._reverts()) > reverts:
+            reverts = {revert.name for revert in self._reverts()}
+            if _told_apart(self._pod(), told) or not reverts <= self._told:
                 return
 
     async def _report(self, client: RegistryClient, pod: Pod) -> float:
         """Reports once; seconds until the next report."""
         reverts, outcomes = self._reverts(), self._subject.outcomes()[-MAXIMUM_GENERATIONS:]
+        self._told = frozenset(revert.name for revert in reverts)
         try:
             seconds = await self._send(client, pod, reverts, outcomes)
         except InvalidInput as error:
