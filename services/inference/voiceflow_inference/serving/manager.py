@@ -16,16 +16,14 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Final, Never
 
-from voiceflow.catalog.channels import RevertRules, Role, VersionPin
+from voiceflow.catalog.channels import RevertRules, Role
 from voiceflow.catalog.pods import Cause, GenerationState, VersionOutcomes
-from voiceflow.errors import PackageInvalid, Unavailable, VoiceFlowError
+from voiceflow.errors import Unavailable, VoiceFlowError
 from voiceflow.pipeline.model import BoundModel
 from voiceflow_inference.batcher import EngineLoad, ModelFailed
-from voiceflow_inference.priority import run_behind
-from voiceflow_inference.serving.download import Found
 from voiceflow_inference.serving.generation import Generation
 from voiceflow_inference.serving.judge import Breach
-from voiceflow_inference.serving.pairs import PairedCalls
+from voiceflow_inference.serving.making import Maker, NotNow, Pauses
 from voiceflow_inference.serving.placing import How, Mover, Place
 from voiceflow_inference.serving.policy import (
     Action,
@@ -84,24 +82,22 @@ class Manager:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._source = source
-        self._loader = loader
         self._judge = judge
-        self._verify = verify
         self._channel = pod.channel
         self._reverts = Reverts(pod, now)
         self._times = times
         self._hang_seconds = hang_seconds
         self._draining = draining
-        self._call_clock = call_clock
         self._clock = clock
         self._cores = usable_cores()
         self._wake = asyncio.Event()
-        self._roster = Roster(self._wake.set)
+        self._roster = Roster(self._wake.set, call_clock)
+        self._maker = Maker(source, loader, verify, self._roster)
         self._snapshot = Snapshot(clock())
         self._wishes: AsyncGenerator[Wanted, None] | None = None
         self._newest: Wanted | None = None
         self._served: list[Wanted] = []
-        self._pauses: dict[VersionPin, float] = {}
+        self._pauses = Pauses()
         self._numbers = 0
         self._loading: asyncio.Task[None] | None = None
         self._closing: set[asyncio.Task[None]] = set()
@@ -249,7 +245,7 @@ class Manager:
     def _take(self, wanted: Wanted) -> None:
         self._newest = wanted
         self._snapshot = replace(self._snapshot, desired_sequence=wanted.sequence)
-        self._pauses.clear()
+        self._pauses.forget()
         self._reconsider()
         self._work()
 
@@ -297,33 +293,28 @@ class Manager:
 
     async def _load(self, action: Load, number: int) -> None:
         """Makes a generation; whatever becomes of it, the policy hears of it."""
-        found: Found | None = None
         try:
-            found = await self._source.fetch(action.pin)
-            enter = partial(self._enter, number)
-            generation = await self._loader.load(found, action.pin, number, enter)
-            try:
-                hows = await self._hows(generation)
-            except BaseException:
-                await generation.close()
-                raise
+            made = await self._maker.make(action.pin, number, partial(self._enter, number))
+        except NotNow as later:
+            self._error = later.cause
+            _LOG.warning("%s is not served yet: %s", action.pin.version, later.cause.message)
+            view = view_of(self._snapshot, number)
+            self._put_off(view, action.sequence, later.cause.reason, later.cause.message)
         except VoiceFlowError as error:
-            # What is not here, or cannot be looked at now, is not a bad version.
-            later = found is None or isinstance(error, Unavailable)
-            (self._fetch_later if later else self._refuse)(action, number, error)
-        except Exception:  # noqa: BLE001 whatever a model does, serving goes on
-            _LOG.exception("%s cannot be loaded", action.pin.version)
-            message = f"{action.pin.version} cannot be loaded"
-            self._refuse(action, number, PackageInvalid(message, reason="MODEL_CRASHED"))
+            self._error = error
+            breach = Breach(Cause.WARM_FAILED, error.message, "", 0)
+            pin, role = action.pin, action.role
+            failure = Failure(number, action.sequence, pin, role, error.reason, error.message)
+            self._reject(failure, breach)
         else:
-            self._pauses.pop(action.pin, None)
-            self._roster.add(generation, hows)
+            manifest = made.generation.manifest
+            self._roster.add(made.generation, made.hows)
             self._snapshot = changed(
                 self._snapshot,
                 number,
                 ready=True,
-                model_digest=generation.manifest.files.get("model.onnx", ""),
-                contract=generation.manifest.contract,
+                model_digest=manifest.files.get("model.onnx", ""),
+                contract=manifest.contract,
             )
         self._loading = None
         self._work()
@@ -331,39 +322,13 @@ class Manager:
     def _enter(self, number: int, state: GenerationState) -> None:
         self._snapshot = changed(self._snapshot, number, state=state)
 
-    async def _hows(self, new: Generation) -> dict[tuple[int, int], How]:
-        """How streams get to a generation from each other, and back, as is seen here."""
-        hows = {}
-        for old in self._roster.generations():
-            pair = (old.model, new.model)
-            hows[old.number, new.number] = await run_behind(partial(self._verify, *pair))
-            hows[new.number, old.number] = await run_behind(partial(self._verify, *pair[::-1]))
-        return hows
-
-    def _fetch_later(self, action: Load, number: int, error: VoiceFlowError) -> None:
-        self._error = error
-        _LOG.warning("%s is not served yet: %s", action.pin.version, error.message)
-        view = view_of(self._snapshot, number)
-        self._put_off(view, action.sequence, error.reason, error.message)
-
     def _put_off(self, view: GenerationView, sequence: int, reason: str, message: str) -> None:
-        """A version is loaded again after a pause, each twice as long as the one before it."""
-        pause = self._pauses.get(view.pin, _FIRST_PAUSE_SECONDS)
-        self._pauses[view.pin] = min(2 * pause, _LONGEST_PAUSE_SECONDS)
-        retry_seconds = self._clock() + pause
+        """A version is made again after a pause."""
+        retry_seconds = self._clock() + self._pauses.next(view.pin)
         failure = Failure(
             view.number, sequence, view.pin, view.role, reason, message, retry_seconds
         )
         self._snapshot = fail(self._snapshot, failure)
-
-    def _refuse(self, action: Load, number: int, error: VoiceFlowError) -> None:
-        """It does not do here what it should: never again under this promotion."""
-        self._error = error
-        failure = Failure(
-            number, action.sequence, action.pin, action.role, error.reason, error.message
-        )
-        breach = Breach(Cause.WARM_FAILED, error.message, "", 0)
-        self._reject(failure, breach)
 
     # Swapping
 
@@ -371,13 +336,7 @@ class Manager:
         wanted = action.wanted
         if before.in_force is None or before.in_force.rollout != wanted.rollout:
             _LOG.info("%s serves %s", self._channel, wanted.rollout.in_short)
-        for role, number in action.roles.items():
-            batcher = self._generation(number).batcher
-            if role is Role.SHADOW:
-                batcher.calm()
-            else:
-                batcher.rouse()
-        self._pair(before)
+        self._roster.assign(action.roles)
         full = next(one for one in self._snapshot.wanted if _same(one, wanted))
         self._served = [full, *(one for one in self._served if not _same(one, full))]
         del self._served[_REMEMBERED:]
@@ -385,24 +344,6 @@ class Manager:
         if full.rollout == wanted.rollout:
             self._source.holds(full)
         self._keep()
-
-    def _pair(self, before: Snapshot) -> None:
-        """Has the canary's calls measured beside the primary's, and no others."""
-        roles = self._snapshot.assigned()
-        primary, canary = roles.get(Role.PRIMARY), roles.get(Role.CANARY)
-        old = before.assigned()
-        same = {
-            role: old[role].number if role in old else 0 for role in (Role.PRIMARY, Role.CANARY)
-        }
-        for generation in self._roster.generations():
-            if canary is None or primary is None or generation.number != canary.number:
-                generation.batcher.after_batch = None
-            elif same != {Role.PRIMARY: primary.number, Role.CANARY: canary.number}:
-                base = self._generation(primary.number)
-                generation.tally.forget_pairs()
-                models, tell = (generation.model, base.model), generation.tally.pair
-                pairs = PairedCalls(*models, tell, self._call_clock)
-                generation.batcher.after_batch = pairs.after_batch
 
     def _keep(self) -> None:
         """Tells the source what is in use, and what may be gone back to."""
@@ -464,19 +405,12 @@ class Manager:
         target = to_serve(self._snapshot)
         self._reverts.add(failure, breach, None if target is None else target.rollout.primary)
 
-    def _generation(self, number: int) -> Generation:
-        generation = self._roster.get(number)
-        assert generation is not None  # noqa: S101 - what has a role is loaded
-        return generation
-
     def _primary(self) -> Generation | None:
         view = self._snapshot.assigned().get(Role.PRIMARY)
         return None if view is None else self._roster.get(view.number)
 
 
 _LOOK_SECONDS: Final = 0.25
-_FIRST_PAUSE_SECONDS: Final = 1.0
-_LONGEST_PAUSE_SECONDS: Final = 60.0
 _REMEMBERED: Final = 4
 """Promotions that were served, to go back to."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -15,6 +15,7 @@ from voiceflow.errors import Unavailable
 from voiceflow_inference.batcher import EngineLoad
 from voiceflow_inference.serving.assignment import is_shadowed, role_of
 from voiceflow_inference.serving.generation import Generation
+from voiceflow_inference.serving.pairs import PairedCalls
 from voiceflow_inference.serving.placing import How, Mover, Place
 from voiceflow_inference.serving.state import GenerationView, Snapshot
 
@@ -40,18 +41,21 @@ class Roster:
     """Knows every loaded generation; used by the event loop alone.
 
     Args:
-        on_empty: Called when a stream has left a generation for good.
+        on_left: Called when a stream has left a generation for good.
+        call_clock: Seconds that calls of a canary and of the primary are compared by.
 
     Attributes:
         moves: Streams moved since the start, by how.
     """
 
-    def __init__(self, on_empty: Callable[[], None]) -> None:
+    def __init__(self, on_left: Callable[[], None], call_clock: Callable[[], float]) -> None:
         self.moves: Counter[str] = Counter()
-        self._on_empty = on_empty
+        self._on_left = on_left
+        self._call_clock = call_clock
         self._loaded: dict[int, _Loaded] = {}
         self._where: dict[Mover, int] = {}
         self._hows: dict[tuple[int, int], How] = {}
+        self._pair: tuple[int | None, int | None] = (None, None)
 
     def add(self, generation: Generation, hows: dict[tuple[int, int], How]) -> None:
         """Takes a generation in, with how streams get to it from each other, and back."""
@@ -71,6 +75,27 @@ class Roster:
     def generations(self) -> list[Generation]:
         """Every one, in the order of their numbers."""
         return [self._loaded[number].generation for number in sorted(self._loaded)]
+
+    def assign(self, roles: Mapping[Role, int]) -> None:
+        """Has engines do as their roles ask from now on.
+
+        A shadow's steps back. A canary's calls are measured beside the primary's, and no others.
+        """
+        pair = roles.get(Role.CANARY), roles.get(Role.PRIMARY)
+        for number, loaded in self._loaded.items():
+            batcher, tally = loaded.generation.batcher, loaded.generation.tally
+            if roles.get(Role.SHADOW) == number:
+                batcher.calm()
+            elif number in roles.values():
+                batcher.rouse()
+            if number != pair[0]:
+                batcher.after_batch = None
+            elif pair != self._pair and pair[1] is not None:
+                tally.forget_pairs()
+                models = loaded.generation.model, self._loaded[pair[1]].generation.model
+                calls = PairedCalls(*models, tally.pair, self._call_clock)
+                batcher.after_batch = calls.after_batch
+        self._pair = pair
 
     def counted(self, view: GenerationView) -> GenerationView:
         """A generation with its streams as they are now."""
@@ -132,7 +157,7 @@ class Roster:
             yield
         finally:
             self._forget(mover)
-            self._on_empty()
+            self._on_left()
 
     def repin(self, mover: Mover, generation: Generation) -> None:
         """See `Places.repin`."""
@@ -143,7 +168,7 @@ class Roster:
         self._forget(mover)
         new.streams[mover] = False
         self._where[mover] = generation.number
-        self._on_empty()
+        self._on_left()
 
     def ask_to_leave(self, number: int, to: int) -> None:
         """Asks every stream of a generation that was not asked yet to go to another."""
