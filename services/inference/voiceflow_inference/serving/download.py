@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import logging
 import math
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
@@ -17,11 +16,9 @@ from typing import Final
 
 from voiceflow.artifact import Digest
 from voiceflow.catalog.channels import Promotion, VersionPin
-from voiceflow.catalog.names import ChannelName
 from voiceflow.catalog.values import Value
 from voiceflow.client.identity import ClientIdentity
 from voiceflow.client.registry import RegistryClient
-from voiceflow.client.registry.downloading import is_complete
 from voiceflow.client.retry import RetryPolicy
 from voiceflow.errors import (
     ContentCorrupt,
@@ -34,9 +31,6 @@ from voiceflow.trust.envelopes import MAXIMUM_ENVELOPE_BYTES
 from voiceflow.trust.statements import MAXIMUM_STATEMENT_BYTES
 from voiceflow_inference.serving.belief import Belief
 from voiceflow_inference.serving.cache import Cache
-from voiceflow_inference.serving.trusting import TrustedChannel
-
-_LOG = logging.getLogger(__name__)
 
 MESSAGE_BYTES: Final = 4 * 1024 * 1024
 """Of one answer at most: a manifest of 1 MiB with its signature, or 50 promotions."""
@@ -44,20 +38,11 @@ MESSAGE_BYTES: Final = 4 * 1024 * 1024
 ANSWER_SECONDS: Final = 60.0
 """Longer nobody waits for one answer."""
 
-WARM_WAIT_SECONDS: Final = 10.0
-"""Longer a pod that holds a package does not wait for a registry that may know of a newer one."""
-
-WARM_FETCH_SECONDS: Final = 120.0
-"""Longer it does not fetch a newer one; what has come by then is taken up at the next start."""
-
 MAXIMUM_RECORD_BYTES: Final = 4 * MAXIMUM_STATEMENT_BYTES
 """Of a promotion in JSON: its statement, what the record repeats of it, by whom and why."""
 
 MAXIMUM_SIGNATURE_BYTES: Final = 2 * MAXIMUM_ENVELOPE_BYTES
 """Of its signature in JSON."""
-
-REGISTRY: Final = "registry"
-"""Subject of the alarm about a registry that says what cannot be trusted."""
 
 _PAUSE_SECONDS: Final = 1.0
 
@@ -219,69 +204,6 @@ def _slow(pin: VersionPin, seconds: float) -> LimitExceeded:
         f"{pin.version} did not arrive within {seconds:g} s; the next try goes on from what did",
         reason="DOWNLOAD_SLOW",
     )
-
-
-async def download_promoted(registry: Registry, channel: ChannelName, cache: Path) -> Found:
-    """Fetches the primary of a channel, as its newest promotion pins it, and believes it."""
-    here = Cache(cache)
-    async with registry.client(registry.wait_seconds) as client:
-        promoted = await client.get_channel(channel)
-        pin = promoted.rollout.primary
-        await asyncio.to_thread(here.clear, pin)
-        folder = await client.download(
-            pin.version, here.folder(pin), manifest_digest=pin.manifest_digest
-        )
-        return Found(folder, pin.manifest_digest)
-
-
-async def download_trusted(registry: Registry, trusted: TrustedChannel, cache: Path) -> Found:
-    """Fetches the primary of a channel's newest promotion, if both can be trusted."""
-    wait_seconds, answer_seconds, fetch_seconds = registry.wait_seconds, ANSWER_SECONDS, math.inf
-    here = Cache(cache)
-    if trusted.held is not None:
-        wait_seconds = answer_seconds = min(wait_seconds, WARM_WAIT_SECONDS)
-        fetch_seconds = WARM_FETCH_SECONDS
-    try:
-        async with registry.client(wait_seconds, answer_seconds) as client:
-            newest = trusted.take(
-                await newest_steps(client, trusted, wait_seconds + answer_seconds)
-            )
-            pin = newest.rollout.primary
-            found = await fetch_version(client, trusted, here, pin, fetch_seconds)
-        trusted.hold(newest)
-    except VoiceFlowError as error:
-        held = trusted.check_held()
-        if held is None:
-            raise
-        _tell(trusted, held, error)
-        return await _hold_on(registry, trusted, held.rollout.primary, here)
-    finally:
-        here.close()
-    trusted.alarms.clear(REGISTRY)
-    return found
-
-
-async def _hold_on(
-    registry: Registry, trusted: TrustedChannel, pin: VersionPin, cache: Cache
-) -> Found:
-    """The package that was held, verified anew; fetched again if it is damaged."""
-    found = Found(cache.folder(pin), pin.manifest_digest, trusted.check_manifest(pin))
-    if not await asyncio.to_thread(
-        is_complete, found.folder, pin.manifest_digest, found.check_manifest
-    ):
-        async with registry.client(min(registry.wait_seconds, WARM_WAIT_SECONDS)) as client:
-            await fetch_version(client, trusted, cache, pin, math.inf)
-    trusted.look()
-    return found
-
-
-def _tell(trusted: TrustedChannel, held: Promotion, error: VoiceFlowError) -> None:
-    """Says why the pod goes on with what it held."""
-    away = isinstance(error, Unavailable) or error.reason == "DEADLINE_EXCEEDED"
-    if away and trusted.sequence == held.sequence:
-        _LOG.warning("goes on with promotion %d: %s", held.sequence, error.message)
-    else:
-        trusted.alarms.sound(REGISTRY, error.reason, error.message)
 
 
 _TRIES: Final = 3

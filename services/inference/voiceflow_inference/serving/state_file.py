@@ -46,7 +46,8 @@ class StateFile:
 
     Args:
         path: Of the file; its folder is made.
-        shared: Other processes may remember there, too: the last one that wrote is remembered.
+        shared: Other processes may remember there, too: the last one that wrote is remembered. That
+            nothing can be is found out when it is to be.
 
     Raises:
         NotAllowedNow: STATE_LOCKED: another process remembers there.
@@ -55,16 +56,11 @@ class StateFile:
 
     def __init__(self, path: Path, *, shared: bool = False) -> None:
         self._path = path
-        self._shared = shared
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            lock = path.with_suffix(".lock")
-            self._lock = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise self._not_writable(error) from error
+        self._lock: int | None = None
         if shared:
             return
         try:
+            self._lock = self._open_lock()
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             self.close()
@@ -74,6 +70,8 @@ class StateFile:
                 reason="STATE_LOCKED",
                 field="state_dir",
             ) from None
+        except OSError as error:
+            raise self._not_writable(error) from error
 
     def __enter__(self) -> Self:
         return self
@@ -88,7 +86,8 @@ class StateFile:
 
     def close(self) -> None:
         """Lets another process have it."""
-        os.close(self._lock)
+        if self._lock is not None:
+            os.close(self._lock)
 
     def read(self) -> Remembered | None:
         """What is remembered; None if nothing ever was.
@@ -117,16 +116,17 @@ class StateFile:
         Raises:
             VoiceFlowError: STATE_NOT_WRITABLE: what was remembered before still is.
         """
+        lock: int | None = None
         try:
-            if self._shared:
-                fcntl.flock(self._lock, fcntl.LOCK_EX)  # of those that write, for a moment
-            try:
-                self._replace(_encoded(remembered))
-            finally:
-                if self._shared:
-                    fcntl.flock(self._lock, fcntl.LOCK_UN)
+            if self._lock is None:
+                lock = self._open_lock()
+                fcntl.flock(lock, fcntl.LOCK_EX)  # while others write, for a moment
+            self._replace(_encoded(remembered))
         except OSError as error:
             raise self._not_writable(error) from error
+        finally:
+            if lock is not None:
+                os.close(lock)
 
     def corrupt(self, why: str) -> ContentCorrupt:
         """STATE_CORRUPT: what the file holds cannot be gone on with; says what to do."""
@@ -138,6 +138,11 @@ class StateFile:
             reason="STATE_CORRUPT",
             field="state_dir",
         )
+
+    def _open_lock(self) -> int:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        lock = self._path.with_suffix(".lock")
+        return os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     def _replace(self, content: bytes) -> None:
         partial = self._path.with_suffix(".partial")

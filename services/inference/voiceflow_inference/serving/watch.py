@@ -33,9 +33,6 @@ from voiceflow_inference.serving.belief import STATE, Belief
 from voiceflow_inference.serving.cache import Cache
 from voiceflow_inference.serving.download import (
     ANSWER_SECONDS,
-    REGISTRY,
-    WARM_FETCH_SECONDS,
-    WARM_WAIT_SECONDS,
     Found,
     Registry,
     fetch_version,
@@ -45,8 +42,17 @@ from voiceflow_inference.serving.state import Wanted
 
 _LOG = logging.getLogger(__name__)
 
+REGISTRY: Final = "registry"
+"""Subject of the alarm about a registry that says what cannot be trusted."""
+
 DOWNLOAD: Final = "download"
 """Subject of the alarm about a version that is promoted and does not arrive."""
+
+WARM_WAIT_SECONDS: Final = 10.0
+"""Longer a pod that holds a package does not wait for a registry that may know of a newer one."""
+
+WARM_FETCH_SECONDS: Final = 120.0
+"""Longer it does not fetch a newer one in one go; the next goes on from what has come."""
 
 SILENCE_SECONDS: Final = 30.0
 """Heartbeats come every 10 s; a watch that tells nothing for so long is opened anew."""
