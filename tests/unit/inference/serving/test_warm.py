@@ -7,7 +7,13 @@ import pytest
 from tests.unit.inference.fakes import Adder
 from voiceflow.artifact import LatencyMode
 from voiceflow.pipeline.model import FloatArray, Frames, State
-from voiceflow_inference.serving.warm import HopCost, stream_costs, streams_within, warm_up
+from voiceflow_inference.serving.warm import (
+    HopCost,
+    stream_costs,
+    streams_at_once,
+    streams_within,
+    warm_up,
+)
 
 
 class Counting(Adder):
@@ -51,3 +57,13 @@ def test_dearer_modes_take_more_places() -> None:
     places = stream_costs(costs, cores=2)
     assert places[LatencyMode.DENSITY] == 1
     assert places[LatencyMode.AGENT] == pytest.approx(3)
+
+
+def test_a_server_counts_by_its_cheapest_mode() -> None:
+    """Whole streams, and one at least, however slow the machine."""
+    costs = {
+        LatencyMode.DENSITY: HopCost(0.48, 0.0011, 0.0005),
+        LatencyMode.AGENT: HopCost(0.08, 0.0005, 0.0005),
+    }
+    assert streams_at_once(costs, cores=2) == 218
+    assert streams_at_once({LatencyMode.AGENT: HopCost(0.08, 1.0, 1.0)}, cores=2) == 1
