@@ -89,7 +89,10 @@ async def serving(
         patience_seconds: How long the block may take.
         settings: Of the service, other than the defaults of tests.
     """
-    complete = in_process(**settings)
+    # Streams that come faster than anybody speaks are no overload here.
+    admit_all = {"admission_lag_seconds": 1e6, "admission_real_time_factor": 1.0}
+    room = {"streams": 1000, "streams_per_principal": 1000}
+    complete = in_process(**admit_all | room | settings)
     source = Following(Wanted(1, rollout, rules))
     loader = partial(Loaded, {pin(model): model for model in models})
     app = await build(complete, secure(complete), Origin(source, Alarms()), make_loader=loader)
