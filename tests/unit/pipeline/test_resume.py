@@ -25,7 +25,7 @@ from voiceflow.artifact import LatencyMode, Manifest
 from voiceflow.pipeline.diarizer import StreamDiarizer
 from voiceflow.pipeline.model import Frames
 from voiceflow.pipeline.snapshot import context_samples, start_samples
-from voiceflow.pipeline.turns import UNKNOWN, SpeechEventKind
+from voiceflow.pipeline.turns import UNKNOWN, SpeechEvent, SpeechEventKind
 
 
 @settings(max_examples=60, deadline=None)
@@ -289,3 +289,25 @@ def test_frames_may_have_another_length(
             place = region.end_samples
         assert result.final_until_samples == place <= result.covered_samples
     assert place == total
+
+
+def test_the_end_of_speech_is_told_by_frames_of_another_length() -> None:
+    """0.16 s of silence before the cut are two frames of the next model, as many as it needs."""
+    before = StreamDiarizer(manifest())
+    frames = conversation([(4.0, (1,)), (0.16, ())])
+    assert not [event for event in before.push(frames).events if _is_end(event)]
+    new = manifest(frame_samples=1280, look_ahead_frames=0, hop_samples={LatencyMode.DENSITY: 1280})
+    snapshot = before.snapshot(context_samples(manifest(), 0.0))
+    start = start_samples(snapshot, new, LatencyMode.DENSITY)
+    diarizer = StreamDiarizer.resumed(new, snapshot, start)
+    silence = conversation([(0.04, ())])
+    events = [
+        event
+        for _ in range(start, round(6.0 * 16_000), 1280)
+        for event in diarizer.push(silence).events
+    ]
+    assert [event.at_samples for event in events if _is_end(event)] == [4 * 16_000]
+
+
+def _is_end(event: object) -> bool:
+    return isinstance(event, SpeechEvent) and event.kind is SpeechEventKind.SPEECH_ENDED
