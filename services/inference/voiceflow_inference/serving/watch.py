@@ -58,7 +58,7 @@ SILENCE_SECONDS: Final = 30.0
 """Heartbeats come every 10 s; a watch that tells nothing for so long is opened anew."""
 
 FIRST_PAUSE_SECONDS: Final = 0.5
-LONGEST_PAUSE_SECONDS: Final = 15.0
+LONGEST_PAUSE_SECONDS: Final = 5.0
 """Between two tries to reach the registry; doubles from the one to the other."""
 
 EVENT_PAUSE_SECONDS: Final = 0.05
