@@ -25,7 +25,7 @@ from voiceflow.artifact import LatencyMode, Manifest
 from voiceflow.pipeline.diarizer import StreamDiarizer
 from voiceflow.pipeline.model import Frames
 from voiceflow.pipeline.snapshot import context_samples, start_samples
-from voiceflow.pipeline.turns import UNKNOWN, SpeechEvent, SpeechEventKind
+from voiceflow.pipeline.turns import UNKNOWN, SpeakerMerged, SpeechEvent, SpeechEventKind
 
 
 @settings(max_examples=60, deadline=None)
@@ -54,6 +54,34 @@ def test_with_the_same_model_nothing_can_be_told_from_a_stream_that_was_not_cut(
     assert [(one.speaker, one.talk_samples) for one in parts.speakers] == [
         (one.speaker, one.talk_samples) for one in whole.speakers
     ]
+
+
+PIECES: Script = [(0.6, (2,)), (3.0, ())]
+
+
+@pytest.mark.parametrize(
+    ("script", "seconds"),
+    [
+        pytest.param([(4.0, (1,)), (1.0, ()), *PIECES * 4], 11.0, id="a voice without a name"),
+        pytest.param([(4.0, (1,)), (0.72, (2,)), (5.0, ())], 6.3, id="a segment at hand"),
+        pytest.param([(4.0, (1,)), (4.0, (2,)), (4.0, (1, 2)), (2.0, ())], 10.0, id="overlap"),
+        pytest.param([(3.0, (1,)), (3.0, (2,)), (4.0, (1,))], 6.3, id="before a change"),
+        pytest.param([(3.0, (1,)), (3.0, (2,)), (4.0, (1,))], 6.9, id="after a change"),
+        pytest.param([(4.0, (1,)), (0.28, ()), (4.0, (1,))], 6.24, id="a pause within a turn"),
+        pytest.param([(4.0, (1,)), (0.5, (2,)), *[(3.0, (1,)), (3.0, (2,))] * 6], 21.0, id="long"),
+    ],
+)
+@pytest.mark.parametrize("mode", LatencyMode)
+def test_what_was_going_on_at_the_cut_goes_on(
+    script: Script, seconds: float, mode: LatencyMode
+) -> None:
+    """Each kind of thing that a stream has in hand."""
+    frames = conversation(script)
+    whole = told(frames, manifest(), mode, [])
+    parts = told(frames, manifest(), mode, [Cut(after(seconds, mode), manifest())])
+    assert parts.regions() == whole.regions()
+    assert parts.turns() == whole.turns()
+    assert parts.speech_events() == whole.speech_events()
 
 
 @settings(max_examples=60, deadline=None)
@@ -204,12 +232,17 @@ def merging() -> Frames:
     return Frames(frames.speech, frames.activity, mixed)
 
 
-@pytest.mark.parametrize("seconds", [6.0, 13.0, 14.9, 15.4, 17.8, 25.0, 38.0])
-def test_merges_are_as_they_would_have_been(seconds: float) -> None:
+@pytest.mark.parametrize("hops", [-20, -5, -1, 0, 1, 2, 15, 40])
+def test_merges_are_as_they_would_have_been(hops: int) -> None:
     """Before and after two labels were found to be one person, in the same space."""
     mode = LatencyMode.DENSITY
     whole = told(merging(), manifest(), mode, [])
-    parts = told(merging(), manifest(), mode, [Cut(after(seconds), manifest())])
+    merge = 1 + next(
+        number
+        for number, result in enumerate(whole.results)
+        if any(isinstance(event, SpeakerMerged) for event in result.events)
+    )
+    parts = told(merging(), manifest(), mode, [Cut(merge + hops, manifest())])
     assert whole.merges
     assert parts.merges == whole.merges
     assert parts.merge_events() == whole.merge_events()
@@ -311,3 +344,28 @@ def test_the_end_of_speech_is_told_by_frames_of_another_length() -> None:
 
 def _is_end(event: object) -> bool:
     return isinstance(event, SpeechEvent) and event.kind is SpeechEventKind.SPEECH_ENDED
+
+
+def test_what_is_known_weighs_by_time_and_not_by_frames() -> None:
+    """Where frames are half as long, the same speech is twice as many of them."""
+    before = StreamDiarizer(manifest())
+    before.push(conversation([(4.0, (1,)), (3.0, (2,)), (0.6, (3,)), (3.0, ()), (1.0, (1,))]))
+    half = manifest(frame_samples=320, hop_samples={LatencyMode.DENSITY: 7680})
+    old = before.snapshot(context_samples(manifest(), 4.0))
+    start = start_samples(old, half, LatencyMode.DENSITY)
+    new = StreamDiarizer.resumed(half, old, start).snapshot(old.context_samples)
+    assert new.at_samples == old.at_samples
+    assert new.voices.table.frames == pytest.approx(
+        [2 * count for count in old.voices.table.frames]
+    )
+    assert new.voices.table.lengths == pytest.approx(
+        [2 * length for length in old.voices.table.lengths], rel=1e-3
+    )
+    assert new.voices.path_totals == pytest.approx([2 * gain for gain in old.voices.path_totals])
+    assert new.voices.next_recluster_seconds == old.voices.next_recluster_seconds
+    assert (new.speech, new.overlap) == (old.speech, old.overlap)
+    assert (new.recent, new.open_turns, new.scanned_samples) == (
+        old.recent,
+        old.open_turns,
+        old.scanned_samples,
+    )
