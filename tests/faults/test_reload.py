@@ -7,21 +7,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import shutil
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import grpc
-import numpy as np
 import psutil
 import pytest
 
-from tests.fakes.models import write_stream_package
+from tests.fakes.models import FloatArray, write_stream_package
 from tests.fakes.planted import LOUD, hanging_graph
 from tests.fakes.rollouts import pin, serving
 from tests.fakes.service import FINISH, audio
+from tests.fakes.spoiling import with_golden
 from tests.faults.place import Place, own_place
 from tests.faults.streams import (
     WAIT_SECONDS,
@@ -32,7 +31,6 @@ from tests.faults.streams import (
     expected,
     serving_state,
 )
-from voiceflow.artifact import digest_of
 from voiceflow.catalog.channels import RevertRules, Role, Rollout
 from voiceflow.diarization.v1 import diarization_pb2 as pb
 from voiceflow.onnx import bind
@@ -60,16 +58,11 @@ def drop_in(folder: Path, version: str, package: Path) -> None:
 
 def endless(folder: Path, version: str) -> Path:
     """A package that is in order, whose golden outputs take for ever."""
-    write_stream_package(folder, version, graph=hanging_graph())
-    golden = dict(np.load(folder / "golden.npz"))
-    golden["noise/audio"][0, 0] = LOUD
-    np.savez(folder / "golden.npz", allow_pickle=False, **golden)
-    content = (folder / "golden.npz").read_bytes()
-    manifest = json.loads((folder / "manifest.json").read_text())
-    manifest["files"]["golden.npz"] = digest_of(content)
-    manifest["sizes"]["golden.npz"] = len(content)
-    (folder / "manifest.json").write_text(json.dumps(manifest))
-    return folder
+
+    def loud(golden: dict[str, FloatArray]) -> None:
+        golden["noise/audio"][0, 0] = LOUD
+
+    return with_golden(write_stream_package(folder, version, graph=hanging_graph()), loud)
 
 
 async def until_state(place: Place, version: str, state: pb.GenerationState.State) -> None:
