@@ -63,6 +63,9 @@ from voiceflow_inference.serving.trusting import TrustedChannel
 from voiceflow_inference.serving.watch import RegistrySource
 
 NOW = COMMIT_TIME + timedelta(hours=1)
+DEFAULT_RULES = RevertRules(minimum_streams=7, non_finite_hops=0)
+"""Of every pod, where no policy says anything else."""
+
 MODEL = CHANNEL.model
 
 Sent = pb.DownloadVersionResponse | bytes
@@ -341,7 +344,7 @@ class Pod:
     def source(self, belief: Belief) -> RegistrySource:
         """Where its versions come from."""
         registry = Registry(self.address, None, self.wait_seconds)
-        return RegistrySource(registry, belief, Cache(self.disk / "cache"), RevertRules())
+        return RegistrySource(registry, belief, Cache(self.disk / "cache"), DEFAULT_RULES)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Running]:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.fakes.simulated_registry import (
+    DEFAULT_RULES,
     NOW,
     Attack,
     Chunks,
@@ -443,6 +444,20 @@ async def test_policies_are_followed_as_they_change(world: World) -> None:
         await told(pod, RevertRules(slower_percent=10.0))
         assert [wanted.sequence for wanted in pod.seen[-2:]] == [3, 3]
         assert pod.serves == OLD
+
+
+async def test_a_policy_without_rules_leaves_a_pod_its_own(world: World) -> None:
+    """Who only says who may promote has not said that NaN is allowed."""
+    world.registry.policy = policy(RevertRules())
+    async with world.pod().running() as pod:
+        assert pod.seen[0].rules == DEFAULT_RULES
+        world.registry.promote(OLD)
+        await check_moves(pod, OLD)
+        assert pod.seen[-1].rules == DEFAULT_RULES
+        world.registry.policy = policy(RevertRules(minimum_streams=1))
+        await told(pod, RevertRules(minimum_streams=1))
+        world.registry.policy = policy(RevertRules())
+        await told(pod, DEFAULT_RULES)
 
 
 async def test_a_policy_cannot_drive_pods_from_a_good_model(world: World) -> None:

@@ -78,7 +78,7 @@ class RegistrySource:
         registry: Is asked.
         belief: What is believed of the channel.
         cache: Where versions go.
-        rules: When versions are left, until the registry tells the channel's policy.
+        rules: When versions are left, where the channel's policy says nothing of that.
 
     Attributes:
         cache: Where versions go.
@@ -92,7 +92,7 @@ class RegistrySource:
         self._registry = registry
         self._belief = belief
         self.cache = cache
-        self._rules = rules
+        self._default_rules = self._rules = rules
         self._wanted: Wanted | None = None
         self._told: dict[int, Promotion] = {}
         self._settled = False
@@ -283,6 +283,8 @@ class RegistrySource:
         return True
 
     def _follow_rules(self, rules: RevertRules) -> None:
+        if rules == RevertRules():  # nobody has set any
+            rules = self._default_rules
         hang = rules.hang_after_seconds
         if hang is not None and hang < LEAST_HANG_SECONDS:
             rules = rules.model_copy(update={"hang_after_seconds": LEAST_HANG_SECONDS})
