@@ -443,7 +443,7 @@ async def test_policies_are_followed_as_they_change(world: World) -> None:
         world.registry.policy = policy(RevertRules(slower_percent=10.0))
         await told(pod, RevertRules(slower_percent=10.0))
         assert [wanted.sequence for wanted in pod.seen[-2:]] == [3, 3]
-        assert pod.serves == OLD
+        await check_moves(pod, OLD)
 
 
 async def test_a_policy_without_rules_leaves_a_pod_its_own(world: World) -> None:
