@@ -90,10 +90,12 @@ class Late(Adder):
 
     def __init__(self) -> None:
         super().__init__()
+        self.calls = 0
         self.called, self.let_go, self.ended = (threading.Event() for _ in range(3))
 
     def run(self, audio: FloatArray, state: State) -> tuple[Frames, dict[str, FloatArray]]:
         """As the adder, in the end."""
+        self.calls += 1
         self.called.set()
         self.let_go.wait()
         return super().run(audio, state)
@@ -118,6 +120,7 @@ async def test_a_call_that_comes_back_too_late_changes_no_memory() -> None:
     assert backend.state(slot)["sum"] == 0
     with pytest.raises(RuntimeError):
         backend.run([slot], hop(5))
+    assert model.calls == 1
 
 
 class Large(Adder):

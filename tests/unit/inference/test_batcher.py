@@ -18,6 +18,7 @@ from voiceflow.errors import VoiceFlowError
 from voiceflow.pipeline.model import FloatArray, Frames
 from voiceflow_inference.backend import SlotBackend
 from voiceflow_inference.batcher import Batcher, BatchRun, Lane, ModelFailed, Urgency
+from voiceflow_inference.batcher.progress import Phase, Progress
 
 
 class Gate:
@@ -48,10 +49,10 @@ class Gate:
         """Its number."""
         return {"slot": np.array([slot], np.float32)}
 
-    def reached(self, calls: int) -> None:
-        """Waits until so many calls have begun."""
+    def reached(self, calls: int, seconds: float | None = None) -> bool:
+        """Waits until so many calls have begun, and says whether they have."""
         with self._began:
-            self._began.wait_for(lambda: len(self.batches) >= calls)
+            return self._began.wait_for(lambda: len(self.batches) >= calls, seconds)
 
     def terminate(self) -> bool:
         """Helps nothing."""
@@ -372,6 +373,38 @@ async def test_a_call_that_has_just_come_back_has_not_hung(gate: Gate) -> None:
         assert [run.hung for run in runs] == [False]
 
 
+async def test_what_comes_back_too_late_is_not_heard(gate: Gate) -> None:
+    """Nobody is told twice, no slot is given back twice, and nothing is tried again."""
+    async with watched(gate) as (batcher, runs):
+        first = await hold(batcher, gate)
+        lanes = [batcher.open_lane() for _ in range(2)]
+        tasks = [ask(lane, value) for lane, value in zip(lanes, (666, 1), strict=True)]
+        await all_queued()
+        gate.go.release()
+        await asyncio.to_thread(gate.reached, 2)
+        await first
+        look(batcher)
+        assert [await reason(task) for task in tasks] == ["MODEL_HUNG", "MODEL_HUNG"]
+        for lane in lanes:
+            lane.close()
+        gate.go.release(100)
+        await asyncio.to_thread(batcher._thread.join)
+        await all_queued()
+        assert [run.hung for run in runs] == [False, True]
+        assert gate.batches == [[0], [666, 1]]
+        assert gate.closed == [2, 3]
+
+
+async def test_an_engine_that_waits_does_not_hang() -> None:
+    """However often it is looked at."""
+    progress = Progress()
+    assert [progress.look() for _ in range(9)] == [0] * 9
+    progress.enter(Phase.CALL)
+    assert [progress.look() for _ in range(3)] == [0, 1, 2]
+    progress.enter(Phase.IDLE)
+    assert [progress.look() for _ in range(3)] == [0, 0, 0]
+
+
 async def test_without_a_limit_nothing_hangs(batcher: Batcher, gate: Gate) -> None:
     """What a channel's policy leaves open is not decided here."""
     first = await hold(batcher, gate)
@@ -391,6 +424,7 @@ async def test_what_follows_a_batch_may_not_hang_either(gate: Gate) -> None:
             let_go.wait()
 
         batcher.after_batch = after
+        gate.ended_first = True  # there is no call that could be ended
         gate.go.release()
         assert await ask(batcher.open_lane(), 1) == 1
         await asyncio.to_thread(reached.wait)
@@ -437,6 +471,21 @@ async def test_an_engine_steps_back_and_forward_again(gate: Gate) -> None:
     await ask(lane, 3)
     await batcher.stop()
     assert [nice > own for nice in gate.priorities] == [False, True, False]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs priorities of threads")
+async def test_a_thread_steps_forward_when_the_one_before_has_ended(
+    batcher: Batcher, gate: Gate
+) -> None:
+    """Two would call the model, and change the streams' memory, at once."""
+    batcher.calm()
+    first = await hold(batcher, gate)
+    batcher.rouse()
+    second = ask(batcher.open_lane(), 1)
+    await all_queued()
+    assert not await asyncio.to_thread(gate.reached, 2, 0.1)
+    gate.go.release(2)
+    assert [await first, await second] == [0, 1]
 
 
 async def reason(task: asyncio.Task[float]) -> str:
