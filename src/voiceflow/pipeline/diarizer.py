@@ -93,6 +93,7 @@ class StreamDiarizer:
         self._total_samples: int | None = None
         self._recent: deque[Region] = deque()
         self._resumed_at_samples = 0
+        self._kept_from_samples = 0
         self._finding: tuple[Snapshot, Finder] | None = None
 
     @classmethod
@@ -151,11 +152,12 @@ class StreamDiarizer:
 
         Args:
             context_samples: Audio before it that the client keeps, as `snapshot.context_samples`
-                says.
+                says; a client of a resumed stream has none from before what it kept then.
         """
         if self._finding is not None:  # nothing has been told since
             return self._finding[0]
         at = self._final_samples()
+        context_samples = min(context_samples, at - self._kept_from_samples)
         known = self._identity.known()
         return Snapshot(
             at_samples=at,
@@ -392,6 +394,7 @@ class StreamDiarizer:
         first = start_samples // self._frame_samples
         final = snapshot.at_samples // self._frame_samples
         self._resumed_at_samples = snapshot.at_samples
+        self._kept_from_samples = max(0, snapshot.at_samples - snapshot.context_samples)
         self._covered_frames = first
         self._final_frames = final
         self._lead_in_frames += final - first

@@ -140,8 +140,8 @@ def test_sums_of_voices_come_back_in_half_precision(seed: int, rows: int) -> Non
     assert table.dim == DIM
     assert len(table.directions) == rows * DIM * 2
     assert table.frames == tuple(frames)
-    np.testing.assert_allclose(table.totals(1.0), totals, atol=0.3)
-    np.testing.assert_allclose(table.totals(0.5), totals / 2, atol=0.15)
+    np.testing.assert_allclose(table.totals(1.0), totals, atol=0.6)
+    np.testing.assert_allclose(table.totals(0.5), totals / 2, atol=0.3)
 
 
 def test_a_snapshot_shows_no_voice() -> None:
