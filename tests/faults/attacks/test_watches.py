@@ -47,6 +47,7 @@ from voiceflow.errors import NotAllowedNow, Unauthenticated, Unavailable, VoiceF
 from voiceflow.trust.offices import KeyStatus
 from voiceflow_inference.serving import watch
 from voiceflow_inference.serving.cache import Cache
+from voiceflow_inference.serving.trusting import TrustedChannel
 
 # R39, R31: a watch that is not there, or tells nothing
 
@@ -167,6 +168,44 @@ async def test_r31_what_did_not_arrive_at_the_start_is_fetched_while_the_pod_run
             await pod.until(lambda: "download" in pod.reasons)
             over.close()
             await check_moves(pod)
+
+
+async def test_r39_a_defect_here_does_not_end_the_watch(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is logged, and the registry is asked again."""
+    async with world.pod().running() as pod:
+        belief: Any = pod.source._belief
+        take = belief.take
+
+        def fail_once(_: object) -> None:
+            belief.take = take
+            raise RuntimeError("a defect")
+
+        belief.take = fail_once
+        world.registry.promote("3.0.0")
+        await check_moves(pod, "3.0.0")
+        assert "a defect" in caplog.text
+
+
+async def test_r39_an_alarm_about_a_download_ends_when_nobody_wants_it_any_more(
+    world: World,
+) -> None:
+    """Where the pod goes back to what it has loaded, and fetches nothing."""
+
+    def withhold(simulated: SimulatedRegistry) -> None:
+        simulated.files[name_of(NEW), "model.onnx"] = bytes(100_000)
+
+    async with world.running(withhold) as (pod, _):
+        await pod.until(lambda: "download" in pod.reasons)
+        world.registry.promote(OLD)
+
+        async def nothing(_: object) -> None:
+            await asyncio.Event().wait()
+
+        pod.source.fetch = nothing  # type: ignore[method-assign, assignment]
+        await pod.until(lambda: pod.seen[-1].sequence == 3)
+        await pod.until(lambda: not pod.reasons)
 
 
 # R31, R32: what a history may not do
@@ -420,6 +459,57 @@ async def test_r36_a_memory_that_cannot_be_written_moves_no_pod(
         await check_goes_on(pod, "STATE_NOT_WRITABLE")
         full = False
         await check_moves(pod)
+
+
+async def test_r36_that_a_version_is_served_need_not_be_remembered_to_serve_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A restart would begin with the one before it: an alarm says so, until it is remembered."""
+    async with world.pod().running() as pod:
+        hold = TrustedChannel.hold
+
+        def no_space(*_: Any) -> None:
+            raise VoiceFlowError("no space left", reason="STATE_NOT_WRITABLE")
+
+        monkeypatch.setattr(TrustedChannel, "hold", no_space)
+        world.registry.promote("3.0.0")
+        await check_goes_on(pod, "STATE_NOT_WRITABLE", serving="3.0.0")
+        monkeypatch.setattr(TrustedChannel, "hold", hold)
+        world.registry.promote("4.0.0")
+        await check_moves(pod, "4.0.0")
+
+
+async def test_r36_a_version_that_another_process_removes_again_is_not_served(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One whose cache is shared, and does not keep to the rules."""
+    use = Cache.use
+
+    def removed(_: SimulatedRegistry) -> None:
+        monkeypatch.setattr(Cache, "use", lambda *_: False)
+
+    async with world.running(removed) as (pod, _):
+        await check_goes_on(pod, "CACHE_SHARED")
+        monkeypatch.setattr(Cache, "use", use)
+        await check_moves(pod)
+
+
+async def test_r37_what_was_served_last_stays_in_the_cache(world: World) -> None:
+    """Though others are in use, and newer ones were fetched: a restart without the registry."""
+    pod = world.pod()
+    with pod.trusting() as trusted:
+        await pod.find(trusted)
+        source = pod.source(trusted)
+        for number in range(3, 8):
+            pin = world.registry.publish(f"{number}.0.0")
+            await source.fetch(pin)
+            source.keep([pin])
+            await asyncio.gather(*source._tasks)
+        source.cache.close()
+    held = {path.parent.name.partition("-")[0] for path in pod.fetched()}
+    assert held == {NEW, "5.0.0", "6.0.0", "7.0.0"}
+    pod.address = "127.0.0.1:1"
+    assert await pod.start() == NEW
 
 
 # Policies: told by the registry, and signed by nobody

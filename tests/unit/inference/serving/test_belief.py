@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from tests.fakes.trust import CHANNEL, history
+from voiceflow.catalog.channels import Promotion
 from voiceflow.catalog.names import ChannelName
 from voiceflow_inference.serving.alarms import Alarms
 from voiceflow_inference.serving.belief import UncheckedChannel
@@ -58,6 +60,21 @@ def test_processes_share_one_memory(path: Path) -> None:
     one.hold(THREE)
     assert believing(path).held == THREE
     assert one.alarms.raised == two.alarms.raised == {}
+
+
+def test_processes_that_write_at_once_leave_one_whole_memory(path: Path) -> None:
+    """Each waits a moment for the other."""
+
+    def write(promotion: Promotion) -> None:
+        belief = believing(path)
+        for _ in range(30):
+            for one in (promotion, ONE):
+                belief.hold(one)
+        assert belief.alarms.raised == {}
+
+    with ThreadPoolExecutor() as threads:
+        list(threads.map(write, [TWO, THREE]))
+    assert believing(path).held == ONE
 
 
 @pytest.mark.parametrize(
