@@ -47,6 +47,12 @@ class Script(pb_grpc.DiarizationServicer):
         """Nothing is served."""
         return pb.GetServingStateResponse()
 
+    async def SetDraining(  # noqa: N802
+        self, _request: pb.SetDrainingRequest, _context: Any
+    ) -> pb.SetDrainingResponse:
+        """Nothing is drained."""
+        return pb.SetDrainingResponse()
+
     async def _next(self, requests: AsyncIterator[Any], context: Any) -> Any:
         step = self._steps[min(self.calls, len(self._steps) - 1)]
         self.calls += 1
