@@ -128,7 +128,6 @@ class Session:
                 clock=clock,
             )
         self._tally = generation.tally.stream_began()
-        self._changes_elsewhere = 0
         self._has_moved = self._has_failed = False
         resumption = config.resumption
         self._told_from_samples = 0 if resumption is None else resumption.snapshot.at_samples
@@ -222,7 +221,7 @@ class Session:
     def _reply(
         self, result: HopResult, activity: Activity | None = None, moved: Moved | None = None
     ) -> Reply:
-        self._tally.heard(result, self._diarizer.label_changes - self._changes_elsewhere)
+        self._tally.heard(result, self._diarizer.label_changes)
         if self._shadow is not None:
             self._shadow.told(result)
         return Reply(result, self.generation.number, activity, moved)
@@ -231,8 +230,7 @@ class Session:
         """From now on frames come from another model."""
         self._diarizer.adopt(generation.manifest)
         self._tally.ended(failed=False)
-        self._tally = generation.tally.stream_began()
-        self._changes_elsewhere = self._diarizer.label_changes
+        self._tally = generation.tally.stream_began(self._diarizer.label_changes)
         self._has_moved = True
 
     def _class_of_hop(self, samples: int, arrived: float) -> Urgency:
