@@ -116,6 +116,8 @@ class App:
         if self.origin.report is not None:
             work.append(self.origin.report(self.manager))
         self._following += [asyncio.create_task(one) for one in work]
+        for task in self._following:
+            task.add_done_callback(_tell_end)
 
     async def _close(self) -> None:
         for task in self._following:
@@ -365,6 +367,12 @@ async def _report(
         settings.pod_label,
     )
     await Reporter(registry, identity, manager, source, alarms).run()
+
+
+def _tell_end(task: asyncio.Task[None]) -> None:
+    """What goes on beside serving ends with the process; if it does not, somebody is to know."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _LOG.error("a part of the service has ended", exc_info=error)
 
 
 _REGISTRY_CHARACTERS: Final = 8

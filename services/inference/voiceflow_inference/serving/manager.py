@@ -91,7 +91,7 @@ class Manager:
         self._clock = clock
         self._cores = usable_cores()
         self._wake = asyncio.Event()
-        self._roster = Roster(self._wake.set, call_clock)
+        self._roster = Roster(self._stream_left, call_clock)
         self._maker = Maker(source, loader, verify, self._roster)
         self._snapshot = Snapshot(clock())
         self._wishes: AsyncGenerator[Wanted, None] | None = None
@@ -210,7 +210,8 @@ class Manager:
     def failed(self, generation: Generation, error: ModelFailed) -> None:
         """A hop has failed: looked at soon; an engine that does not come back is left at once."""
         _LOG.debug("%s: %s", generation.name, error.message)
-        if generation.tally.evidence().hung:
+        known = self._view(generation.number)
+        if known is not None and not known.dead and generation.tally.evidence().hung:
             self._look()
         self._wake.set()
 
@@ -379,8 +380,8 @@ class Manager:
         if not (view.assigned or subject.hung):
             return
         breach = self._judge.look(newest.rules, subject, base if view.assigned else None)
-        known = any(failure.number == view.number for failure in self._snapshot.failures)
-        if breach is not None and view.assigned and not known:
+        rejected = any(failure.number == view.number for failure in self._snapshot.failures)
+        if breach is not None and view.assigned and not rejected:
             served = self._snapshot.in_force
             sequence = newest.sequence if served is None else served.sequence
             reason = breach.cause.value.upper()
@@ -404,6 +405,16 @@ class Manager:
         self._reconsider()
         target = to_serve(self._snapshot)
         self._reverts.add(failure, breach, None if target is None else target.rollout.primary)
+
+    def _stream_left(self, number: int) -> None:
+        """What has no role may go when its last stream has."""
+        view = self._view(number)
+        if view is not None and not view.assigned:
+            self._wake.set()
+
+    def _view(self, number: int) -> GenerationView | None:
+        views = self._snapshot.generations
+        return next((view for view in views if view.number == number), None)
 
     def _primary(self) -> Generation | None:
         view = self._snapshot.assigned().get(Role.PRIMARY)

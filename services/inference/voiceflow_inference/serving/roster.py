@@ -41,14 +41,14 @@ class Roster:
     """Knows every loaded generation; used by the event loop alone.
 
     Args:
-        on_left: Called when a stream has left a generation for good.
+        on_left: Told the number of a generation that a stream has left.
         call_clock: Seconds that calls of a canary and of the primary are compared by.
 
     Attributes:
         moves: Streams moved since the start, by how.
     """
 
-    def __init__(self, on_left: Callable[[], None], call_clock: Callable[[], float]) -> None:
+    def __init__(self, on_left: Callable[[int], None], call_clock: Callable[[], float]) -> None:
         self.moves: Counter[str] = Counter()
         self._on_left = on_left
         self._call_clock = call_clock
@@ -156,8 +156,7 @@ class Roster:
         try:
             yield
         finally:
-            self._forget(mover)
-            self._on_left()
+            self._on_left(self._forget(mover))
 
     def repin(self, mover: Mover, generation: Generation) -> None:
         """See `Places.repin`."""
@@ -168,7 +167,7 @@ class Roster:
         self._forget(mover)
         new.streams[mover] = False
         self._where[mover] = generation.number
-        self._on_left()
+        self._on_left(old)
 
     def ask_to_leave(self, number: int, to: int) -> None:
         """Asks every stream of a generation that was not asked yet to go to another."""
@@ -213,12 +212,14 @@ class Roster:
         views.sort(key=lambda view: (view.number == snapshot.fallback, view.left_seconds or 0.0))
         return self.get(views[-1].number) if views else None
 
-    def _forget(self, mover: Mover) -> None:
-        number = self._where.pop(mover, None)
+    def _forget(self, mover: Mover) -> int:
+        """Takes a stream from where it is; returns the number of that generation."""
+        number = self._where.pop(mover)
         if number in self._loaded:
-            self._loaded[number].streams.pop(mover, None)
+            del self._loaded[number].streams[mover]
         for loaded in self._loaded.values():
             loaded.arriving.discard(mover)
+        return number
 
 
 _RETRY_SECONDS: Final = 2.0

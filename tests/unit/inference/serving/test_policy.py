@@ -239,6 +239,23 @@ def test_a_rejected_version_is_not_taken_again_under_its_promotion() -> None:
     assert to_serve(old) == replace(AB, rollout=rollout("a"))
 
 
+def test_a_newer_promotion_tries_a_rejected_version_anew() -> None:
+    """With another generation: nothing that the first one did is held against it."""
+    failed = (failure(2, "b", 3),)
+    assert doing(wanted(4, "b"), primary(2, "b"), in_force=B, failures=failed) == Load(
+        pin("b"), Role.PRIMARY, 4
+    )
+    anew = (primary(2, "b"), warm(3, "b"))
+    swap = doing(wanted(4, "b"), *anew, in_force=B, failures=failed)
+    assert swap == Assign(wanted(4, "b"), {Role.PRIMARY: 3})
+
+
+def test_a_version_has_one_role() -> None:
+    """What is primary is on trial no more, whoever says so."""
+    both = wanted(2, "a", "a", "a")
+    assert doing(both, primary(1, "a"), in_force=A) == Assign(wanted(2, "a"), {Role.PRIMARY: 1})
+
+
 def test_a_primary_that_is_rejected_gives_way_to_the_one_before() -> None:
     """If that is loaded, at once; otherwise it is loaded again, and nothing changes meanwhile."""
     failed = (failure(2, "b", 3),)
