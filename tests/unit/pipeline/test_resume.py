@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -389,3 +390,26 @@ def test_what_is_known_weighs_by_time_and_not_by_frames() -> None:
         old.open_turns,
         old.scanned_samples,
     )
+
+
+UNNAMED: Script = [(1.0, ()), (0.7, (3,)), (1.0, ())]
+
+
+def test_a_stream_that_was_resumed_is_what_it_was() -> None:
+    """Before it has heard anything: a snapshot of it is the one that it came from."""
+    before = StreamDiarizer(manifest())
+    script: Script = [(4.0, (1,)), (3.0, (2,)), *UNNAMED, (1.0, (1, 2)), (5.5, (1,))]
+    frames = conversation(script)
+    for first in range(0, len(frames.speech), 12):
+        hop = slice(first, first + 12)
+        before.push(Frames(frames.speech[hop], frames.activity[hop], frames.embedding[hop]))
+    old = before.snapshot(context_samples(manifest(), 4.0))
+    voices = old.voices
+    assert voices.unnamed
+    assert voices.last_final_state != 0
+    assert voices.table.frames[len(voices.prototype_speakers) + voices.unnamed] > 0  # the segment
+    assert old.open_turns
+    start = start_samples(old, manifest(), LatencyMode.DENSITY)
+    new = StreamDiarizer.resumed(manifest(), old, start).snapshot(old.context_samples)
+    assert voices.table.totals(1.0) == pytest.approx(new.voices.table.totals(1.0), abs=0.05)
+    assert replace(new, voices=replace(new.voices, table=voices.table)) == old
