@@ -170,7 +170,7 @@ class Call:
         refuse: Instead of a stream.
         mute: Says nothing, instead of a stream.
         ignores_token: Begins as if there were none.
-        cut_at: The stream is gone there.
+        cut_at: The stream is gone there; 0: as soon as it has begun.
         cut_after: What is waited for before.
         cut_by: What it ends with then; None: with OK, and no summary.
         go_away_at: It is told to go there.
@@ -235,6 +235,8 @@ class SimulatedServer:
         stream = Simulation(call.config.resume_token, call.who)
         stream.tokens = call.tokens
         await context.write(_begin(call, stream))
+        if call.cut_at == 0 and call.cut_by is not None:
+            await context.abort(*call.cut_by)
         async for request in requests:
             match request.WhichOneof("request"):
                 case "audio":

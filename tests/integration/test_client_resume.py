@@ -127,7 +127,9 @@ async def test_a_stream_that_is_cut_goes_on(
 ) -> None:
     """Wherever, and however: the caller gets every turn, event and region once."""
     async with simulated(Call(cut_at=cut_at, cut_by=cut_by), Call()) as (server, address):
-        check(await diarized(address), uncut, streams=2)
+        ends = cut_at + HOP > FRAMES
+        audio = pieces() if ends else waiting_pieces(server, 2, cut_at + HOP)
+        check(await diarized(address, audio), uncut, streams=2)
     first, second = server.calls
     assert second.config.session == "simulated"
     assert bool(second.config.resume_token) is (cut_at >= TOKEN_EVERY + HORIZON)
@@ -157,12 +159,17 @@ async def test_a_stream_that_is_told_to_go_goes_on_elsewhere(
     assert server.calls[-1].finish
 
 
-async def waiting_pieces(server: SimulatedServer, calls: int) -> AsyncIterator[bytes]:
-    """Audio that stops when it is half over until so many calls have come."""
-    async for piece in pieces(AUDIO[: FRAMES // 2 * FRAME_BYTES]):
+async def waiting_pieces(
+    server: SimulatedServer, calls: int, frames: int = FRAMES // 2
+) -> AsyncIterator[bytes]:
+    """Audio that stops somewhere until so many calls have come.
+
+    Replies are lost where a stream is cut while it is written to; here they are not.
+    """
+    async for piece in pieces(AUDIO[: frames * FRAME_BYTES]):
         yield piece
     await server.called(calls)
-    async for piece in pieces(AUDIO[FRAMES // 2 * FRAME_BYTES :]):
+    async for piece in pieces(AUDIO[frames * FRAME_BYTES :]):
         yield piece
 
 
@@ -171,8 +178,9 @@ async def test_a_stream_that_ends_before_another_takes_it_is_still_told_whole(
 ) -> None:
     """The server makes final what it has; the rest goes on from the token that it gave before."""
     away = Call(go_away_at=120, end_at=160)
-    async with simulated(away, Call(refuse=GONE), Call()) as (_, address):
+    async with simulated(away, Call(mute=True), Call()) as (server, address):
         events = await diarized(address)
+    assert len(server.calls) == 3
     timeline, whole = Timeline(), Timeline()
     for event in events:
         timeline.add(event)
@@ -215,7 +223,8 @@ async def test_a_token_that_is_refused_early_costs_nothing(uncut: list[Event], r
         server,
         address,
     ):
-        check(await diarized(address), uncut, streams=2)
+        audio = waiting_pieces(server, 2, 72)
+        check(await diarized(address, audio), uncut, streams=2)
     assert [bool(call.config.resume_token) for call in server.calls] == [False, True, False]
     assert bytes(server.calls[2].heard) == AUDIO
 
@@ -224,7 +233,7 @@ async def test_a_token_that_is_refused_early_costs_nothing(uncut: list[Event], r
 async def test_a_token_that_is_refused_late_is_an_error(reason: str) -> None:
     """At once, with the server's reason; what was final was told."""
     async with simulated(Call(cut_at=240), Call(refuse=refused(reason))) as (server, address):
-        events, error = await failing(address)
+        events, error = await failing(address, audio=waiting_pieces(server, 2, 240))
     assert isinstance(error, InvalidInput)
     assert error.reason == reason
     assert len(server.calls) == 2
@@ -268,6 +277,20 @@ async def test_a_server_that_takes_a_stream_and_loses_it_for_ever_is_an_error_in
     assert 3 < len(server.calls) < 300
 
 
+async def test_patience_begins_anew_when_a_conversation_has_gone_on(uncut: list[Event]) -> None:
+    """It is for each loss, however long the conversation is."""
+
+    async def longer_than_patience() -> AsyncIterator[bytes]:
+        async for piece in pieces(AUDIO[: 200 * FRAME_BYTES]):
+            yield piece
+        await asyncio.sleep(SHORT.resume_seconds)
+        async for piece in pieces(AUDIO[200 * FRAME_BYTES :]):
+            yield piece
+
+    async with simulated(Call(cut_at=96), Call(cut_at=280), Call()) as (_, address):
+        check(await diarized(address, longer_than_patience(), retry=SHORT), uncut, streams=3)
+
+
 async def test_a_server_that_never_begins_is_an_error_in_the_end() -> None:
     """Nothing is waited for longer than the time there is."""
     async with simulated(Call(cut_at=120), Call(mute=True)) as (server, address):
@@ -301,10 +324,11 @@ async def test_an_error_of_the_server_is_never_a_cut() -> None:
     assert len(server.calls) == 1
 
 
+@pytest.mark.parametrize("cut_at", [0, 120])
 @pytest.mark.parametrize("retry", [NO_RETRY, SOON])
-async def test_a_caller_may_forbid_it(retry: RetryPolicy) -> None:
+async def test_a_caller_may_forbid_it(retry: RetryPolicy, cut_at: int) -> None:
     """Then a stream that is cut is an error, and nothing is kept for another one."""
-    async with simulated(Call(cut_at=120)) as (server, address):
+    async with simulated(Call(cut_at=cut_at), Call()) as (server, address):
         with pytest.raises(Unavailable):
             await diarized(address, retry=retry, resume=retry is NO_RETRY)
     assert len(server.calls) == 1
@@ -329,6 +353,17 @@ async def test_a_server_that_ignores_the_token_is_refused() -> None:
     async with simulated(Call(cut_at=240), Call(ignores_token=True)) as (_, address):
         _, error = await failing(address)
     assert error.reason == "RESUME_IMPOSSIBLE"
+
+
+async def test_every_address_of_a_target_is_asked_in_turn(uncut: list[Event]) -> None:
+    """Both when a stream begins and when it goes on: one that refuses for ever is no hindrance."""
+    async with (
+        simulated(Call(refuse=GONE)) as (refusing, first),
+        simulated(Call(cut_at=120), Call(cut_at=200), Call()) as (serving, second),
+    ):
+        check(await diarized(f"ipv4:{first},{second}"), uncut, streams=3)
+    assert len(serving.calls) == 3
+    assert refusing.calls
 
 
 @pytest.mark.parametrize("frame", [60, 110, 200])

@@ -7,7 +7,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from voiceflow.client.failures import ON_THE_WAY, is_no_connection, no_connection
+from voiceflow.client.failures import ON_THE_WAY, is_cut, is_no_connection, no_connection
 from voiceflow.client.identity import ClientIdentity
 from voiceflow.client.retry import RetryPolicy, pause_before_retry
 from voiceflow.errors import Forbidden, Unauthenticated, Unavailable, Untrusted, VoiceFlowError
@@ -47,6 +47,35 @@ def test_a_fault_without_words_of_its_own_is_told_as_grpc_says_it() -> None:
         error = told(f"{FAILED}Failed to connect to remote host: Connection refused", identity)
         assert isinstance(error, Unavailable)
         assert error.message == "the server at a:1 cannot be reached: Connection refused"
+
+
+@pytest.mark.parametrize(
+    "beginning", ["failed to connect to all addresses", "connections to all backends failing"]
+)
+def test_one_address_and_many_fail_alike(beginning: str) -> None:
+    """There are other words for a target whose addresses are asked in turn."""
+    error = told(f"{beginning}; last error: UNKNOWN: ipv4:10.0.0.1:1: Broken pipe", None)
+    assert error.message.startswith("the server at a:1 cannot be reached")
+
+
+@pytest.mark.parametrize(
+    ("code", "details", "expected"),
+    [
+        (grpc.StatusCode.INTERNAL, "Received RST_STREAM with error code 2", True),
+        (grpc.StatusCode.CANCELLED, "Received RST_STREAM with error code 8", True),
+        (grpc.StatusCode.UNKNOWN, "Received RST_STREAM with error code 0", True),
+        (grpc.StatusCode.INTERNAL, "Internal error from Core", True),
+        (grpc.StatusCode.INTERNAL, "the server failed; its log says why", False),
+        (grpc.StatusCode.CANCELLED, "the caller has left", False),
+        (grpc.StatusCode.ABORTED, "no RST_STREAM came", False),
+    ],
+)
+def test_a_stream_that_was_reset_is_told_from_one_that_failed(
+    code: grpc.StatusCode, details: str, *, expected: bool
+) -> None:
+    """Only where the server itself has said nothing."""
+    metadata = grpc.aio.Metadata()
+    assert is_cut(grpc.aio.AioRpcError(code, metadata, metadata, details)) is expected
 
 
 @pytest.mark.parametrize(

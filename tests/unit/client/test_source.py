@@ -46,9 +46,13 @@ async def test_a_piece_that_came_for_nobody_is_there_for_the_next() -> None:
     """Whoever waited for it was cancelled; it is on the tape when it is taken, and not before."""
     given = asyncio.Event()
 
+    read = []
+
     async def audio() -> AsyncIterator[bytes]:
         await given.wait()
-        yield b"aa"
+        for piece in (b"aa", b"bb"):
+            read.append(piece)
+            yield piece
 
     kept = tape()
     source = Source(audio(), kept)
@@ -62,7 +66,9 @@ async def test_a_piece_that_came_for_nobody_is_there_for_the_next() -> None:
     assert kept.end == 0
     assert await source.next() == b"aa"
     assert kept.end == 2
-    assert [await source.next(), await source.next()] == [None, None]
+    await all_run()
+    assert read == [b"aa"], "nobody has asked for another one"
+    assert [await source.next() for _ in range(3)] == [b"bb", None, None]
     await source.close()
 
 

@@ -73,6 +73,7 @@ def test_pieces_without_audio_leave_nothing() -> None:
         tape.add(b"")
         tape.add(FLUSH)
     assert list(tape.pieces(0, flushes_after=-1, piece_bytes=64)) == [FLUSH]
+    assert len(tape._flushes) == 1
 
 
 @pytest.mark.parametrize(
