@@ -177,6 +177,9 @@ def test_a_swap_does_not_wait_for_another_to_drain() -> None:
     """What is replaced while another drains stays active without role until that one is gone."""
     views = (left(1, "a", streams=1), primary(2, "b"), warm(3, "c"))
     assert doing(wanted(4, "c"), *views, in_force=B) == Assign(wanted(4, "c"), {Role.PRIMARY: 3})
+    waits = (left(1, "a", streams=1, state=ACTIVE), *views[1:])
+    first = doing(wanted(4, "c"), *waits, in_force=B)
+    assert first == Assign(wanted(4, "c"), {Role.PRIMARY: 3}, drain=1)
 
 
 def test_the_shadow_goes_first_where_a_primary_needs_room() -> None:
