@@ -173,7 +173,7 @@ class Call:
         cut_at: The stream is gone there; 0: as soon as it has begun.
         cut_after: What is waited for before.
         cut_by: What it ends with then; None: with OK, and no summary.
-        go_away_at: It is told to go there.
+        go_away_at: It is told to go there; 0: as soon as it has begun.
         go_away_token: Whether with a token.
         end_at: It ends there as if the client had half-closed.
         tokens: Whether it gives any.
@@ -183,6 +183,7 @@ class Call:
         flushes: Where flushes came, in frames of the conversation.
         config: That came.
         finish: That came.
+        left: Set when the client has left it.
     """
 
     refuse: Exception | None = None
@@ -201,6 +202,7 @@ class Call:
     flushes: list[int] = field(default_factory=list)
     config: pb.StreamConfig = field(default_factory=pb.StreamConfig)
     finish: pb.Finish | None = None
+    left: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class SimulatedServer:
@@ -225,6 +227,15 @@ class SimulatedServer:
         call = self._next_call()
         async with self._changed:
             self._changed.notify_all()
+        try:
+            await self._stream(call, requests, context)
+        except asyncio.CancelledError:
+            call.left.set()
+            raise
+
+    async def _stream(
+        self, call: Call, requests: AsyncIterator[pb.DiarizeRequest], context: Any
+    ) -> None:
         call.config = (await anext(aiter(requests))).config
         if call.refuse is not None:
             await context.abort(*abort_arguments(call.refuse))
@@ -237,6 +248,8 @@ class SimulatedServer:
         await context.write(_begin(call, stream))
         if call.cut_at == 0 and call.cut_by is not None:
             await context.abort(*call.cut_by)
+        if call.go_away_at == 0:
+            await self._tell_to_go(call, stream, context)
         async for request in requests:
             match request.WhichOneof("request"):
                 case "audio":
@@ -271,15 +284,18 @@ class SimulatedServer:
                     await context.abort(*call.cut_by)
                 return True
         if call.go_away_at is not None and stream.computed >= call.go_away_at:
-            call.go_away_at = None
-            token = stream.token() if call.go_away_token else b""
-            away = pb.GoAway(time_left=Duration(seconds=1), resume_token=token, reason="DRAINING")
-            await context.write(pb.DiarizeResponse(go_away=away))
+            await self._tell_to_go(call, stream, context)
         if call.end_at is not None and stream.computed >= call.end_at:
             for response in stream.finish(complete=False):
                 await context.write(response)
             return True
         return bool(told) and told[-1].HasField("summary")
+
+    async def _tell_to_go(self, call: Call, stream: Simulation, context: Any) -> None:
+        call.go_away_at = None
+        token = stream.token() if call.go_away_token else b""
+        away = pb.GoAway(time_left=Duration(seconds=1), resume_token=token, reason="DRAINING")
+        await context.write(pb.DiarizeResponse(go_away=away))
 
 
 @asynccontextmanager
@@ -308,4 +324,11 @@ def _begin(call: Call, stream: Simulation) -> pb.DiarizeResponse:
 
 
 def _again(call: Call) -> Call:
-    return replace(call, heard=bytearray(), flushes=[], config=pb.StreamConfig(), finish=None)
+    return replace(
+        call,
+        heard=bytearray(),
+        flushes=[],
+        config=pb.StreamConfig(),
+        finish=None,
+        left=asyncio.Event(),
+    )

@@ -154,6 +154,7 @@ async def test_a_stream_that_is_told_to_go_goes_on_elsewhere(
     async with simulated(away, *elsewhere, Call()) as (server, address):
         slow = waiting_pieces(server, refusals + 2)
         check(await diarized(address, slow), uncut, streams=2)
+        await asyncio.wait_for(away.left.wait(), 60)
     assert server.calls[-1].config.resume_token
     assert not away.finish
     assert server.calls[-1].finish
@@ -353,6 +354,32 @@ async def test_a_server_that_ignores_the_token_is_refused() -> None:
     async with simulated(Call(cut_at=240), Call(ignores_token=True)) as (_, address):
         _, error = await failing(address)
     assert error.reason == "RESUME_IMPOSSIBLE"
+
+
+async def test_flushes_of_what_is_final_are_not_sent_again() -> None:
+    """Though their audio is."""
+
+    async def flushed(server: SimulatedServer) -> AsyncIterator[bytes | Flush]:
+        async for piece in pieces(AUDIO[: 80 * FRAME_BYTES]):
+            yield piece
+        yield Flush()
+        async for piece in pieces(AUDIO[80 * FRAME_BYTES : 170 * FRAME_BYTES]):
+            yield piece
+        await server.called(2)
+        async for piece in pieces(AUDIO[170 * FRAME_BYTES :]):
+            yield piece
+
+    async with simulated(Call(cut_at=160), Call()) as (server, address):
+        await diarized(address, flushed(server))
+    assert [call.flushes for call in server.calls] == [[80], []]
+    assert len(server.calls[1].heard) >= len(AUDIO) - 80 * FRAME_BYTES
+
+
+async def test_a_stream_that_was_resumed_may_be_told_to_go_at_once(uncut: list[Event]) -> None:
+    """Before it has said anything: its token goes on from where it was resumed."""
+    async with simulated(Call(cut_at=160), Call(go_away_at=0), Call()) as (server, address):
+        check(await diarized(address, waiting_pieces(server, 3)), uncut, streams=3)
+    assert server.calls[2].config.resume_token
 
 
 async def test_every_address_of_a_target_is_asked_in_turn(uncut: list[Event]) -> None:
