@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Final, Never
 
-from voiceflow.catalog.channels import RevertRules, Role
+from voiceflow.catalog.channels import Role
 from voiceflow.catalog.pods import Cause, GenerationState, VersionOutcomes
 from voiceflow.errors import Unavailable, VoiceFlowError
 from voiceflow.pipeline.model import BoundModel
@@ -42,6 +42,7 @@ from voiceflow_inference.serving.source import Source
 from voiceflow_inference.serving.state import Failure, GenerationView, Snapshot, Wanted
 from voiceflow_inference.serving.steps import after, changed, die, fail, view_of, want
 from voiceflow_inference.serving.warm import usable_cores
+from voiceflow_inference.serving.wishes import Wishes
 
 _LOG = logging.getLogger(__name__)
 
@@ -94,9 +95,8 @@ class Manager:
         self._roster = Roster(self._stream_left, call_clock)
         self._maker = Maker(source, loader, verify, self._roster)
         self._snapshot = Snapshot(clock())
-        self._wishes: AsyncGenerator[Wanted, None] | None = None
-        self._newest: Wanted | None = None
-        self._served: list[Wanted] = []
+        self._wishes = Wishes(source.instead)
+        self._told: AsyncGenerator[Wanted, None] | None = None
         self._pauses = Pauses()
         self._numbers = 0
         self._loading: asyncio.Task[None] | None = None
@@ -111,8 +111,8 @@ class Manager:
         Raises:
             VoiceFlowError: There is none that can be served, or it stayed away.
         """
-        self._wishes = self._source.wanted()
-        self._take(await anext(self._wishes))
+        self._told = self._source.wanted()
+        self._take(await anext(self._told))
         while (primary := self._primary()) is None:
             if self._loading is None:
                 raise self._error or Unavailable("there is nothing to serve", reason="NOT_READY")
@@ -135,8 +135,8 @@ class Manager:
     async def close(self) -> None:
         """Drops every model; streams have ended, or end now."""
         await self.stop_loading()
-        if self._wishes is not None:
-            await self._wishes.aclose()
+        if self._told is not None:
+            await self._told.aclose()
         for view in self._snapshot.generations:
             self._drop(view.number)
         await asyncio.gather(*self._closing)
@@ -173,8 +173,7 @@ class Manager:
 
     def hang_seconds(self) -> float:
         """How long a call may take."""
-        rules = RevertRules() if self._newest is None else self._newest.rules
-        return rules.hang_after_seconds or self._hang_seconds
+        return self._wishes.rules.hang_after_seconds or self._hang_seconds
 
     @property
     def primary(self) -> Generation:
@@ -218,9 +217,9 @@ class Manager:
     # Work
 
     async def _follow(self) -> None:
-        assert self._wishes is not None  # noqa: S101 - since the start
+        assert self._told is not None  # noqa: S101 - since the start
         try:
-            async with aclosing(self._wishes) as wishes:
+            async with aclosing(self._told) as wishes:
                 async for wanted in wishes:
                     self._take(wanted)
         except Exception:  # noqa: BLE001 what is served goes on being served
@@ -244,7 +243,7 @@ class Manager:
         self._work()
 
     def _take(self, wanted: Wanted) -> None:
-        self._newest = wanted
+        self._wishes.take(wanted)
         self._snapshot = replace(self._snapshot, desired_sequence=wanted.sequence)
         self._pauses.forget()
         self._reconsider()
@@ -252,17 +251,7 @@ class Manager:
 
     def _reconsider(self) -> None:
         """What is wanted, and what to go back to, after something has changed."""
-        newest = self._newest
-        if newest is None:
-            return
-        served = [one for one in self._served if not _same(one, newest)]
-        wanted = [replace(one, rules=newest.rules) for one in (newest, *served)]
-        while to_serve(replace(self._snapshot, wanted=wanted, in_force=None)) is None:
-            other = self._source.instead(wanted[-1])
-            if other is None or any(_same(other, one) for one in wanted):
-                break
-            wanted.append(other)
-        self._snapshot = want(self._snapshot, wanted)
+        self._snapshot = want(self._snapshot, self._wishes.ranked(self._snapshot))
 
     def _work(self) -> None:
         """Carries out actions until none is left."""
@@ -338,9 +327,7 @@ class Manager:
         if before.in_force is None or before.in_force.rollout != wanted.rollout:
             _LOG.info("%s serves %s", self._channel, wanted.rollout.in_short)
         self._roster.assign(action.roles)
-        full = next(one for one in self._snapshot.wanted if _same(one, wanted))
-        self._served = [full, *(one for one in self._served if not _same(one, full))]
-        del self._served[_REMEMBERED:]
+        full = self._wishes.serve(self._snapshot, wanted)
         self._reconsider()
         if full.rollout == wanted.rollout:
             self._source.holds(full)
@@ -348,9 +335,8 @@ class Manager:
 
     def _keep(self) -> None:
         """Tells the source what is in use, and what may be gone back to."""
-        pins = {view.pin for view in self._snapshot.generations}
-        pins |= {one.rollout.primary for one in self._served}
-        self._source.keep(pins)
+        loaded = {view.pin for view in self._snapshot.generations}
+        self._source.keep(loaded | self._wishes.pins)
 
     def _drop(self, number: int) -> None:
         """Ends a generation, or the loading of it."""
@@ -370,24 +356,22 @@ class Manager:
 
     def _try(self, view: GenerationView) -> None:
         """Looks whether a generation breaks a rule."""
-        generation, newest = self._roster.get(view.number), self._newest
-        if generation is None or newest is None or view.dead:
+        generation, served = self._roster.get(view.number), self._snapshot.in_force
+        if generation is None or served is None or view.dead:
             return
         subject = generation.tally.evidence()
-        base = None
-        if view.role is Role.CANARY and (primary := self._primary()) is not None:
-            base = primary.tally.evidence()
-        if not (view.assigned or subject.hung):
-            return
-        breach = self._judge.look(newest.rules, subject, base if view.assigned else None)
         rejected = any(failure.number == view.number for failure in self._snapshot.failures)
-        if breach is not None and view.assigned and not rejected:
-            served = self._snapshot.in_force
-            sequence = newest.sequence if served is None else served.sequence
-            reason = breach.cause.value.upper()
-            message = f"{breach.seen}; allowed: {breach.allowed}"
-            failure = Failure(view.number, sequence, view.pin, view.role, reason, message)
-            self._reject(failure, breach)
+        if view.assigned and not rejected:
+            primary = self._primary() if view.role is Role.CANARY else None
+            base = None if primary is None else primary.tally.evidence()
+            breach = self._judge.look(self._wishes.rules, subject, base)
+            if breach is not None:
+                reason = breach.cause.value.upper()
+                message = f"{breach.seen}; allowed: {breach.allowed}"
+                failure = Failure(
+                    view.number, served.sequence, view.pin, view.role, reason, message
+                )
+                self._reject(failure, breach)
         if subject.hung:
             self._bury(view)
 
@@ -422,10 +406,3 @@ class Manager:
 
 
 _LOOK_SECONDS: Final = 0.25
-_REMEMBERED: Final = 4
-"""Promotions that were served, to go back to."""
-
-
-def _same(one: Wanted, other: Wanted) -> bool:
-    """Whether they are one promotion, whatever of it is in force."""
-    return (one.sequence, one.rollout.primary) == (other.sequence, other.rollout.primary)
