@@ -48,6 +48,20 @@ check-protos: install  ## proto lint, breaking changes, generated code is curren
 	$(BIN)/buf breaking --against protos/baseline.binpb
 	$(BIN)/python scripts/generate_protos.py --check
 
+# ---------------------------------------------------------------- rehearse
+
+.PHONY: rehearsal
+rehearsal: install  ## a blue/green switch under callers, behind HAProxy (REHEARSAL="--mode tcp --callers 32")
+	$(BIN)/python -m benchmarks.rehearsal --json benchmarks/results/rehearsal.json $(REHEARSAL)
+
+SWAPS ?= 500
+STREAMS ?= 100
+
+.PHONY: soak-reload
+soak-reload: install  ## versions change under streams that go on (SWAPS=500 STREAMS=100)
+	$(BIN)/python -m benchmarks.soak_reload --swaps $(SWAPS) --streams $(STREAMS) \
+		--json benchmarks/results/soak-reload.json $(SOAK)
+
 # ---------------------------------------------------------------- change
 
 .PHONY: fmt

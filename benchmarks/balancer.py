@@ -39,10 +39,12 @@ class Balancer:
     Attributes:
         address: `host:port` on loopback.
         api: Its control socket.
+        process: Its id.
     """
 
     address: str
     api: Path
+    process: int
 
     def switch(self, to: str) -> None:
         """Sends what is new to one server; what goes on goes on where it is."""
@@ -112,7 +114,7 @@ def balancing(mode: Mode, servers: Mapping[str, str], identity: Path) -> Iterato
             ) as process,
         ):
             try:
-                balancer = Balancer(f"127.0.0.1:{port}", api)
+                balancer = Balancer(f"127.0.0.1:{port}", api, process.pid)
                 _await_ready(balancer, process, log)
                 yield balancer
             finally:

@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -35,6 +36,7 @@ from benchmarks.balancer import Balancer, HaproxyMissingError, Mode, balancing, 
 from benchmarks.callers import Call, hold, latencies_between
 from benchmarks.der import DEFAULT_MODEL
 from benchmarks.goldens import Models, expected_regions
+from benchmarks.machine import Processors
 from benchmarks.provenance import provenance
 from benchmarks.service import Service, running_registry, running_service
 from voiceflow.artifact import SAMPLE_RATE_HERTZ, LatencyMode
@@ -50,7 +52,8 @@ SWITCHED_SECONDS = 5.0
 
 ALLOWED_P99_RATIO = 1.2
 _BYTES_PER_SECOND = 2 * SAMPLE_RATE_HERTZ
-_VERSIONS = {"blue": "1.0.1", "green": "1.0.2"}
+_EMPTY_WITHIN_SECONDS = 300.0
+_VERSIONS = {"blue": "1.0.1", "green": "1.1.0"}
 _ARTEFACTS = {"blue": Artefact.ORIGINAL, "green": Artefact.SAME_VOICES}
 
 
@@ -87,7 +90,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Moments:
-    """When what happened, on the event loop's clock."""
+    """When what happened, on the event loop's clock; and what others used of the machine."""
 
     settled: float
     switched: float
@@ -95,6 +98,7 @@ class Moments:
     rolled_back: float
     green_empty: float
     ended: float
+    others_percent: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +119,8 @@ class Figures:
         p99_during_milliseconds: Likewise, from the switch until the roll back is done.
         p99_after_milliseconds: Likewise.
         p99_ratio: During to before.
+        other_processes_percent: Share of the machine that went to processes that take no part: with
+            more than a few percent, latencies are somebody else's.
         reasons: Why streams were dropped, each once.
     """
 
@@ -131,6 +137,7 @@ class Figures:
     p99_during_milliseconds: float
     p99_after_milliseconds: float
     p99_ratio: float
+    other_processes_percent: float
     reasons: tuple[str, ...]
 
     def faults(self) -> list[str]:
@@ -160,7 +167,7 @@ class Side:
 
     def __init__(self, name: str, service: Service, operator: DiarizationClient) -> None:
         self.name = name
-        self.address = service.address
+        self.process = service.process.pid
         self._operator = operator
 
     async def leave(self, deadline_seconds: float) -> None:
@@ -173,8 +180,9 @@ class Side:
 
     async def empty(self) -> float:
         """Waits until it has no stream; gives the moment."""
-        while (await self._operator.serving_state()).streams:  # noqa: ASYNC110 another process
-            await asyncio.sleep(0.2)
+        async with asyncio.timeout(_EMPTY_WITHIN_SECONDS):
+            while (await self._operator.serving_state()).streams:  # noqa: ASYNC110 another process
+                await asyncio.sleep(0.2)
         return asyncio.get_running_loop().time()
 
 
@@ -270,9 +278,10 @@ async def rehearse(
 
 
 async def _act(balancer: Balancer, blue: Side, green: Side, plan: Plan) -> Moments:
+    taking_part = (os.getpid(), balancer.process, blue.process, green.process)
     loop = asyncio.get_running_loop()
     await asyncio.sleep(plan.settle_seconds)
-    settled = loop.time()
+    settled, used = loop.time(), Processors.now(taking_part)
     await asyncio.sleep(plan.before_seconds)
 
     switched = loop.time()
@@ -289,7 +298,8 @@ async def _act(balancer: Balancer, blue: Side, green: Side, plan: Plan) -> Momen
     await asyncio.sleep(max(0.0, rolled_back + plan.turn_seconds - loop.time()))
 
     await asyncio.sleep(plan.after_seconds)
-    return Moments(settled, switched, blue_empty, rolled_back, green_empty, loop.time())
+    others = Processors.now(taking_part).others_percent(used)
+    return Moments(settled, switched, blue_empty, rolled_back, green_empty, loop.time(), others)
 
 
 async def _callers(
@@ -372,6 +382,7 @@ def figures(
         p99_during_milliseconds=round(p99["during"], 2),
         p99_after_milliseconds=round(p99["after"], 2),
         p99_ratio=round(p99["during"] / p99["before"], 3),
+        other_processes_percent=moments.others_percent,
         reasons=tuple(sorted({call.failure for call in calls} - {""})),
     )
 

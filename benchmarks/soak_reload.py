@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import shutil
 import sys
 import tempfile
@@ -27,6 +28,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import cycle
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +38,7 @@ from benchmarks.audio import pcm16, talk
 from benchmarks.callers import Call, hold, latencies_between
 from benchmarks.der import DEFAULT_MODEL
 from benchmarks.goldens import GoneOn, expected_regions
+from benchmarks.machine import Processors
 from benchmarks.provenance import provenance
 from benchmarks.service import Service, running_service
 from voiceflow.artifact import SAMPLE_RATE_HERTZ, LatencyMode
@@ -89,6 +92,7 @@ class Figures:
             earlier).
         resident_late_megabytes: After the last.
         growth_percent: Late over early.
+        other_processes_percent: Share of the machine that went to processes that take no part.
         reasons: Why streams were dropped, each once.
     """
 
@@ -107,6 +111,7 @@ class Figures:
     resident_early_megabytes: float
     resident_late_megabytes: float
     growth_percent: float
+    other_processes_percent: float
     reasons: tuple[str, ...]
 
     def faults(self) -> list[str]:
@@ -168,12 +173,14 @@ class Seen:
         resident_bytes: Memory of the server after each.
         began: First moment of the first swap, on the event loop's clock.
         ended: Last moment of the last.
+        others_percent: Of the machine, used by who takes no part.
     """
 
     swap_seconds: list[float]
     resident_bytes: list[int]
     began: float = 0.0
     ended: float = 0.0
+    others_percent: float = 0.0
 
 
 async def soak(service: Service, shelf: Shelf, plan: Plan, audio: bytes) -> tuple[list[Call], Seen]:
@@ -197,7 +204,8 @@ async def _swap(service: Service, shelf: Shelf, plan: Plan) -> Seen:
     seen = Seen([], [])
     async with DiarizationClient(service.address) as operator:
         await _until(operator, lambda state: state.streams >= plan.streams)
-        seen.began = loop.time()
+        taking_part = (os.getpid(), service.process.pid)
+        seen.began, used = loop.time(), Processors.now(taking_part)
         for number in range(plan.swaps):
             await asyncio.sleep(plan.rest_seconds)
             start = loop.time()
@@ -208,6 +216,7 @@ async def _swap(service: Service, shelf: Shelf, plan: Plan) -> Seen:
             if (number + 1) % 10 == 0:
                 _say(number + 1, seen)
         seen.ended = loop.time()
+        seen.others_percent = Processors.now(taking_part).others_percent(used)
     return seen
 
 
@@ -269,7 +278,7 @@ def figures(calls: Sequence[Call], seen: Seen, shelf: Shelf, processes: int) -> 
     moves = Counter(step.how for step in steps if isinstance(step, Moved))
     packages = {one: shelf.package(one) for one in Artefact}
     judge = partial(_as_expected, packages, shelf.of_version)
-    with ProcessPoolExecutor(processes) as pool:
+    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
         right = list(pool.map(judge, done, chunksize=4))
     latencies = 1000 * np.asarray(latencies_between(calls, seen.began, seen.ended))
     early = seen.resident_bytes[min(_FIRST_MEASURED, len(seen.resident_bytes)) - 1]
@@ -292,6 +301,7 @@ def figures(calls: Sequence[Call], seen: Seen, shelf: Shelf, processes: int) -> 
         resident_early_megabytes=round(early / 1e6, 1),
         resident_late_megabytes=round(late / 1e6, 1),
         growth_percent=round(100 * (late / early - 1), 2),
+        other_processes_percent=seen.others_percent,
         reasons=tuple(sorted({call.failure for call in calls} - {""})),
     )
 

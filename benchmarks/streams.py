@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -24,10 +25,10 @@ from pathlib import Path
 
 import grpc
 import numpy as np
-import psutil
 
 from benchmarks.audio import pcm16, talk
 from benchmarks.der import DEFAULT_MODEL
+from benchmarks.machine import Processors
 from benchmarks.provenance import provenance
 from benchmarks.service import Service, running_service
 from voiceflow.artifact import SAMPLE_RATE_HERTZ, LatencyMode
@@ -201,12 +202,12 @@ class Used:
 
     Attributes:
         service_seconds: Processor time of the service.
-        others_share: Of the machine, by whoever is neither service nor generator.
+        others_percent: Of the machine, by whoever is neither service nor generator.
         resident_bytes: Largest memory of the service.
     """
 
     service_seconds: float
-    others_share: float
+    others_percent: float
     resident_bytes: float
 
 
@@ -225,7 +226,8 @@ async def generate(service: Service, load: Load, audio: bytes) -> tuple[list[Hea
     for first in range(0, load.streams, _OPEN_AT_ONCE):
         await asyncio.gather(*(s.open() for s in streams[first : first + _OPEN_AT_ONCE]))
 
-    before = _Processors.now(service)
+    taking_part = (service.process.pid, os.getpid())
+    before, cpu_before = Processors.now(taking_part), service.cpu_seconds()
     start = loop.time() + 1.0
     speaking = asyncio.gather(
         *(s.live(start + n * load.hop_seconds / load.streams) for n, s in enumerate(streams))
@@ -235,34 +237,11 @@ async def generate(service: Service, load: Load, audio: bytes) -> tuple[list[Hea
         resident_bytes = max(resident_bytes, service.resident_bytes())
         await asyncio.wait([speaking], timeout=1.0)
     await speaking
-    after = _Processors.now(service)
+    after, cpu_after = Processors.now(taking_part), service.cpu_seconds()
     await asyncio.gather(*(channel.close() for channel in channels))
-    used = Used(after.service - before.service, _others_share(before, after), float(resident_bytes))
+    others = after.others_percent(before)
+    used = Used(cpu_after - cpu_before, others, float(resident_bytes))
     return [stream.heard for stream in streams], used
-
-
-@dataclass(frozen=True, slots=True)
-class _Processors:
-    """Processor seconds since the machine started: spent by whom, and how many there were."""
-
-    service: float
-    generator: float
-    all_busy: float
-    all: float
-
-    @classmethod
-    def now(cls, service: Service) -> _Processors:
-        machine = psutil.cpu_times()
-        whole = sum(machine)
-        own = psutil.Process().cpu_times()
-        idle = machine.idle + getattr(machine, "iowait", 0.0)
-        return cls(service.cpu_seconds(), own.user + own.system, whole - idle, whole)
-
-
-def _others_share(before: _Processors, after: _Processors) -> float:
-    known = after.service - before.service + after.generator - before.generator
-    others = after.all_busy - before.all_busy - known
-    return max(0.0, others / max(1e-9, after.all - before.all))
 
 
 def figures(heard: Sequence[Heard], load: Load, used: Used) -> Figures:
@@ -283,7 +262,7 @@ def figures(heard: Sequence[Heard], load: Load, used: Used) -> Figures:
         ),
         server_resident_megabytes=round(used.resident_bytes / 1e6, 1),
         generator_late_p99_milliseconds=round(float(np.percentile(late, 99)), 2),
-        other_processes_percent=round(100 * used.others_share, 1),
+        other_processes_percent=used.others_percent,
         hops=len(latencies),
         refused=sum(not stream.admitted for stream in heard),
         failed=sum(bool(stream.failure) for stream in heard if stream.admitted),

@@ -57,9 +57,17 @@ def _print(state: ServingState) -> None:
     load.add_row("queue", f"{state.queue_hops} hops, oldest {state.queue_age_seconds * 1e3:.0f} ms")
     refusals = ", ".join(f"{reason} {count}" for reason, count in sorted(state.refusals.items()))
     load.add_row("refused", refusals or "none")
+    moves = ", ".join(f"{how} {count}" for how, count in sorted(state.moves.items()) if count)
+    load.add_row("moved", moves or "none")
     load.add_row("taking streams", "no, draining" if state.draining else "yes")
     load.add_row("started", str(state.started_at or "unknown"))
     load.add_row("software", state.software_version)
+    if state.pod:
+        load.add_row("reports as", state.pod.removeprefix("pods/"))
+    if state.desired_sequence:
+        load.add_row("serves", f"{state.serving_sequence}, should {state.desired_sequence}")
+    for subject, alarm in sorted(state.alarms.items()):
+        load.add_row(f"alarm: {subject}", alarm)
     console.print(load)
     settings = Table("Setting", "Value")
     for name, value in sorted(state.settings.items()):
