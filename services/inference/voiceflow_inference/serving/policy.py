@@ -235,7 +235,7 @@ def _move_streams(snapshot: Snapshot, times: Times) -> MoveStreams | None:
             view.left_seconds is not None
             and snapshot.now_seconds >= view.left_seconds + times.drain_deadline_seconds
         )
-        must = not view.assigned and (view.state is GenerationState.FAILED or overdue)
+        must = view.state is GenerationState.FAILED or overdue
         if must and view.streams > view.leaving:
             return MoveStreams(view.number, primary.number)
     return None

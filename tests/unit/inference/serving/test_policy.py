@@ -229,6 +229,7 @@ def test_what_is_not_wanted_any_more_is_given_up() -> None:
     """While it loads, and when it is warm and never had a role."""
     assert doing(A, primary(1, "a"), loading(2, "b"), in_force=A) == Retire(2)
     assert doing(A, primary(1, "a"), warm(2, "b"), in_force=A) == Retire(2)
+    assert doing(A, primary(1, "a"), warm(2, "a"), in_force=A) == Retire(2), "one is enough"
 
 
 def test_a_rejected_version_is_not_taken_again_under_its_promotion() -> None:
