@@ -25,6 +25,10 @@ def _load(
                 time.sleep(3600)
             case "nonsense":
                 return {"reason": "all is well", "message": "", "field": ""}
+            case "almost":
+                return {"reason": "GOLDEN\nMISMATCH", "message": "", "field": ""}
+            case "long":
+                return {"reason": "GOLDEN_MISMATCH", "message": "\n" * 9 + "x" * 9000, "field": ""}
             case "flood":
                 return "x" * 1024**2
         return load_child.look(files, arguments)

@@ -6,6 +6,7 @@ import asyncio
 import os
 import sys
 import threading
+from typing import Any
 
 import pytest
 
@@ -34,12 +35,15 @@ async def test_what_the_work_raises_is_raised() -> None:
 
 async def test_who_is_cancelled_does_not_wait() -> None:
     """The thread ends in its time, and nobody minds what it gives."""
-    began, let_go, ended = (threading.Event() for _ in range(3))
+    wrong: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, what: wrong.append(what))
+    began, let_go = threading.Event(), threading.Event()
+    threads: list[threading.Thread] = []
 
     def work() -> None:
+        threads.append(threading.current_thread())
         began.set()
         let_go.wait()
-        ended.set()
 
     task = asyncio.create_task(run_behind(work))
     await asyncio.to_thread(began.wait)
@@ -47,5 +51,6 @@ async def test_who_is_cancelled_does_not_wait() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     let_go.set()
-    await asyncio.to_thread(ended.wait)
+    await asyncio.to_thread(threads[0].join)
     await asyncio.sleep(0)
+    assert wrong == []

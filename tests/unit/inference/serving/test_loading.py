@@ -24,7 +24,9 @@ from voiceflow.catalog.channels import VersionPin
 from voiceflow.catalog.pods import GenerationState
 from voiceflow.errors import Overloaded, PackageInvalid
 from voiceflow.pipeline.model import FloatArray, Frames, State
+from voiceflow.validation.sandbox import JsonValue
 from voiceflow_inference.batcher import ModelFailed, Urgency
+from voiceflow_inference.serving import load_child
 from voiceflow_inference.serving.download import Found
 from voiceflow_inference.serving.generation import Generation
 from voiceflow_inference.serving.loading import Loader
@@ -130,6 +132,13 @@ async def test_what_is_found_apart_is_told_as_it_was_found(tmp_path: Path) -> No
     error = await refusal(folder)
     assert (error.reason, error.field) == ("GOLDEN_MISMATCH", "files.golden.npz")
     assert "speech is 1 away" in error.message
+    with (folder / "model.onnx").open("rb") as graph, (folder / "golden.npz").open("rb") as stated:
+        arguments: dict[str, JsonValue] = {
+            "manifest": (folder / "manifest.json").read_text(),
+            "batch": 1,
+        }
+        answer = load_child.look({"model.onnx": graph, "golden.npz": stated}, arguments)
+    assert answer == {"reason": error.reason, "message": error.message, "field": error.field}
 
 
 async def test_what_gives_nan_for_noise_is_refused(tmp_path: Path) -> None:
@@ -155,14 +164,26 @@ async def test_what_takes_too_much_is_ended(
     assert (await refusal(folder, load_seconds=2)).reason == reason
 
 
-@pytest.mark.parametrize("word", ["nonsense", "flood"])
-async def test_what_is_said_apart_is_not_believed(tmp_path: Path, word: str) -> None:
+@pytest.mark.parametrize(
+    ("word", "reason", "seen"),
+    [
+        ("nonsense", "MODEL_CRASHED", "nonsense"),
+        ("almost", "MODEL_CRASHED", "nonsense"),
+        ("flood", "MODEL_CRASHED", "more than one line of 16384 bytes"),
+        ("long", "GOLDEN_MISMATCH", "xxx…"),
+    ],
+)
+async def test_what_is_said_apart_is_not_believed(
+    tmp_path: Path, word: str, reason: str, seen: str
+) -> None:
     """More than a refusal nobody in there can bring about, and that only in a few words."""
     folder = write_stream_package(tmp_path, f"1.0.0-{word}")
     pin = VersionPin(version=f"{PIN.version}-{word}")
     error = await refusal(folder, pin, child="tests.fakes.unlucky")
-    assert error.reason == "MODEL_CRASHED"
-    assert len(error.message) < 500
+    assert error.reason == reason
+    assert seen in error.message
+    assert len(error.message) <= 500
+    assert error.message.isprintable()
 
 
 async def test_who_is_cancelled_leaves_no_process(tmp_path: Path) -> None:
