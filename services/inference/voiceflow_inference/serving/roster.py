@@ -199,12 +199,10 @@ class Roster:
 
     def _spare(self, snapshot: Snapshot, without: Generation | None) -> Generation | None:
         """What was primary before, or any other that still computes."""
-        rejected = {failure.number for failure in snapshot.failures}
         views = [
             view
             for view in snapshot.generations
             if view.ready
-            and view.number not in rejected
             and view.state in {GenerationState.ACTIVE, GenerationState.DRAINING}
             and view.role is not Role.SHADOW
             and (without is None or view.number != without.number)

@@ -119,7 +119,6 @@ def _retired(snapshot: Snapshot, number: int) -> Snapshot:
 def _assigned(snapshot: Snapshot, action: Assign) -> Snapshot:
     roles = {number: role for role, number in action.roles.items()}
     before = snapshot.assigned().get(Role.PRIMARY)
-    replaced = before is not None and before.number not in roles
     for view in snapshot.generations:
         if view.number in roles:
             role = roles[view.number]
@@ -138,8 +137,8 @@ def _assigned(snapshot: Snapshot, action: Assign) -> Snapshot:
         elif view.number == action.drain:
             snapshot = changed(snapshot, view.number, state=GenerationState.DRAINING)
     fallback = snapshot.fallback
-    if before is not None and replaced:
-        fallback = None if _failure_of(snapshot, before.number) else before.number
+    if before is not None and before.number not in roles:
+        fallback = before.number
     elif fallback in roles:
         fallback = None
     return replace(

@@ -91,7 +91,7 @@ async def test_streams_leave_when_their_time_is_up(how: How, to: str | None) -> 
         played.source.want(wanted(2, "2.0.0"))
         await played.until(lambda: played.states()["1.0.0"] == "draining")
         played.now = 99.0
-        await played.until(lambda: True)
+        played.manager._look()
         assert not stream.told
         played.now = 100.0
         await played.until(lambda: stream.told)
@@ -116,11 +116,12 @@ async def test_a_version_is_not_dropped_while_streams_are_on_their_way_to_it() -
         await played.until(lambda: "3.0.0" in played.states())
         played.now = 150.0
         await played.until(lambda: played.states()["3.0.0"] == "active")
+        played.now = 200.0
+        played.manager._look()
         assert "2.0.0" in played.states()
         stream.arrive(played.loaded("2.0.0"))
         await played.until(lambda: played.states()["2.0.0"] == "draining")
         played.end(stream)
-        played.now = 200.0
         await played.until(lambda: played.states() == {"3.0.0": "active"})
 
 
@@ -167,6 +168,7 @@ async def test_what_cannot_be_fetched_is_asked_for_again_and_not_rejected() -> N
             played.now = seconds + 0.9
             await played.until(lambda: played.states()["2.0.0"] == "failed")
         assert played.source.fetched.count(two) == 3
+        assert len(played.manager.snapshot().failures) == 1
         assert not played.manager.snapshot().reverts
         del played.source.errors[two]
         played.workshop.errors[two] = Unavailable("no process", reason="SANDBOX_UNAVAILABLE")
@@ -287,7 +289,7 @@ async def test_the_only_version_goes_on_whatever_it_does() -> None:
         spoil(played.loaded("1.0.0"))
         await played.until(lambda: played.manager.snapshot().reverts)
         spoil(played.loaded("1.0.0"))
-        await played.until(lambda: True)
+        played.manager._look()
         (revert,) = played.manager.snapshot().reverts
         assert revert.to_version is None
         assert played.manager.place("s").generation.pin == pin("1.0.0")
@@ -373,7 +375,7 @@ async def test_a_pod_that_stops_gives_up_what_it_loads() -> None:
         await played.until(lambda: played.states().get("2.0.0") == "loading")
         await played.manager.stop_loading()
         assert played.workshop.cancelled == [pin("2.0.0")]
-        await played.until(lambda: True)
+        played.manager._look()
         assert played.workshop.loads == [pin("1.0.0"), pin("2.0.0")]
         assert played.stream().generation.pin == pin("1.0.0")
     assert played.source.closed

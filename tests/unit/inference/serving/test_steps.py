@@ -13,6 +13,7 @@ from voiceflow.catalog.channels import Canary, Role, Rollout, Shadow, VersionPin
 from voiceflow.catalog.pods import GenerationState
 from voiceflow_inference.serving.policy import (
     Assign,
+    Drain,
     Load,
     MoveStreams,
     Retire,
@@ -48,6 +49,60 @@ def rollouts(draw: st.DrawFn) -> Rollout:
     canary = Canary(pin=pin(letters[1]), percentage=percentage) if draw(st.booleans()) else None
     shadow = Shadow(pin=pin(letters[2])) if draw(st.booleans()) else None
     return Rollout(primary=pin(letters[0]), canary=canary, shadow=shadow)
+
+
+def test_an_action_against_the_moves_of_states_is_refused() -> None:
+    """What is not warm yet cannot drain: then the policy is wrong, and must not be obeyed."""
+    loading = after(Snapshot(0.0), Load(pin("a"), Role.PRIMARY, 1), 1)
+    with pytest.raises(ValueError, match="downloading cannot become draining"):
+        after(loading, Drain(1))
+
+
+def swapped(snapshot: Snapshot, wanted: Wanted, roles: dict[Role, int]) -> Snapshot:
+    """A pod after a swap to what is wanted, or a part of it."""
+    return after(snapshot, Assign(wanted, roles))
+
+
+def warm_pod(*letters: str) -> Snapshot:
+    """With versions that are warm."""
+    snapshot = Snapshot(0.0)
+    for number, letter in enumerate(letters, 1):
+        snapshot = after(snapshot, Load(pin(letter), Role.PRIMARY, 1), number)
+        for state in (GenerationState.LOADING, GenerationState.WARMING):
+            snapshot = changed(snapshot, number, state=state)
+        snapshot = changed(snapshot, number, ready=True)
+    return snapshot
+
+
+def test_a_promotion_is_served_when_all_of_it_is() -> None:
+    """Until then it is the one before; when a part of it was left, none, if no other says so."""
+    one = Wanted(1, Rollout(primary=pin("a")))
+    trial = Canary(pin=pin("b"), percentage=1.0)
+    two = Wanted(2, Rollout(primary=pin("c"), canary=trial))
+    part = replace(two, rollout=Rollout(primary=pin("c")))
+    pod = want(warm_pod("a", "b", "c"), [two, one])
+    pod = swapped(pod, one, {Role.PRIMARY: 1})
+    assert pod.serving_sequence == 1
+    pod = swapped(pod, part, {Role.PRIMARY: 3})
+    assert pod.serving_sequence == 1
+    pod = swapped(pod, two, {Role.PRIMARY: 3, Role.CANARY: 2})
+    assert pod.serving_sequence == 2
+    pod = swapped(pod, part, {Role.PRIMARY: 3})
+    assert pod.serving_sequence == 0
+
+
+def test_what_was_primary_last_is_what_is_gone_back_to() -> None:
+    """Until it has a role again, or is gone."""
+    one, two = (
+        Wanted(number, Rollout(primary=pin(letter))) for number, letter in [(1, "a"), (2, "b")]
+    )
+    pod = swapped(warm_pod("a", "b"), one, {Role.PRIMARY: 1})
+    assert pod.fallback is None
+    pod = swapped(pod, two, {Role.PRIMARY: 2})
+    assert pod.fallback == 1
+    trial = Wanted(3, Rollout(primary=pin("b"), canary=Canary(pin=pin("a"), percentage=1.0)))
+    assert swapped(pod, trial, {Role.PRIMARY: 2, Role.CANARY: 1}).fallback is None
+    assert after(pod, Retire(1)).fallback is None
 
 
 class Pod(RuleBasedStateMachine):
