@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -77,8 +77,14 @@ def same_state(load: Load) -> BoundModel:
 
 @pytest.fixture(scope="module")
 def other_state(load: Load) -> BoundModel:
-    """With a memory of its own: streams are replayed."""
-    return load("1.1.0", graph=bad_models.other_state(), state_space="tones-2")
+    """With a memory and thresholds of its own: streams are replayed."""
+    point = load("1.0.0").manifest.operating_point
+    return load(
+        "1.1.0",
+        graph=bad_models.other_state(),
+        state_space="tones-2",
+        operating_point=point.model_copy(update={"speech_threshold": 0.95}),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -249,6 +255,9 @@ async def test_carried_streams_equal_the_offline_switch_to_the_byte(
         expected = diarize_switching(HEARD, first, moves, mode)
         assert said(stream.replies) == written(expected, stream.moved())
         assert all(samples(m.at) == samples(m.replayed_from) for m in stream.moved())
+        assert [reply.moved.generation or reply.update.generation for reply in turning(stream)] == [
+            *(1, 2, 2, 1, 1)
+        ]
         assert stream.moved()[0].model_version == same_state.manifest.resource_name
         assert stream.replies[-1].summary.complete
         assert stream.replies[-1].summary.model_version == first.manifest.resource_name
@@ -271,6 +280,16 @@ async def test_replayed_streams_equal_the_offline_switch_to_the_byte(
         assert said(stream.replies) == written(expected, stream.moved())
         state = await serving_state(pod)
         assert state.moves == {"replayed": 1}
+
+
+def turning(stream: Client) -> list[pb.DiarizeResponse]:
+    """The first Update of all, and each Moved with the Update after it; between are only alike."""
+    kinds = {"update", "moved"}
+    seen = [reply for reply in stream.replies if reply.WhichOneof("response") in kinds]
+    turns = [at for at, reply in enumerate(seen) if reply.HasField("moved")]
+    for start, end in zip([0, *(at + 1 for at in turns)], [*turns, len(seen)], strict=True):
+        assert len({reply.update.generation for reply in seen[start:end]}) == 1
+    return [seen[0], *(seen[at + offset] for at in turns for offset in (0, 1))]
 
 
 async def test_an_unmoved_stream_equals_its_single_version(
@@ -433,19 +452,18 @@ async def test_without_a_fallback_the_client_is_told_and_has_a_token(load: Load)
 
 
 async def recorded(
-    pod: Pod, channel: grpc.aio.Channel, change: Callable[[], Awaitable[None]]
+    pod: Pod, channel: grpc.aio.Channel, to: BoundModel, rest: bytes = b""
 ) -> pb.DiarizeFileResponse:
-    """A recording of which ten hops are heard before a change."""
+    """A recording of which ten hops are heard before a change, and perhaps something after it."""
     call = pb_grpc.DiarizationStub(channel).DiarizeFile()
     await call.write(pb.DiarizeFileRequest(config=config().config))
     await call.write(pb.DiarizeFileRequest(audio=DATA[: 2 * 10 * 7680]))
     generation = pod.app.manager.primary
     await pod.until(lambda: generation.tally.counts.hops >= 10)
-    await change()
-    if call.done():
-        return await call
-    await call.write(pb.DiarizeFileRequest(audio=DATA[2 * 10 * 7680 :]))
-    await call.done_writing()
+    await replace(pod, to)
+    if rest:
+        await call.write(pb.DiarizeFileRequest(audio=rest))
+        await call.done_writing()
     return await call
 
 
@@ -459,7 +477,7 @@ async def test_recordings_move_as_streams_do(
         swapping(first, new, **AT_ONCE) as pod,
         grpc.aio.insecure_channel(pod.address) as channel,
     ):
-        response = await recorded(pod, channel, lambda: replace(pod, new))
+        response = await recorded(pod, channel, new, DATA[2 * 10 * 7680 :])
         how = SwitchKind.CARRIED if kind == "same_state" else SwitchKind.REPLAYED
         expected = diarize_switching(HEARD, first, [Switch(10 * 7680, new, how)])
         turns = [turn for result in expected for turn in result.turns_final]
@@ -479,7 +497,7 @@ async def test_a_recording_that_cannot_move_is_to_be_sent_again(
         grpc.aio.insecure_channel(pod.address) as channel,
     ):
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await recorded(pod, channel, lambda: replace(pod, other_vectors))
+            await recorded(pod, channel, other_vectors)
         error = from_rpc_error(caught.value)
         assert isinstance(error, Unavailable)
         assert error.reason == "MODEL_REPLACED"

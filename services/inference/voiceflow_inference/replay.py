@@ -92,8 +92,7 @@ class Replay:
     @property
     def caught_up(self) -> bool:
         """Whether the lane has heard all that the stream has."""
-        whole = self._heard.end_samples == self._reached_samples
-        return whole and self._task.done() and self.failure is None
+        return self._task.done() and self.failure is None
 
     def follow(self) -> None:
         """Goes on with what the stream has heard meanwhile."""

@@ -124,6 +124,18 @@ async def test_a_stream_that_has_heard_nothing_replays_nothing() -> None:
     assert moved.at_samples == moved.replayed_from_samples == 0
 
 
+async def test_a_resumed_stream_replays_from_its_own_start() -> None:
+    """What lies before it was heard elsewhere."""
+    stream = Stream(How.REPLAYED)
+    start = 5 * HOP
+    stream.route = Route(stream.old, stream.places, mode=LatencyMode.DENSITY, start_samples=start)
+    await stream.some(2)
+    stream.route.leave_for(stream.new, How.REPLAYED)
+    _, moved = await stream.next(Urgency.BACKGROUND)
+    assert moved is not None
+    assert (moved.replayed_from_samples, moved.at_samples) == (start, start + 2 * HOP)
+
+
 async def test_short_hops_are_replayed_as_they_fell() -> None:
     """A flush cuts a hop short: the replay hears the same samples, in whole hops."""
     stream = Stream(How.REPLAYED)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import numpy as np
 import pytest
 
 from tests.fakes.places import DirectLane, FakePlaces, direct, engine_of
 from tests.unit.inference.fakes import Adder
 from voiceflow.artifact import LatencyMode
+from voiceflow.catalog.channels import Role
 from voiceflow_inference.audio import AudioEncoding, AudioFormat
-from voiceflow_inference.batcher import Urgency
+from voiceflow_inference.batcher import ModelFailed, Urgency
+from voiceflow_inference.serving.generation import Generation
+from voiceflow_inference.serving.placing import How, Place
 from voiceflow_inference.session import Session, algorithmic_latency_samples
 from voiceflow_inference.stream_config import StreamConfig
 
@@ -139,3 +144,82 @@ async def test_activity_covers_each_frame_once() -> None:
     assert seen[0].tracks_start_samples == seen[0].speech_start_samples == 0
     assert np.concatenate([activity.speech for activity in seen]).shape == (5,)
     assert all(activity.speech_start_samples <= 3000 for activity in seen)
+
+
+async def test_what_was_computed_in_the_lower_class_does_not_count(
+    session: Session, lane: DirectLane, clock: Clock
+) -> None:
+    """A stream that hears a while again at once, or brings what it could not send, is live then."""
+    async for _ in session.hear(SECOND * 30):
+        pass
+    for _ in range(5):
+        clock.seconds += 1.0
+        async for _ in session.hear(SECOND):
+            pass
+    assert {urgency for *_, urgency in lane.asked[-48:]} == {Urgency.LIVE}
+
+
+def moving(how: How = How.CARRIED) -> tuple[Session, Generation]:
+    """A session on the adder, and where it may go."""
+    old, new = direct(Adder(), 1), direct(Adder(), 2)
+    places = FakePlaces(old, new)
+    places.ways[old, new] = how
+    place = places.place("s")
+    return Session(config(), place, places, urgency=Urgency.LIVE, horizon_seconds=2), new
+
+
+async def test_replies_name_who_computed_them() -> None:
+    """Moved comes with the first hop of the new one, and flushes are of the one of now."""
+    session, new = moving()
+    replies = [reply async for reply in session.hear(SECOND[: 2 * 1280])]
+    session.leave_for(new, How.CARRIED)
+    replies += [reply async for reply in session.hear(SECOND[: 2 * 1280])]
+    replies += [reply async for reply in session.flush()]
+    assert [reply.generation for reply in replies] == [1, 2, 2]
+    assert [reply.moved is not None for reply in replies] == [False, True, False]
+
+
+async def test_each_version_is_counted_for_what_it_did() -> None:
+    """A stream that moved was one of both; changes of labels count where they happened."""
+    session, new = moving()
+    old = session.generation
+    async for _ in session.hear(SECOND):
+        pass
+    session._diarizer._label_changes = 5
+    session.leave_for(new, How.CARRIED)
+    async for _ in session.hear(SECOND):
+        pass
+    session.score(1.0)
+    session.close()
+    for generation in (old, new):
+        assert generation.tally.counts.streams == 1
+        assert generation.tally.counts.failed_streams == 0
+        assert generation.tally.counts.score_count == 0
+    assert new.tally.counts.label_changes == 0
+
+
+async def test_a_stream_that_fails_counts_as_failed() -> None:
+    """On the version that failed it."""
+    session, _ = moving()
+    engine_of(session.generation).failing = {1}
+    with pytest.raises(ModelFailed):
+        async for _ in session.hear(SECOND):
+            pass
+    session.close()
+    assert session.generation.tally.counts.failed_streams == 1
+
+
+@pytest.mark.parametrize("urgency", [Urgency.LIVE, Urgency.BACKGROUND])
+async def test_live_streams_are_shadowed(urgency: Urgency) -> None:
+    """Recordings are not: a shadow could not follow them."""
+    own, other = direct(Adder(), 1), direct(Adder(), 2)
+    places = FakePlaces(own)
+    place = Place(own, Role.PRIMARY, other)
+    session = Session(config(), place, places, urgency=urgency, horizon_seconds=2)
+    for _ in range(3):
+        async for _ in session.hear(SECOND[: 2 * 1280]):
+            await asyncio.sleep(0)
+    lanes = engine_of(other).lanes
+    assert len(lanes) == (urgency is Urgency.LIVE)
+    session.close()
+    assert all(lane.closed for lane in lanes)

@@ -1,0 +1,168 @@
+"""How a live stream is told to go, and how it ends then."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from tests.fakes.places import FakePlaces, direct, engine_of
+from tests.unit.inference.fakes import Adder
+from tests.unit.inference.test_session import SECOND, config
+from voiceflow.diarization.v1 import diarization_pb2 as pb
+from voiceflow.pipeline.snapshot import Snapshot
+from voiceflow_inference.batcher import ModelFailed, Urgency
+from voiceflow_inference.conversation import Conversation, Tokens
+from voiceflow_inference.outbox import Outbox
+from voiceflow_inference.requests import RequestReader
+from voiceflow_inference.serving.placing import How
+from voiceflow_inference.session import Session
+
+ROOM_BYTES = 1024 * 1024
+TOKEN = b"t" * 100
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Lets everything else run meanwhile."""
+    while not holds():  # noqa: ASYNC110 nobody tells
+        await asyncio.sleep(0)
+
+
+class Talk:
+    """A conversation on the adder, whose client is the test."""
+
+    def __init__(self, *, tokens: bool = True, room_bytes: int = ROOM_BYTES) -> None:
+        self.old, self.new = direct(Adder(), 1), direct(Adder(), 2)
+        self.places = FakePlaces(self.old, self.new)
+        place = self.places.place("s")
+        self.session = Session(
+            config(), place, self.places, urgency=Urgency.LIVE, horizon_seconds=0.2
+        )
+        self.requests: asyncio.Queue[pb.DiarizeRequest | None] = asyncio.Queue()
+        self.replies: list[pb.DiarizeResponse] = []
+        self.snapshots: list[Snapshot] = []
+        self.conversation = Conversation(
+            reader=RequestReader(self._asked(), 30.0),
+            outbox=Outbox(self._write, maximum_bytes=room_bytes, maximum_seconds=30.0),
+            session=self.session,
+            places=self.places,
+            tokens=Tokens(self.session, 16_000, self._make) if tokens else None,
+            leave_seconds=30.0,
+            message_audio_bytes=ROOM_BYTES,
+            deadline_passed=lambda: False,
+        )
+        self.place = place
+
+    async def run(self) -> None:
+        """To its end."""
+        with self.places.pinned(self.place, self.conversation):
+            await self.conversation.run(pb.Begin())
+
+    async def hear(self, data: bytes, replies: int) -> None:
+        """Sends audio and waits for what is said of it."""
+        wanted = len(self.replies) + replies
+        self.requests.put_nowait(pb.DiarizeRequest(audio=data))
+        await until(lambda: len(self.replies) >= wanted)
+
+    def told(self) -> list[tuple[str, bytes]]:
+        """Reason and token of each GoAway."""
+        return [
+            (reply.go_away.reason, reply.go_away.resume_token)
+            for reply in self.replies
+            if reply.HasField("go_away")
+        ]
+
+    async def _asked(self) -> AsyncIterator[pb.DiarizeRequest]:
+        while (request := await self.requests.get()) is not None:
+            yield request
+
+    async def _write(self, reply: pb.DiarizeResponse) -> None:
+        self.replies.append(reply)
+
+    def _make(self, _digest: str, snapshot: Snapshot) -> bytes:
+        self.snapshots.append(snapshot)
+        return TOKEN
+
+
+async def test_a_stream_that_is_asked_to_leave_moves_and_is_counted_there() -> None:
+    """Carried: nothing is told but Moved."""
+    talk = Talk()
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(talk.run())
+        await talk.hear(SECOND[: 2 * 1280], 2)
+        assert talk.places.pins == {talk.conversation: talk.old}
+        talk.conversation.leave(talk.new, How.CARRIED)
+        await talk.hear(SECOND[: 2 * 1280], 2)
+        assert talk.places.pins == {talk.conversation: talk.new}
+        talk.requests.put_nowait(None)
+    assert talk.told() == []
+    assert [reply.WhichOneof("response") for reply in talk.replies][2:4] == ["moved", "update"]
+
+
+@pytest.mark.parametrize("to", [None, "new"])
+async def test_a_stream_that_cannot_move_is_told(to: str | None) -> None:
+    """With a token of the end of what was told; it may stay a while."""
+    talk = Talk()
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(talk.run())
+        await talk.hear(SECOND[: 2 * 1280], 2)
+        talk.conversation.leave(None if to is None else talk.new, How.TOLD)
+        await talk.hear(SECOND[: 2 * 1280], 2)
+        talk.requests.put_nowait(None)
+    assert talk.told() == [("MODEL_REPLACED", TOKEN)]
+    final = next(reply.update for reply in talk.replies if reply.HasField("update"))
+    assert talk.snapshots[0].at_samples == final.final_until.ToNanoseconds() * 16 // 1_000_000
+
+
+async def test_the_earliest_end_counts() -> None:
+    """Told twice, a stream ends when it was first to; as if the client had half-closed."""
+    talk = Talk()
+    async with asyncio.timeout(20.0), asyncio.TaskGroup() as tasks:
+        tasks.create_task(talk.run())
+        await talk.hear(SECOND[: 2 * 1280], 2)
+        talk.conversation.tell_to_leave(100.0)
+        talk.conversation.tell_to_leave(0.0, "MODEL_REPLACED")
+        talk.conversation.tell_to_leave(100.0)
+    assert talk.replies[-1].HasField("summary")
+    assert not talk.replies[-1].summary.complete
+    assert [reason for reason, _ in talk.told()] == ["DRAINING", "MODEL_REPLACED", "DRAINING"]
+
+
+async def test_a_stream_that_ended_is_told_nothing_more() -> None:
+    """All is final: there is nothing to go on with, and no timer is left."""
+    talk = Talk()
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(talk.run())
+        talk.requests.put_nowait(pb.DiarizeRequest(finish=pb.Finish()))
+        await until(lambda: any(reply.HasField("update") for reply in talk.replies))
+        talk.conversation.tell_to_leave(100.0)
+    assert talk.told() == []
+    assert talk.conversation._end is not None
+    assert talk.conversation._end.cancelled()
+
+
+@pytest.mark.parametrize("tokens", [True, False])
+async def test_a_model_that_fails_is_told_with_a_token(tokens: bool) -> None:
+    """Where the server gives none, the error alone is told, as ever."""
+    talk = Talk(tokens=tokens)
+    engine_of(talk.old).failing = {2}
+    running = asyncio.create_task(talk.run())
+    await talk.hear(SECOND[: 2 * 1280], 2)
+    talk.requests.put_nowait(pb.DiarizeRequest(audio=SECOND[: 2 * 1280]))
+    with pytest.raises(ModelFailed):
+        await running
+    assert talk.told() == ([("MODEL_FAILED", TOKEN)] if tokens else [])
+
+
+async def test_nobody_is_cut_for_a_token() -> None:
+    """A client that does not read gets none, and its stream is only slowed down."""
+    for room_bytes, tokens in ((ROOM_BYTES, 1), (2 * len(TOKEN) - 2, 0)):
+        talk = Talk(room_bytes=room_bytes)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(talk.run())
+            for _ in range(8):
+                await talk.hear(SECOND[: 2 * 1280], 1)
+            talk.requests.put_nowait(None)
+        assert sum(bool(reply.update.resume_token) for reply in talk.replies) == tokens
+        assert len(talk.snapshots) == 1
