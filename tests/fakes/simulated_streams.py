@@ -183,7 +183,7 @@ class Call:
         flushes: Where flushes came, in frames of the conversation.
         config: That came.
         finish: That came.
-        left: Set when the client has left it.
+        over: Set when it is.
     """
 
     refuse: Exception | None = None
@@ -202,7 +202,7 @@ class Call:
     flushes: list[int] = field(default_factory=list)
     config: pb.StreamConfig = field(default_factory=pb.StreamConfig)
     finish: pb.Finish | None = None
-    left: asyncio.Event = field(default_factory=asyncio.Event)
+    over: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class SimulatedServer:
@@ -229,9 +229,8 @@ class SimulatedServer:
             self._changed.notify_all()
         try:
             await self._stream(call, requests, context)
-        except asyncio.CancelledError:
-            call.left.set()
-            raise
+        finally:
+            call.over.set()
 
     async def _stream(
         self, call: Call, requests: AsyncIterator[pb.DiarizeRequest], context: Any
@@ -330,5 +329,5 @@ def _again(call: Call) -> Call:
         flushes=[],
         config=pb.StreamConfig(),
         finish=None,
-        left=asyncio.Event(),
+        over=asyncio.Event(),
     )

@@ -148,13 +148,18 @@ async def test_a_stream_may_be_cut_again_and_again(uncut: list[Event]) -> None:
 async def test_a_stream_that_is_told_to_go_goes_on_elsewhere(
     uncut: list[Event], refusals: int
 ) -> None:
-    """It stays with the old stream until another one takes it."""
+    """It stays with the old stream until another one takes it, and leaves it then."""
     away = Call(go_away_at=120)
+
+    async def audio() -> AsyncIterator[bytes]:
+        async for piece in waiting_pieces(server, refusals + 2):
+            if len(piece) < 3 * FRAME_BYTES:  # the last one
+                await asyncio.wait_for(away.over.wait(), 60)
+            yield piece
+
     elsewhere = [Call(refuse=GONE) for _ in range(refusals)]
     async with simulated(away, *elsewhere, Call()) as (server, address):
-        slow = waiting_pieces(server, refusals + 2)
-        check(await diarized(address, slow), uncut, streams=2)
-        await asyncio.wait_for(away.left.wait(), 60)
+        check(await diarized(address, audio()), uncut, streams=2)
     assert server.calls[-1].config.resume_token
     assert not away.finish
     assert server.calls[-1].finish

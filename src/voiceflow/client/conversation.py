@@ -89,9 +89,11 @@ class Conversation:
             self._stream.send(self._send(self._stream, 0, 0))
             yield self._stream.begin
             while True:
-                if (other := self._found()) is not None:
-                    yield await self._change_to(other)
                 try:
+                    if self._moving is not None:
+                        await self._heard_or_found(self._moving)
+                    if (other := self._found()) is not None:
+                        yield await self._change_to(other)
                     event = await self._hear()
                 except Unavailable as lost:
                     yield await self._change_to(await self._resume(lost))
@@ -104,6 +106,10 @@ class Conversation:
             await self._close()
 
     # What comes.
+
+    async def _heard_or_found(self, moving: asyncio.Task[Stream]) -> None:
+        """Waits for the next reply or for another stream: a source that rests brings no reply."""
+        await asyncio.wait({self._stream.reading(), moving}, return_when=asyncio.FIRST_COMPLETED)
 
     async def _hear(self) -> Event | None:
         """The next event of the stream.

@@ -34,6 +34,7 @@ class Stream:
         self._call = call
         self._fate = fate
         self._sender: asyncio.Task[None] | None = None
+        self._reading: asyncio.Task[pb.DiarizeResponse | None] | None = None
 
     def send(self, sending: Coroutine[Any, Any, None]) -> None:
         """Sends side by side with reading; what fails there ends the call; `read` raises it."""
@@ -47,6 +48,12 @@ class Stream:
         """Says that no request follows."""
         await done_writing(self._call)
 
+    def reading(self) -> asyncio.Task[pb.DiarizeResponse | None]:
+        """Of the next reply, which `read` gives: to wait for it beside something else."""
+        if self._reading is None:
+            self._reading = asyncio.create_task(self._read())
+        return self._reading
+
     async def read(self) -> pb.DiarizeResponse | None:
         """The next reply; None at the end.
 
@@ -54,6 +61,20 @@ class Stream:
             VoiceFlowError: What the server says, or STREAM_CUT.
             Exception: What the sending has raised.
         """
+        if self._reading is None:
+            return await self._read()
+        reading, self._reading = self._reading, None
+        return await reading
+
+    async def close(self) -> None:
+        """Leaves the stream, whatever state it is in."""
+        self._call.cancel()
+        tasks = [task for task in (self._sender, self._reading) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _read(self) -> pb.DiarizeResponse | None:
         try:
             response = await self._call.read()
         except grpc.aio.AioRpcError as error:
@@ -66,13 +87,6 @@ class Stream:
                     raise failure from None
             raise
         return response if isinstance(response, pb.DiarizeResponse) else None
-
-    async def close(self) -> None:
-        """Leaves the stream, whatever state it is in."""
-        self._call.cancel()
-        if self._sender is not None:
-            self._sender.cancel()
-            await asyncio.gather(self._sender, return_exceptions=True)
 
     async def _guarded(self, sending: Coroutine[Any, Any, None]) -> None:
         try:
