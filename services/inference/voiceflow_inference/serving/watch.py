@@ -261,8 +261,8 @@ class RegistrySource:
         """Does what an event calls for; False: that failed, and is to be tried again."""
         channel, known = self._belief.channel, self._belief.sequence
         match event:
-            case ChannelPolicy(name=channel.policy) if event.sequence:
-                self._follow_rules(event.revert_rules)  # before, nobody has set any
+            case ChannelPolicy(name=channel.policy):
+                self._follow_rules(event.revert_rules)
             case Promotion(sequence=sequence):
                 known = sequence
             case Heartbeat(channels=cursors):
