@@ -18,6 +18,7 @@ from voiceflow.diarization.v1 import diarization_pb2_grpc as pb_grpc
 from voiceflow.onnx import bind
 from voiceflow.package import load_package
 from voiceflow.pipeline.model import BoundModel
+from voiceflow_inference.serving.assignment import is_shadowed
 from voiceflow_inference.serving.judge import DEFAULT_RULES
 
 TALK = pcm16(tones(Spoken((2,), 4), Spoken((9,), 3), Spoken((), 1), Spoken((2,), 3)))
@@ -118,17 +119,19 @@ def _without_tokens(update: pb.Update) -> pb.Update:
     return copy
 
 
-async def test_what_the_canary_serves_has_no_shadow(model: BoundModel) -> None:
-    """A shadow is compared with the primary."""
+async def test_a_shadow_hears_no_other_streams_than_are_drawn_for_it(model: BoundModel) -> None:
+    """Its share of the primary's; none of the canary's, with which it is not compared."""
     models = [Faulty(model, version=f"1.{number}.0") for number in range(3)]
     primary, canary, shadow = models
     rollout = Rollout(
         primary=pin(primary),
         canary=Canary(pin=pin(canary), percentage=50.0),
-        shadow=Shadow(pin=pin(shadow)),
+        shadow=Shadow(pin=pin(shadow), percentage=50.0),
     )
+    names = list(itertools.islice(sessions(rollout, Role.PRIMARY), 20))
     async with serving(models, rollout, DEFAULT_RULES) as pod:
         await talk(pod, next(sessions(rollout, Role.CANARY)))
+        await talk(pod, next(name for name in names if not is_shadowed(name, rollout)))
         assert outcomes(pod, Role.SHADOW).streams == 0
-        await talk(pod, next(sessions(rollout, Role.PRIMARY)))
+        await talk(pod, next(name for name in names if is_shadowed(name, rollout)))
         assert outcomes(pod, Role.SHADOW).streams == 1
