@@ -297,6 +297,13 @@ async def test_patience_begins_anew_when_a_conversation_has_gone_on(uncut: list[
         check(await diarized(address, longer_than_patience(), retry=SHORT), uncut, streams=3)
 
 
+async def test_the_first_try_after_a_loss_is_made_at_once(uncut: list[Event]) -> None:
+    """Each time that the conversation has gone on: with these pauses there would be no second."""
+    never = RetryPolicy(3, 1e9, 1e9, resume_seconds=30.0)
+    async with simulated(Call(cut_at=96), Call(cut_at=200), Call()) as (_, address):
+        check(await diarized(address, retry=never), uncut, streams=3)
+
+
 async def test_a_server_that_never_begins_is_an_error_in_the_end() -> None:
     """Nothing is waited for longer than the time there is."""
     async with simulated(Call(cut_at=120), Call(mute=True)) as (server, address):
