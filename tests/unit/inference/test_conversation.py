@@ -100,14 +100,14 @@ async def test_a_stream_that_is_asked_to_leave_moves_and_is_counted_there() -> N
     assert [reply.WhichOneof("response") for reply in talk.replies][2:4] == ["moved", "update"]
 
 
-@pytest.mark.parametrize("to", [None, "new"])
-async def test_a_stream_that_cannot_move_is_told(to: str | None) -> None:
+@pytest.mark.parametrize(("to", "how"), [(None, How.CARRIED), ("new", How.TOLD)])
+async def test_a_stream_that_cannot_move_is_told(to: str | None, how: How) -> None:
     """With a token of the end of what was told; it may stay a while."""
     talk = Talk()
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(talk.run())
         await talk.hear(SECOND[: 2 * 1280], 2)
-        talk.conversation.leave(None if to is None else talk.new, How.TOLD)
+        talk.conversation.leave(None if to is None else talk.new, how)
         await talk.hear(SECOND[: 2 * 1280], 2)
         talk.requests.put_nowait(None)
     assert talk.told() == [("MODEL_REPLACED", TOKEN)]

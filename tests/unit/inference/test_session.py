@@ -195,6 +195,7 @@ async def test_each_version_is_counted_for_what_it_did() -> None:
         assert generation.tally.counts.streams == 1
         assert generation.tally.counts.failed_streams == 0
         assert generation.tally.counts.score_count == 0
+        assert not generation.tally._live
     assert new.tally.counts.label_changes == 0
 
 
