@@ -31,7 +31,7 @@ from scipy import special
 
 from voiceflow.catalog.channels import RevertRules
 from voiceflow.catalog.pods import Cause
-from voiceflow_inference.serving.tally import Evidence, Flicker
+from voiceflow_inference.serving.evidence import Evidence, Flicker
 
 DEFAULT_RULES: Final = RevertRules(
     error_worse_points=1.0, slower_percent=20.0, flicker_worse_percent=50.0, non_finite_hops=0

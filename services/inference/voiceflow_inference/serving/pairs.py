@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 
 from voiceflow.pipeline.model import BoundModel, FloatArray, empty_state
-from voiceflow_inference.serving.tally import Pair
+from voiceflow_inference.serving.evidence import Pair
 
 
 class PairedCalls:

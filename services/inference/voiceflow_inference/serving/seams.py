@@ -10,7 +10,7 @@ from voiceflow.catalog.pods import GenerationState
 from voiceflow_inference.serving.download import Found
 from voiceflow_inference.serving.generation import Generation
 from voiceflow_inference.serving.judge import Breach
-from voiceflow_inference.serving.tally import Evidence
+from voiceflow_inference.serving.evidence import Evidence
 
 
 class Loads(Protocol):

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from voiceflow.catalog.channels import RevertRules
 from voiceflow.catalog.pods import Cause
 from voiceflow_inference.serving import judge
+from voiceflow_inference.serving.evidence import Evidence, Flicker, Pair
 from voiceflow_inference.serving.judge import DEFAULT_RULES, Judge
-from voiceflow_inference.serving.tally import MAXIMUM_PAIRS, Evidence, Flicker, Pair
+from voiceflow_inference.serving.tally import MAXIMUM_PAIRS
 
 LOOK = Judge().look
 PRIMARY = Evidence(streams=100, hops=100_000, failed_hops=0)

@@ -15,7 +15,8 @@ from voiceflow.pipeline.turns import (
     Turn,
 )
 from voiceflow_inference.batcher import BatchRun, Urgency
-from voiceflow_inference.serving.tally import MAXIMUM_PAIRS, Flicker, Pair, Tally
+from voiceflow_inference.serving.evidence import Flicker, Pair
+from voiceflow_inference.serving.tally import MAXIMUM_PAIRS, Tally
 from voiceflow_registry.pods.outcomes import quantile
 from voiceflow_registry.pods.reports import check_outcomes
 
