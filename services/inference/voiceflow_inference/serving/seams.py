@@ -8,9 +8,9 @@ from typing import Protocol
 from voiceflow.catalog.channels import RevertRules, VersionPin
 from voiceflow.catalog.pods import GenerationState
 from voiceflow_inference.serving.download import Found
+from voiceflow_inference.serving.evidence import Evidence
 from voiceflow_inference.serving.generation import Generation
 from voiceflow_inference.serving.judge import Breach
-from voiceflow_inference.serving.evidence import Evidence
 
 
 class Loads(Protocol):

@@ -10,8 +10,8 @@ import numpy as np
 from tests.unit.inference.fakes import manifest
 from voiceflow.artifact import LatencyMode, Manifest
 from voiceflow.pipeline.model import FloatArray, Frames, State
-from voiceflow_inference.serving.pairs import PairedCalls, clock_of_calls
 from voiceflow_inference.serving.evidence import Pair
+from voiceflow_inference.serving.pairs import PairedCalls, clock_of_calls
 
 FRAME_SAMPLES = 640
 
