@@ -185,7 +185,7 @@ async def test_a_stream_that_ends_before_another_takes_it_is_still_told_whole(
     """The server makes final what it has; the rest goes on from the token that it gave before."""
     away = Call(go_away_at=120, end_at=160)
     async with simulated(away, Call(mute=True), Call()) as (server, address):
-        events = await diarized(address)
+        events = await diarized(address, waiting_pieces(server, 3, 168))
     assert len(server.calls) == 3
     timeline, whole = Timeline(), Timeline()
     for event in events:
