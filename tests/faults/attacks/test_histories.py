@@ -110,8 +110,12 @@ async def test_r31_a_frozen_pod_sounds_an_alarm_and_goes_on(world: World) -> Non
     assert pod.alarms.raised == {}
 
 
-async def test_r31_a_registry_that_never_answers_holds_nobody_up(world: World) -> None:
-    """A pod that holds a package goes on with it."""
+async def test_r31_a_registry_that_never_answers_holds_nobody_up(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pod that holds a package goes on with it, however long a cold one would wait."""
+    monkeypatch.setattr(watch, "WARM_WAIT_SECONDS", 0.5)
+    world.warm.wait_seconds = 1000.0
 
     async def never(_request: Any, _context: Any) -> None:
         await asyncio.Event().wait()
@@ -119,7 +123,8 @@ async def test_r31_a_registry_that_never_answers_holds_nobody_up(world: World) -
     with world.registry.attacked(
         lambda simulated: simulated.answers.update(ListChannelHistory=never)
     ):
-        assert await world.warm.start() == OLD
+        async with asyncio.timeout(30):
+            assert await world.warm.start() == OLD
         assert world.warm.alarms.raised == {}  # it may be busy
     assert await world.warm.start() == NEW
 

@@ -251,7 +251,17 @@ async def test_what_nobody_tells_of_is_seen_at_the_next_look(
     async with following(tmp_path) as folder:
         assert await folder.next() == "1.0.0"
         assert "inotify watch limit reached" in caplog.text
-        async with folder.expecting() as wanted:
+        looks, look = 0, folder.source._look
+
+        def looking() -> object:
+            nonlocal looks
+            looks += 1
+            return look()
+
+        monkeypatch.setattr(folder.source, "_look", looking)
+        async with folder.expecting() as wanted, asyncio.timeout(30):
+            while looks < 2:  # noqa: ASYNC110 - so nothing but the next look can see it
+                await asyncio.sleep(0.005)
             drop(tmp_path, "2.0.0")
             assert await wanted == "2.0.0"
 
