@@ -92,7 +92,7 @@ class Manager:
         self._clock = clock
         self._cores = usable_cores()
         self._wake = asyncio.Event()
-        self._roster = Roster(self._stream_left, call_clock)
+        self._roster = Roster(call_clock)
         self._maker = Maker(source, loader, verify, self._roster)
         self._snapshot = Snapshot(clock())
         self._wishes = Wishes(source.instead)
@@ -389,12 +389,6 @@ class Manager:
         self._reconsider()
         target = to_serve(self._snapshot)
         self._reverts.add(failure, breach, None if target is None else target.rollout.primary)
-
-    def _stream_left(self, number: int) -> None:
-        """What has no role may go when its last stream has."""
-        view = self._view(number)
-        if view is not None and not view.assigned:
-            self._wake.set()
 
     def _view(self, number: int) -> GenerationView | None:
         views = self._snapshot.generations

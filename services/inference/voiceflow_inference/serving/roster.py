@@ -41,16 +41,14 @@ class Roster:
     """Knows every loaded generation; used by the event loop alone.
 
     Args:
-        on_left: Told the number of a generation that a stream has left.
         call_clock: Seconds that calls of a canary and of the primary are compared by.
 
     Attributes:
         moves: Streams moved since the start, by how.
     """
 
-    def __init__(self, on_left: Callable[[int], None], call_clock: Callable[[], float]) -> None:
+    def __init__(self, call_clock: Callable[[], float]) -> None:
         self.moves: Counter[str] = Counter()
-        self._on_left = on_left
         self._call_clock = call_clock
         self._loaded: dict[int, _Loaded] = {}
         self._where: dict[Mover, int] = {}
@@ -156,7 +154,7 @@ class Roster:
         try:
             yield
         finally:
-            self._on_left(self._forget(mover))
+            self._forget(mover)
 
     def repin(self, mover: Mover, generation: Generation) -> None:
         """See `Places.repin`."""
@@ -167,7 +165,6 @@ class Roster:
         self._forget(mover)
         new.streams[mover] = False
         self._where[mover] = generation.number
-        self._on_left(old)
 
     def ask_to_leave(self, number: int, to: int) -> None:
         """Asks every stream of a generation that was not asked yet to go to another."""
@@ -210,14 +207,13 @@ class Roster:
         views.sort(key=lambda view: (view.number == snapshot.fallback, view.left_seconds or 0.0))
         return self.get(views[-1].number) if views else None
 
-    def _forget(self, mover: Mover) -> int:
-        """Takes a stream from where it is; returns the number of that generation."""
+    def _forget(self, mover: Mover) -> None:
+        """Takes a stream from where it is."""
         number = self._where.pop(mover)
         if number in self._loaded:
             del self._loaded[number].streams[mover]
         for loaded in self._loaded.values():
             loaded.arriving.discard(mover)
-        return number
 
 
 _RETRY_SECONDS: Final = 2.0

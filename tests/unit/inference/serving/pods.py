@@ -104,6 +104,7 @@ class Workshop:
         closed: Versions whose loading may not end yet.
         loads: Every version whose loading was begun.
         cancelled: Those whose loading was given up.
+        made: Every generation.
     """
 
     def __init__(self, hang_seconds: Callable[[], float | None]) -> None:
@@ -111,6 +112,7 @@ class Workshop:
         self.closed: dict[VersionPin, asyncio.Event] = {}
         self.loads: list[VersionPin] = []
         self.cancelled: list[VersionPin] = []
+        self.made: list[Generation] = []
         self._hang_seconds = hang_seconds
 
     async def load(
@@ -145,7 +147,10 @@ class Workshop:
         batcher.start()
         costs = dict.fromkeys(LatencyMode, HopCost(0.1, 0.001, 0.001))
         places = dict.fromkeys(LatencyMode, 1.0)
-        return Generation(number, pin, model.manifest, model, batcher, costs, places, tally)
+        self.made.append(
+            Generation(number, pin, model.manifest, model, batcher, costs, places, tally)
+        )
+        return self.made[-1]
 
 
 class Stream:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from unittest.mock import ANY
 
 import pytest
@@ -11,10 +12,13 @@ from tests.unit.inference.serving.pods import PlayedPod, pin, pod, wanted
 from voiceflow.catalog.channels import RevertRules, Role
 from voiceflow.catalog.pods import Cause
 from voiceflow.errors import NotFound, PackageInvalid, Unavailable
-from voiceflow_inference.batcher import BatchRun, ModelFailed, Urgency
+from voiceflow.pipeline.model import BoundModel
+from voiceflow_inference.batcher import BatchRun, EngineLoad, ModelFailed, Urgency
+from voiceflow_inference.serving.evidence import Pair
 from voiceflow_inference.serving.generation import Generation
 from voiceflow_inference.serving.placing import How
-from voiceflow_inference.serving.state import Wanted
+from voiceflow_inference.serving.state import Failure, Snapshot, Wanted
+from voiceflow_inference.serving.wishes import Wishes
 
 BAD = PackageInvalid("model.onnx: it gives other outputs", reason="GOLDEN_MISMATCH")
 
@@ -161,12 +165,13 @@ async def test_what_cannot_be_fetched_is_asked_for_again_and_not_rejected() -> N
         two = pin("2.0.0")
         played.source.errors[two] = Unavailable("away", reason="UNAVAILABLE")
         played.source.want(wanted(2, "2.0.0"))
-        for seconds in (0.0, 1.0, 3.0):
-            played.now = seconds
-            before = played.source.fetched.count(two)
-            await played.until(lambda: played.source.fetched.count(two) == before + 1)  # noqa: B023
-            played.now = seconds + 0.9
+        for number, (first, last) in enumerate([(0.0, 0.9), (1.0, 2.9), (3.0, 6.9)], 1):
+            played.now = first
+            await played.until(lambda: played.source.fetched.count(two) == number)  # noqa: B023
             await played.until(lambda: played.states()["2.0.0"] == "failed")
+            played.now = last
+            played.manager._look()
+            assert played.states()["2.0.0"] == "failed"
         assert played.source.fetched.count(two) == 3
         assert len(played.manager.snapshot().failures) == 1
         assert not played.manager.snapshot().reverts
@@ -201,12 +206,49 @@ async def test_a_canary_takes_its_sessions_and_no_others() -> None:
         for name, place in places.items():
             assert played.manager.place(name).generation is place.generation
             assert place.generation.pin == pin("2.0.0" if place.role is Role.CANARY else "1.0.0")
+        assert played.source.held == [1, 2], "a part of a promotion is none"
         assert played.loaded("2.0.0").batcher.after_batch is not None
         assert played.loaded("1.0.0").batcher.after_batch is None
         played.source.want(wanted(3, "2.0.0"))
         await played.until(lambda: played.manager.snapshot().serving_sequence == 3)
         assert played.loaded("2.0.0").batcher.after_batch is None
         assert played.workshop.loads == [pin("1.0.0"), pin("2.0.0")]
+
+
+async def test_a_canary_is_compared_with_the_primary_of_now() -> None:
+    """What was measured beside another is forgotten."""
+    async with pod(wanted(1, "1.0.0", "2.0.0")) as played:
+        await played.until(lambda: played.manager.snapshot().serving_sequence == 1)
+        tally = played.loaded("2.0.0").tally
+        tally.pair(Pair(1.0, 1.0))
+        played.source.want(wanted(2, "3.0.0", "2.0.0"))
+        await played.until(lambda: played.manager.snapshot().serving_sequence == 2)
+        assert not tally.evidence().pairs
+
+
+async def test_engines_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On one core their loads add up; with a core for each, the busiest counts."""
+    async with pod(wanted(1, "1.0.0", "2.0.0")) as played:
+        await played.until(lambda: played.manager.snapshot().serving_sequence == 1)
+        for version, seconds in (("1.0.0", 0.1), ("2.0.0", 0.3)):
+            load = partial(EngineLoad, 2, seconds, 0.6, seconds)
+            monkeypatch.setattr(played.loaded(version).batcher, "load", load)
+        roster = played.manager._roster
+        assert roster.load(1) == EngineLoad(4, 0.3, 1.2, 0.3)
+        assert roster.load(2) == EngineLoad(4, 0.3, 0.6, 0.3)
+
+
+async def test_a_version_that_cannot_be_compared_leaves_nothing_behind() -> None:
+    """Its engine ends, though it was loaded and warm."""
+
+    def fails(*_: BoundModel) -> How:
+        raise RuntimeError("whatever")
+
+    async with pod(wanted(1, "1.0.0")) as played:
+        played.manager._maker._verify = fails
+        played.source.want(wanted(2, "2.0.0"))
+        await played.until(lambda: played.states().get("2.0.0") == "failed")
+        assert not played.workshop.made[-1].batcher._thread.is_alive()
 
 
 async def test_a_client_gets_the_version_that_it_asked_for() -> None:
@@ -295,6 +337,18 @@ async def test_the_only_version_goes_on_whatever_it_does() -> None:
         assert played.manager.place("s").generation.pin == pin("1.0.0")
 
 
+async def test_a_pod_that_served_nothing_before_asks_its_source_what_else_there_is() -> None:
+    """Also while it serves; what the source offers again and again is asked for once."""
+    async with pod(wanted(2, "2.0.0")) as played:
+        played.source.others = [wanted(1, "1.0.0")]
+        spoil(played.loaded("2.0.0"))
+        await played.until(lambda: played.manager.snapshot().serving_sequence == 1)
+    wishes = Wishes(lambda wanted: wanted)
+    wishes.take(wanted(1, "1.0.0"))
+    failure = Failure(1, 1, pin("1.0.0"), Role.PRIMARY, "BAD", "bad")
+    assert wishes.ranked(Snapshot(0.0, failures=(failure,))) == [wanted(1, "1.0.0")]
+
+
 async def test_an_engine_that_does_not_come_back_is_left_before_streams_ask() -> None:
     """The stream that tells of it, and new ones, find another version at once."""
     async with pod(wanted(1, "1.0.0")) as played:
@@ -321,6 +375,8 @@ async def test_an_engine_that_does_not_come_back_is_made_anew_if_there_is_no_oth
         assert played.manager.fallback(dead) is None
         with pytest.raises(Unavailable, match="no model is ready"):
             played.manager.place("s")
+        for _ in range(5):
+            await asyncio.sleep(0)
         assert played.workshop.loads == [pin("1.0.0")]
         played.now = 1.0
         await played.until(lambda: len(played.workshop.loads) == 2)
@@ -376,6 +432,8 @@ async def test_a_pod_that_stops_gives_up_what_it_loads() -> None:
         await played.manager.stop_loading()
         assert played.workshop.cancelled == [pin("2.0.0")]
         played.manager._look()
+        played.source.want(wanted(3, "3.0.0"))
+        await played.until(lambda: played.manager.snapshot().desired_sequence == 3)
         assert played.workshop.loads == [pin("1.0.0"), pin("2.0.0")]
         assert played.stream().generation.pin == pin("1.0.0")
     assert played.source.closed
