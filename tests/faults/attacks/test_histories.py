@@ -238,6 +238,16 @@ async def test_r32_a_gap_in_the_history_is_refused(world: World, missing: int) -
     assert await world.warm.start() == NEW
 
 
+async def test_r32_of_a_broken_history_no_more_is_read_than_shows_it(world: World) -> None:
+    """One page, of three that would lead to what is trusted."""
+    for _ in range(120):
+        world.registry.promote(NEW)
+    before = world.registry.calls.count("ListChannelHistory")
+    with world.registry.attacked(lambda simulated: simulated.history.pop(-3)):
+        await check_stays(world.warm, "CHAIN_BROKEN")
+    assert world.registry.calls.count("ListChannelHistory") == before + 1
+
+
 async def test_r32_a_forked_history_is_refused(world: World) -> None:
     """What was trusted is part of all that follows; a promoter who forks it moves nobody."""
     fork = history(2, rollout=world.registry.history[1].rollout)

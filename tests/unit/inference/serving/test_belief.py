@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Semaphore
 
 import pytest
 
 from tests.fakes.trust import CHANNEL, history
-from voiceflow.catalog.channels import Promotion
 from voiceflow.catalog.names import ChannelName
 from voiceflow_inference.serving.alarms import Alarms
 from voiceflow_inference.serving.belief import UncheckedChannel
@@ -62,19 +63,25 @@ def test_processes_share_one_memory(path: Path) -> None:
     assert one.alarms.raised == two.alarms.raised == {}
 
 
-def test_processes_that_write_at_once_leave_one_whole_memory(path: Path) -> None:
-    """Each waits a moment for the other."""
+def test_processes_that_write_at_once_take_turns(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise one would put in place what the other has half written."""
+    writing, replace, met = Semaphore(1), StateFile._replace, []
 
-    def write(promotion: Promotion) -> None:
-        belief = believing(path)
-        for _ in range(30):
-            for one in (promotion, ONE):
-                belief.hold(one)
-        assert belief.alarms.raised == {}
+    def alone(memory: StateFile, content: bytes) -> None:
+        if not writing.acquire(blocking=False):
+            met.append(content)
+            return
+        time.sleep(0.1)  # in which nobody else comes
+        replace(memory, content)
+        writing.release()
 
+    monkeypatch.setattr(StateFile, "_replace", alone)
     with ThreadPoolExecutor() as threads:
-        list(threads.map(write, [TWO, THREE]))
-    assert believing(path).held == ONE
+        list(threads.map(lambda promotion: believing(path).hold(promotion), [ONE, TWO, THREE]))
+    assert met == []
+    assert believing(path).held in (ONE, TWO, THREE)
 
 
 @pytest.mark.parametrize(

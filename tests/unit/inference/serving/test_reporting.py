@@ -60,9 +60,11 @@ class Manager:
     def __init__(self) -> None:
         self.now = SERVING
         self.acknowledged: list[str] = []
+        self.looks = 0
 
     def snapshot(self) -> Snapshot:
         """As it was set."""
+        self.looks += 1
         return self.now
 
     def outcomes(self) -> Sequence[VersionOutcomes]:
@@ -200,6 +202,9 @@ async def test_a_change_is_reported_soon(pod: Pod) -> None:
     await pod.told(lambda _: True)
     one, two = SERVING.generations
     pod.manager.change(generations=(dataclasses.replace(one, streams=4), two))
+    seen = pod.manager.looks
+    await pod.until(lambda: pod.manager.looks > seen + 20)
+    assert len(pod.registry.reports) == 1
     pod.manager.change(serving_sequence=7)
     await pod.told(lambda report: report.pod.serving_sequence == 7)
     pod.watch.watch_lost_time = START
