@@ -140,7 +140,6 @@ class StreamDiarizer:
         It has the same embedding space. Its thresholds hold from now on; all else goes on.
         """
         point = manifest.operating_point
-        self._manifest = manifest
         self._minimum_pause_frames = self._frames_in(point.minimum_pause_seconds)
         self._minimum_turn_frames = self._frames_in(point.minimum_turn_seconds)
         self._identity.adopt(point)

@@ -135,3 +135,31 @@ def test_who_was_found_goes_on_as_the_one_who_spoke_last(look_ahead: int) -> Non
         old.open_turns,
         old.talk_samples,
     )
+
+
+def test_who_spoke_last_under_a_merged_label_is_the_other() -> None:
+    """S3 spoke at the cut and had been found to be S2."""
+    before = StreamDiarizer(manifest())
+    frames = conversation([(3.0, (1,)), (6.0, (2,))])
+    before.push(frames)
+    snapshot = before.snapshot(context_samples(manifest(), 20.0))
+    at = snapshot.at_samples
+    old = replace(
+        snapshot,
+        names=("S1", "S2", "S3"),
+        final_first=2,
+        announced=2,
+        merges=(SpeakerMerged("S3", "S2", 0),),
+        recent=(Region(0, 3 * 16_000, ("S1",)), Region(3 * 16_000, at, ("S3",))),
+    )
+    other = manifest(embedding_space="synthetic-2", look_ahead_frames=0)
+    diarizer = StreamDiarizer.resumed(other, old, 0)
+    heard_again = slice(0, at // FRAME_SAMPLES)
+    diarizer.push(
+        Frames(
+            frames.speech[heard_again], frames.activity[heard_again], frames.embedding[heard_again]
+        )
+    )
+    new = diarizer.snapshot(16_000)
+    assert new.names == ("S1", "S2")
+    assert (new.final_first, new.announced) == (1, 1)
