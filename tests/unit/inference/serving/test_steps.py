@@ -58,6 +58,18 @@ def test_an_action_against_the_moves_of_states_is_refused() -> None:
         after(loading, Drain(1))
 
 
+def test_each_version_that_could_not_be_fetched_has_a_pause_of_its_own() -> None:
+    """The last one counts."""
+    later = [
+        Failure(number, 1, pin(letter), Role.PRIMARY, "AWAY", "away", float(number))
+        for number, letter in enumerate("aba", 1)
+    ]
+    snapshot = Snapshot(0.0)
+    for failure in later:
+        snapshot = fail(snapshot, failure)
+    assert list(snapshot.failures) == later[1:]
+
+
 def swapped(snapshot: Snapshot, wanted: Wanted, roles: dict[Role, int]) -> Snapshot:
     """A pod after a swap to what is wanted, or a part of it."""
     return after(snapshot, Assign(wanted, roles))
