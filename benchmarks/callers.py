@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
@@ -14,6 +14,8 @@ from voiceflow.client import (
     Begin,
     DiarizationClient,
     Encoding,
+    Event,
+    GoAway,
     Moved,
     Region,
     Resumed,
@@ -92,14 +94,12 @@ async def hold(client: DiarizationClient, call: Call, session: str = "") -> None
     """
     loop = asyncio.get_running_loop()
     call.asked_at = loop.time()
-    start = call.asked_at
-    covered = 0
+    notes = _Notes(call, loop.time)
 
     async def speak() -> AsyncIterator[bytes]:
-        nonlocal start
-        start = loop.time()  # the stream is admitted: now the caller begins to speak
+        notes.start = loop.time()  # the stream is admitted: now the caller begins to speak
         for number in range(0, len(call.audio), _MESSAGE_BYTES):
-            due = start + (number // _MESSAGE_BYTES + 1) * MESSAGE_SECONDS
+            due = notes.start + (number // _MESSAGE_BYTES + 1) * MESSAGE_SECONDS
             await asyncio.sleep(max(0.0, due - loop.time()))
             yield call.audio[number : number + _MESSAGE_BYTES]
 
@@ -107,38 +107,67 @@ async def hold(client: DiarizationClient, call: Call, session: str = "") -> None
     try:
         async with aclosing(client.diarize(speak(), config)) as events:
             async for event in events:
-                match event:
-                    case Begin():
-                        call.begun_at = loop.time()
-                        call.first_version = event.model_version
-                        call.openings.append((call.begun_at, event.model_version))
-                    case Moved():
-                        call.way.append(event)
-                    case Resumed():
-                        _note_resumed(call, event, loop.time())
-                    case Update():
-                        call.regions += event.final_regions
-                        if event.covered_samples > covered:
-                            covered = event.covered_samples
-                            spoken = start + _messages(covered) * MESSAGE_SECONDS
-                            call.hops.append(Hop(loop.time(), loop.time() - spoken))
-                    case Summary():
-                        call.complete = event.complete
-                    case _:
-                        pass
+                notes.take(event)
         call.failure = "" if call.complete else "NOT_COMPLETE"
     except VoiceFlowError as error:
         call.failure = error.reason
 
 
-def _note_resumed(call: Call, event: Resumed, now: float) -> None:
-    begin = event.begin
-    call.openings.append((now, begin.model_version))
-    if begin.resumed_at_samples is None:  # from its beginning, in another stream
-        call.first_version, call.way = begin.model_version, []
-    else:
-        step = GoneOn(begin.model_version, begin.resumed_at_samples, event.at_samples)
-        call.way.append(step)
+class _Notes:
+    """Takes a conversation's events.
+
+    Args:
+        call: Where to.
+        clock: The event loop's.
+
+    Attributes:
+        start: When the caller began to speak.
+    """
+
+    def __init__(self, call: Call, clock: Callable[[], float]) -> None:
+        self.start = clock()
+        self._call = call
+        self._clock = clock
+        self._covered = 0
+        self._final = 0
+        # By the end of the final regions that a token goes on from: how far was computed then.
+        self._tokens: dict[int, int] = {}
+
+    def take(self, event: Event) -> None:
+        """Takes the next one."""
+        call, now = self._call, self._clock()
+        match event:
+            case Begin():
+                call.begun_at, call.first_version = now, event.model_version
+                call.openings.append((now, event.model_version))
+            case Update():
+                call.regions += event.final_regions
+                self._final = event.final_until_samples
+                if event.covered_samples > self._covered:
+                    self._covered = event.covered_samples
+                    spoken = self.start + _messages(self._covered) * MESSAGE_SECONDS
+                    call.hops.append(Hop(now, now - spoken))
+                if event.resume_token:
+                    self._tokens[self._final] = event.covered_samples
+            case GoAway():
+                self._tokens[self._final] = self._covered
+            case Moved():
+                call.way.append(event)
+            case Resumed():
+                call.openings.append((now, event.begin.model_version))
+                self._go_on(event)
+            case Summary():
+                call.complete = event.complete
+            case _:
+                pass
+
+    def _go_on(self, event: Resumed) -> None:
+        version, at = event.begin.model_version, event.begin.resumed_at_samples
+        if at is None:  # from its beginning, in another stream
+            self._call.first_version, self._call.way = version, []
+        else:
+            computed = self._tokens.get(at, at)
+            self._call.way.append(GoneOn(version, at, event.at_samples, computed))
 
 
 def _messages(covered_samples: int) -> int:

@@ -33,11 +33,14 @@ class GoneOn:
         model_version: On which it went on.
         resumed_at_samples: Where the new stream's regions begin.
         told_samples: How far the old one had told.
+        computed_samples: How far the old one had computed when its token was made: labels that it
+            had given out beyond its final regions are not given again.
     """
 
     model_version: str
     resumed_at_samples: int
     told_samples: int
+    computed_samples: int
 
 
 Step = Moved | GoneOn
@@ -150,9 +153,11 @@ class _Stream:
 
         def told_all() -> bool:
             nonlocal found
-            if self._final_samples == step.resumed_at_samples:
+            here = self._final_samples == step.resumed_at_samples
+            if here and (found is None or self.at_samples <= step.computed_samples):
                 found = self._diarizer.snapshot(kept)
-            return self._told.until_samples >= step.told_samples
+            past = not here or self.at_samples >= step.computed_samples
+            return past and self._told.until_samples >= step.told_samples
 
         self.hear(told_all)
         if found is None:

@@ -84,7 +84,7 @@ def test_a_stream_that_goes_on_is_as_the_pipeline_has_it(
     uncut = joined(by_the_pipeline(audio, models, []))
     resumed = _final_after(30, audio, models[name(1)])
     for later in (0, HOP, 4 * HOP):
-        way: list[Step] = [GoneOn(name(version), resumed, resumed + later)]
+        way: list[Step] = [GoneOn(name(version), resumed, resumed + later, at)]
         found = expected_regions(audio, name(1), way, models, MODE)
         assert found[-1].end_samples == SECONDS * 16_000
         told = resumed + later
@@ -93,12 +93,23 @@ def test_a_stream_that_goes_on_is_as_the_pipeline_has_it(
             assert found == joined(said)
 
 
+def test_labels_given_out_before_anything_was_final_are_not_given_again(
+    audio: bytes, models: dict[str, BoundModel]
+) -> None:
+    """A stream that is told to go in its first seconds has named somebody, who is named anew."""
+    at = 4 * HOP
+    switches = [Switch(at, models[name(4)], SwitchKind.RESUMED)]
+    way: list[Step] = [GoneOn(name(4), 0, 0, at)]
+    found = expected_regions(audio, name(1), way, models, MODE)
+    assert found == joined(by_the_pipeline(audio, models, switches))
+
+
 def test_a_way_that_no_stream_can_have_gone_is_refused(
     audio: bytes, models: dict[str, BoundModel]
 ) -> None:
     """A token lies where final regions end; nothing happens after the end."""
     with pytest.raises(ValueError, match="no final region ends"):
-        expected_regions(audio, name(1), [GoneOn(name(2), HOP + 1, 4 * HOP)], models, MODE)
+        expected_regions(audio, name(1), [GoneOn(name(2), HOP + 1, 4 * HOP, 8 * HOP)], models, MODE)
     late = Moved(100 * HOP, 2, name(2), "carried", 100 * HOP)
     with pytest.raises(ValueError, match="before the way does"):
         expected_regions(audio, name(1), [late], models, MODE)
