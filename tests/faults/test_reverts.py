@@ -1,8 +1,8 @@
 """A pod leaves what goes wrong while it serves, within a stated number of hops; no stream is lost.
 
-Each fault sets in after fifty hops that came out well: no gate and no warm-up can have seen it. The
-bounds below are those that the documentation states; hops are what the version had computed in this
-pod when it was left.
+Each fault sets in after fifty hops that came out well: no gate and no warm-up can have seen it. Hops
+are what the version had computed in this pod when it was left. What a real clock needs to find a
+slow one is measured by `benchmarks/canary.py`.
 """
 
 from __future__ import annotations
