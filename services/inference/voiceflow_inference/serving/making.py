@@ -87,6 +87,10 @@ class Maker:
             found = await self._source.fetch(pin)
         except VoiceFlowError as error:
             raise NotNow(error) from error
+        except Exception as error:  # such as a disk that may not be written to
+            _LOG.exception("%s cannot be fetched", pin.version)
+            cause = Unavailable(f"{pin.version} cannot be fetched", reason="FETCH_FAILED")
+            raise NotNow(cause) from error
         try:
             generation = await self._loader.load(found, pin, number, on_state)
             try:

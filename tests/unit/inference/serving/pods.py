@@ -13,7 +13,6 @@ from voiceflow.artifact import LatencyMode
 from voiceflow.catalog.channels import Canary, Rollout, Shadow, VersionPin
 from voiceflow.catalog.names import ChannelName, PodName
 from voiceflow.catalog.pods import GenerationState
-from voiceflow.errors import VoiceFlowError
 from voiceflow.pipeline.model import BoundModel
 from voiceflow_inference.backend import SlotBackend
 from voiceflow_inference.batcher import Batcher
@@ -56,7 +55,7 @@ class Wishes:
     def __init__(self, first: Wanted) -> None:
         self._queue: asyncio.Queue[Wanted] = asyncio.Queue()
         self._queue.put_nowait(first)
-        self.errors: dict[VersionPin, VoiceFlowError] = {}
+        self.errors: dict[VersionPin, Exception] = {}
         self.others: list[Wanted] = []
         self.fetched: list[VersionPin] = []
         self.held: list[int] = []

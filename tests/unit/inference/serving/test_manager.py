@@ -184,6 +184,19 @@ async def test_what_cannot_be_fetched_is_asked_for_again_and_not_rejected() -> N
         await played.until(lambda: played.states()["2.0.0"] == "active")
 
 
+async def test_a_fetch_that_fails_in_its_own_way_holds_nothing_up() -> None:
+    """Of a disk, say: that version is asked for again, and others are loaded meanwhile."""
+    async with pod(wanted(1, "1.0.0")) as played:
+        two = pin("2.0.0")
+        played.source.errors[two] = PermissionError("the disk is read-only")
+        played.source.want(wanted(2, "2.0.0"))
+        await played.until(lambda: played.states().get("2.0.0") == "failed")
+        assert played.manager.snapshot().failures[-1].reason == "FETCH_FAILED"
+        assert not played.manager.snapshot().reverts
+        played.source.want(wanted(3, "3.0.0"))
+        await played.until(lambda: played.states().get("3.0.0") == "active")
+
+
 async def test_a_version_that_is_not_wanted_any_more_is_not_loaded_to_the_end() -> None:
     """A newer promotion does not wait for it."""
     async with pod(wanted(1, "1.0.0")) as played:
