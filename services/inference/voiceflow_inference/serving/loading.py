@@ -58,7 +58,7 @@ OnState = Callable[[GenerationState], None]
 
 
 class Loader:
-    """Loads one version after the other.
+    """Loads one version after the other; after the first, behind everything else.
 
     Args:
         settings: Threads, batches, streams, and how long a look may take.
@@ -76,6 +76,7 @@ class Loader:
         self._hang_seconds = hang_seconds
         self._child = child
         self._streams = settings.streams
+        self._first = True
         hold_little()
 
     async def load(
@@ -98,12 +99,12 @@ class Loader:
             Unavailable: SANDBOX_UNAVAILABLE, nothing can be looked at now.
         """
         on_state(GenerationState.LOADING)
-        package, digest = await run_behind(partial(_read, found))
+        package, digest = await self._run(partial(_read, found))
         pin = _exactly(pin, package, digest)
         await self._look_first(package, found.folder)
         threads = self._settings.threads
         # Threads of a model's own begin with the priority of the one that loads it.
-        run = run_behind if threads == 1 else run_apart
+        run = self._run if threads == 1 else run_apart
         model = await self._in_time(run(partial(_load_here, package, threads)))
         return await self.warmed(model, pin, number, on_state)
 
@@ -114,7 +115,7 @@ class Loader:
         on_state(GenerationState.WARMING)
         settings = self._settings
         try:
-            work = run_behind(partial(_warm_here, model, settings.batch_limit))
+            work = self._run(partial(_warm_here, model, settings.batch_limit))
             costs = await self._in_time(work)
         except BaseException:
             model.terminate()  # what goes on after a timeout, or when this was cancelled
@@ -132,16 +133,21 @@ class Loader:
             hang_seconds=self._hang_seconds,
         )
         batcher.start()
+        self._first = False
         places = stream_costs(costs, cores)
         return Generation(number, pin, model.manifest, model, batcher, costs, places, tally)
 
     async def _look_first(self, package: ModelPackage, folder: Path) -> None:
         look = _FirstLook(self._child, package, folder, self._settings)
         try:
-            await run_behind(look.run)
+            await self._run(look.run)
         except asyncio.CancelledError:
             await asyncio.to_thread(look.cancel)
             raise
+
+    async def _run(self, work: Callable[[], Result]) -> Result:
+        """In a thread that steps back, unless nobody is served yet whom it could slow down."""
+        return await (run_apart if self._first else run_behind)(work)
 
     async def _in_time(self, work: Coroutine[None, None, Result]) -> Result:
         seconds = self._settings.load_seconds

@@ -249,6 +249,24 @@ async def test_there_is_room_for_every_stream_and_its_successor() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs priorities of threads")
+async def test_the_first_is_loaded_like_anything_else_and_the_next_behind_everything() -> None:
+    """Nobody is served before the first, and everybody waits for it."""
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    nices: list[int] = []
+
+    class Watched(Adder):
+        def run(self, audio: FloatArray, state: State) -> tuple[Frames, dict[str, FloatArray]]:
+            nices.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+            return super().run(audio, state)
+
+    loads = loader()
+    for number in (1, 2):
+        generation = await loads.warmed(Watched(), ADDER, number, lambda _: None)
+        await generation.close()
+    first = nices[: len(nices) // 2]
+    assert (max(first) > own, min(nices[len(first) :]) > own) == (False, True)
+
+
 async def test_threads_of_a_model_do_not_step_back(stream_package: Path) -> None:
     """Though it is loaded behind everything else, it computes beside everything else."""
 
