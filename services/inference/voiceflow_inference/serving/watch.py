@@ -26,7 +26,6 @@ from voiceflow.catalog.channels import (
     WatchEvent,
 )
 from voiceflow.client.registry import RegistryClient
-from voiceflow.client.registry.downloading import is_complete
 from voiceflow.client.retry import NO_RETRY
 from voiceflow.errors import Unavailable, VoiceFlowError
 from voiceflow_inference.serving.belief import STATE, Belief
@@ -100,11 +99,12 @@ class RegistrySource:
         self._tasks: set[asyncio.Future[None]] = set()
 
     async def wanted(self) -> AsyncGenerator[Wanted, None]:
-        """See `Source`; the primary of the first is here, verified.
+        """See `Source`.
 
-        Where the registry is away, or says what cannot be believed, the first is what was served
-        last, if that can be served again: an alarm says why, where somebody has to look at it.
-        However slowly the registry talks, that is decided within stated times.
+        The first is the newest promotion, whose primary is here by then. Where the registry is
+        away, or says what cannot be believed, it is what was served last, if that can be served
+        again: an alarm says why, where somebody has to look at it. However slowly the registry
+        talks, that is decided within stated times.
         """
         self._want(await self._first())
         self._news.clear()
@@ -195,24 +195,12 @@ class RegistrySource:
             if held is None:
                 raise
             self._tell(held, error)
-            await self._fetch_held(held.rollout.primary)
+            belief.look()
             return held
         self._settled = True
         belief.alarms.clear(REGISTRY)
         _LOG.info("%s serves %s", belief.channel, newest.rollout.in_short)
         return newest
-
-    async def _fetch_held(self, pin: VersionPin) -> None:
-        """Verifies what was served last anew; fetches it again if it is damaged."""
-        belief, cache = self._belief, self.cache
-        here = await asyncio.to_thread(
-            is_complete, cache.folder(pin), pin.manifest_digest, belief.check_manifest(pin)
-        )
-        if not (here and await asyncio.to_thread(cache.use, pin)):
-            patience = min(self._registry.wait_seconds, WARM_WAIT_SECONDS)
-            async with self._registry.client(patience) as client:
-                await fetch_version(client, belief, cache, pin, math.inf)
-        belief.look()
 
     def _tell(self, held: Promotion, error: VoiceFlowError) -> None:
         """Says why the pod goes on with what it has.
