@@ -268,16 +268,19 @@ _TOLD: Final[Sequence[type[FileSystemEvent]]] = (
 
 
 def _is_package(folder: Path) -> bool:
-    return (folder / MANIFEST_FILE).exists()
+    try:
+        return (folder / MANIFEST_FILE).exists()
+    except OSError:  # it cannot be looked at now: its file system may be away
+        return False
 
 
 def _folders(folder: Path) -> list[Path]:
     """What may be packages; a name that begins with a dot hides one that is still being made."""
     try:
         found = [path for path in folder.iterdir() if not path.name.startswith(".")]
-        return sorted(path for path in found if path.is_dir() and _is_package(path))
     except OSError:
         return []
+    return sorted(path for path in found if _is_package(path))
 
 
 def _fingerprint(folder: Path) -> _Fingerprint:

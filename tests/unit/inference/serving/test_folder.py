@@ -280,6 +280,33 @@ async def test_a_link_to_another_folder_is_followed(tmp_path: Path) -> None:
             assert await wanted == "2.0.0"
 
 
+async def test_what_cannot_be_looked_at_hides_nothing_else(tmp_path: Path) -> None:
+    """One entry that gives an error, here a link to a name that no file can have."""
+    drop(tmp_path, "1.0.0")
+    async with following(tmp_path) as folder:
+        assert await folder.next() == "1.0.0"
+        async with folder.expecting() as wanted:
+            (tmp_path / "broken").symlink_to("n" * 300)
+            drop(tmp_path, "2.0.0")
+            assert await wanted == "2.0.0"
+
+
+async def test_a_folder_that_cannot_be_looked_at_now_is_followed_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As of a file system that is away for a while: that is no end of following."""
+    drop(tmp_path / "here", "1.0.0")
+    link = tmp_path / "models"
+    link.symlink_to("here")
+    source = FolderSource(link, None, RULES, 30.0)
+    async with aclosing(source.wanted()) as stream:
+        assert version_of(await anext(stream)) == "1.0.0"
+        link.unlink()
+        link.symlink_to("n" * 300)
+        assert not await source._changed()
+        assert "what is served stays" in caplog.text
+
+
 async def test_one_package_may_be_replaced_in_its_place(tmp_path: Path) -> None:
     """Where the folder itself is the package, file by file; meanwhile nothing else is wanted."""
     root = tmp_path / "model"
