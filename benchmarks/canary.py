@@ -6,9 +6,9 @@ The service runs inside this process and serves the default model as primary; th
 same model with a planted fault. Half of the streams are the canary's, as many as a row says, all in
 agent mode and as fast as they go; when they end, others begin, until the canary is left. NaN,
 errors and a call that does not come back set in after 50 hops that came out well, those computed
-beside the primary's included, and hops count from 50; a canary that is 30 % slower is so from the start. Hops are what the canary had computed
-or tried when it was left, whoever computed them anew. The rules are those of a pod whose channel
-has no policy; a call may take a second.
+beside the primary's included, and hops count from 50; a canary that is 30 % slower is so from the
+start. Hops are what the canary had computed or tried when it was left, whoever computed them anew.
+The rules are those of a pod whose channel has no policy; a call may take a second.
 
 A stream is lost that did not end with a complete Summary, was told to go, or whose final turns are
 not those of the model alone.

@@ -44,7 +44,6 @@ class Faulty:
         model: That it is without its fault.
         fault: What goes wrong.
         after_hops: How many hops come out well before.
-        calls: How often each hop is computed, so that a light model weighs something.
         version: Of its manifest; empty: the model's own.
     """
 
@@ -54,13 +53,11 @@ class Faulty:
         fault: Fault = Fault.NONE,
         *,
         after_hops: int = 0,
-        calls: int = 1,
         version: str = "",
     ) -> None:
         self._model = model
         self._fault = fault
         self._after_hops = after_hops
-        self._calls = calls
         self._armed = False
         self._released = threading.Event()
         self.hops = 0
@@ -75,8 +72,7 @@ class Faulty:
     def run(self, audio: FloatArray, state: State) -> tuple[Frames, dict[str, FloatArray]]:
         """See `BoundModel.run`."""
         began = time.thread_time()
-        for _ in range(self._calls):
-            frames, memory = self._model.run(audio, state)
+        frames, memory = self._model.run(audio, state)
         took = time.thread_time() - began
         slow = self._armed and self._fault is Fault.SLOW
         _SPENT.calls = spent() + (SLOWER if slow else 1.0)
