@@ -161,7 +161,8 @@ def test_a_content_that_would_grow_without_end_is_refused() -> None:
     good = resuming._pack(resuming._Content(1, "meeting", DIGEST, SNAPSHOT))
     end = 4 + int.from_bytes(good[:4], "big")
     text = zlib.decompress(good[4:end])
-    assert tokens().read(sealed(packed(b" " * 1000 + text) + good[end:]), "alice")
+    resumption = tokens().read(sealed(packed(b" " * 1000 + text) + good[end:]), "alice")
+    assert resumption.snapshot == SNAPSHOT
     bomb = packed(b" " * 8_000_000 + text) + good[end:]
     assert len(bomb) < 50_000
     assert refusal(sealed(bomb)).reason == "RESUME_TOKEN_INVALID"
