@@ -175,9 +175,11 @@ class Call:
         cut_by: What it ends with then; None: with OK, and no summary.
         go_away_at: It is told to go there; 0: as soon as it has begun.
         go_away_token: Whether with a token.
+        go_away_reason: Why.
         end_at: It ends there as if the client had half-closed.
         tokens: Whether it gives any.
         needs_from: Where it wants audio from, in place of what its token says.
+        context: Frames before the end of what is final that a client is to keep.
         who: See `Simulation`.
         heard: The audio that came.
         flushes: Where flushes came, in frames of the conversation.
@@ -194,9 +196,11 @@ class Call:
     cut_by: tuple[grpc.StatusCode, str] | None = (grpc.StatusCode.UNAVAILABLE, "Socket closed")
     go_away_at: int | None = None
     go_away_token: bool = True
+    go_away_reason: str = "DRAINING"
     end_at: int | None = None
     tokens: bool = True
     needs_from: int | None = None
+    context: int = CONTEXT
     who: Sequence[tuple[str, ...]] = WHO
     heard: bytearray = field(default_factory=bytearray)
     flushes: list[int] = field(default_factory=list)
@@ -293,7 +297,8 @@ class SimulatedServer:
     async def _tell_to_go(self, call: Call, stream: Simulation, context: Any) -> None:
         call.go_away_at = None
         token = stream.token() if call.go_away_token else b""
-        away = pb.GoAway(time_left=Duration(seconds=1), resume_token=token, reason="DRAINING")
+        away = pb.GoAway(time_left=Duration(seconds=1), resume_token=token)
+        away.reason = call.go_away_reason
         await context.write(pb.DiarizeResponse(go_away=away))
 
 
@@ -314,7 +319,7 @@ def _begin(call: Call, stream: Simulation) -> pb.DiarizeResponse:
     begin = pb.Begin(session=call.config.session or "simulated", frame=duration(1))
     begin.model_version = "models/simulated/versions/1.0.0"
     if call.tokens:
-        begin.resume_context.CopyFrom(duration(CONTEXT))
+        begin.resume_context.CopyFrom(duration(call.context))
     if call.config.resume_token:
         start = stream.start if call.needs_from is None else call.needs_from
         begin.resumed_at.CopyFrom(duration(stream.at))

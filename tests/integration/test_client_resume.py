@@ -337,6 +337,46 @@ async def test_an_error_of_the_server_is_never_a_cut() -> None:
     assert len(server.calls) == 1
 
 
+FAILING = Call(
+    go_away_at=112,
+    go_away_reason="MODEL_FAILED",
+    cut_at=120,
+    cut_by=(grpc.StatusCode.INTERNAL, "the model failed"),
+)
+"""Its model does not go on; the server says so first, and gives a token."""
+
+
+async def test_a_stream_that_its_model_fails_goes_on_elsewhere(uncut: list[Event]) -> None:
+    """Also where the error is there before another stream is."""
+    async with simulated(replace(FAILING), Call(mute=True), Call()) as (server, address):
+        check(await diarized(address, waiting_pieces(server, 2, 114)), uncut, streams=2)
+    assert server.calls[2].config.resume_token
+
+
+async def test_audio_that_every_model_fails_is_an_error() -> None:
+    """That of the server, as soon as a stream that was resumed got no further."""
+    async with simulated(*(replace(FAILING) for _ in range(100))) as (server, address):
+        _, error = await failing(address)
+    assert error.reason == "INTERNAL"
+    assert 1 < len(server.calls) < 20
+
+
+async def test_servers_that_send_a_stream_on_and_on_are_asked_less_and_less_often() -> None:
+    """Where it gets no further, each time after a longer pause."""
+    slower = RetryPolicy(3, 0.05, 100.0, resume_seconds=30.0)
+    endless = [Call(go_away_at=0) for _ in range(10_000)]
+    with pytest.raises(TimeoutError):
+        async with simulated(*endless) as (server, address), asyncio.timeout(2):
+            await diarized(address, resting_pieces(), retry=slower)
+    assert 1 < len(server.calls) < 60
+
+
+async def resting_pieces() -> AsyncIterator[bytes]:
+    """Audio of which no more comes."""
+    yield AUDIO[:FRAME_BYTES]
+    await asyncio.Event().wait()
+
+
 @pytest.mark.parametrize("cut_at", [0, 120])
 @pytest.mark.parametrize("retry", [NO_RETRY, SOON])
 async def test_a_caller_may_forbid_it(retry: RetryPolicy, cut_at: int) -> None:
@@ -392,6 +432,15 @@ async def test_a_stream_that_was_resumed_may_be_told_to_go_at_once(uncut: list[E
     async with simulated(Call(cut_at=160), Call(go_away_at=0), Call()) as (server, address):
         check(await diarized(address, waiting_pieces(server, 3)), uncut, streams=3)
     assert server.calls[2].config.resume_token
+
+
+async def test_a_server_that_wants_more_kept_than_the_one_before_can_be_lost_at_once(
+    uncut: list[Event],
+) -> None:
+    """Its token needs no audio from before what that of the other one needed."""
+    patient = Call(context=4 * CONTEXT, go_away_at=0, cut_at=240)
+    async with simulated(Call(cut_at=232), patient, Call()) as (_, address):
+        check(await diarized(address), uncut, streams=3)
 
 
 async def test_every_address_of_a_target_is_asked_in_turn(uncut: list[Event]) -> None:

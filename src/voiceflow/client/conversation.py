@@ -77,6 +77,9 @@ class Conversation:
         self._moving: asyncio.Task[Stream] | None = None
         self._failures = 0
         self._give_up_at = math.inf
+        self._kept_from = 0  # no token needs audio from before
+        self._changes = 0  # of streams, since the conversation last went on
+        self._model_fails = False  # as the stream has said
 
     async def events(self) -> AsyncGenerator[Event, None]:
         """Everything that there is to tell, from `Begin` to `Summary`.
@@ -117,7 +120,13 @@ class Conversation:
         Raises:
             Unavailable: The stream is lost; another one may go on with it.
         """
-        response = await self._stream.read()
+        try:
+            response = await self._stream.read()
+        except VoiceFlowError as error:
+            # Said once more where another stream got no further, it is about the audio.
+            if self._model_fails and not self._changes and self._may_resume():
+                raise cut(error.message) from error
+            raise
         if response is None:
             raise cut("the stream ended without a summary")
         event = wire.event_of(response)
@@ -128,6 +137,7 @@ class Conversation:
                 self._keep_token(event.resume_token)
             case GoAway():
                 self._keep_token(event.resume_token)
+                self._model_fails = event.reason == _MODEL_FAILED
                 self._look_elsewhere()
             case Summary(complete=False) if self._may_resume():
                 raise cut("the server ended the stream before the conversation did")
@@ -139,7 +149,7 @@ class Conversation:
         before = self._told.covered_samples, self._told.final_until_samples
         news = self._told.take(event)
         if (self._told.covered_samples, self._told.final_until_samples) != before:
-            self._failures, self._give_up_at = 0, math.inf
+            self._failures, self._give_up_at, self._changes = 0, math.inf, 0
         return news
 
     def _keep_token(self, value: bytes) -> None:
@@ -147,6 +157,7 @@ class Conversation:
         if not value or context is None:
             return
         audio_from = self._tape.place(max(0, self._final_until - context))
+        audio_from = max(audio_from, self._kept_from)
         self._token = _Token(value, audio_from)
         needed = [token.audio_from for token in (self._token, self._tried) if token is not None]
         self._tape.drop_before(min(needed))
@@ -166,14 +177,17 @@ class Conversation:
             self._moving = asyncio.create_task(self._move())
 
     async def _move(self) -> Stream:
-        failures = 0
+        failures = self._changes
+        refused: VoiceFlowError = cut("the stream was sent on before it went on")
         while True:
-            try:
-                return await self._open()
-            except (Overloaded, Unavailable) as refused:
-                failures += 1
+            if failures:
                 pause = pause_before_resuming(self._policy, refused, failures, math.inf, _chance())
                 await asyncio.sleep(pause or 0.0)
+            try:
+                return await self._open()
+            except (Overloaded, Unavailable) as error:
+                refused = error
+                failures += 1
 
     def _found(self) -> Stream | None:
         """The stream that was looked for, once it is there."""
@@ -253,7 +267,10 @@ class Conversation:
 
     async def _change_to(self, stream: Stream) -> Resumed:
         await self._stream.close()
+        self._kept_from = 0 if self._tried is None else self._tried.audio_from
         self._stream, self._tried = stream, None
+        self._changes += 1
+        self._model_fails = False
         begin = stream.begin
         at = begin.resumed_at_samples or 0
         self._final_until = at
@@ -331,6 +348,9 @@ class _Token:
     value: bytes
     audio_from: int
 
+
+_MODEL_FAILED: Final = "MODEL_FAILED"
+"""Why a stream is told to go that then ends with an error, which says what the model did."""
 
 _PIECE_BYTES: Final = 64 * 1024
 """Of what is sent once more."""
