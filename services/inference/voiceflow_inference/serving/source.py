@@ -31,7 +31,7 @@ class Source(Protocol):
         """
 
     def instead(self, wanted: Wanted) -> Wanted | None:
-        """What to serve where the primary of `wanted` cannot be, and nothing served before is left.
+        """What to serve where the primary of `wanted` cannot be, before what was served earlier.
 
         Of a folder, its next version; of a registry, the promotion that was served last, if it is
         an older one. Asked again with the answer if that cannot be served either.

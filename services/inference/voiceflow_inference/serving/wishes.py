@@ -45,20 +45,20 @@ class Wishes:
         return full
 
     def ranked(self, snapshot: Snapshot) -> list[Wanted]:
-        """The newest, then what was served before, then what the source offers instead.
+        """The newest, then what the source offers instead, then what was served before.
 
-        The source is asked where a pod has rejected all else.
+        The source is asked where the pod has rejected the newest.
         """
         if self._newest is None:
             return []
-        served = [one for one in self._served if not _same(one, self._newest)]
-        wanted = [replace(one, rules=self.rules) for one in (self._newest, *served)]
+        wanted = [self._newest]
         while to_serve(replace(snapshot, wanted=wanted, in_force=None)) is None:
             other = self._instead(wanted[-1])
             if other is None or any(_same(other, one) for one in wanted):
                 break
             wanted.append(other)
-        return wanted
+        served = [one for one in self._served if not any(_same(one, other) for other in wanted)]
+        return [replace(one, rules=self.rules) for one in (*wanted, *served)]
 
 
 _REMEMBERED: Final = 4
