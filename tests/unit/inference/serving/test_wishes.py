@@ -32,7 +32,7 @@ def served_before(newest: Wanted) -> Wishes:
 
 
 def test_what_the_source_offers_instead_comes_before_what_was_served() -> None:
-    """Under a version that does not load, a newer one than that which is served waits for nobody."""
+    """Under a version that does not load, one newer than what is served waits for nobody."""
     ranked = served_before(BROKEN).ranked(rejecting(BROKEN))
     assert [one.rollout.primary for one in ranked] == [pin("3.0.0"), pin("2.0.0"), pin("1.0.0")]
 
