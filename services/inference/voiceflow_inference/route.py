@@ -7,6 +7,7 @@ have one embedding space.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -176,10 +177,11 @@ class Route:
         replay = Replay(to, self._heard, self._clock)
         try:
             await replay.rest()
-        finally:
-            if not replay.caught_up:
-                replay.close()
+        except asyncio.CancelledError:  # perhaps just when it had caught up
+            replay.close()
+            raise
         if replay.failure is not None:
+            replay.close()
             raise replay.failure
         return self._take(to, replay.lane, How.REPLAYED, replay.start_samples)
 

@@ -293,3 +293,25 @@ async def test_a_stream_that_ends_while_it_moves_leaves_nothing() -> None:
     await settle()
     assert all(lane.closed for lane in stream.lanes(stream.old) + stream.lanes(stream.new))
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_a_stream_that_is_cancelled_while_it_is_rescued_leaves_nothing() -> None:
+    """Whenever that is, also in the moment in which the other model has caught up."""
+    rescued = False
+    for steps in range(200):
+        stream = Stream(How.REPLAYED)
+        stream.places.fallbacks[stream.old] = stream.new
+        engine_of(stream.old).failing = {4}
+        await stream.some(3)
+        hearing = asyncio.create_task(stream.next())
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        rescued = hearing.done()
+        hearing.cancel()
+        await asyncio.wait([hearing])
+        stream.route.close()
+        await settle()
+        assert all(lane.closed for lane in stream.lanes(stream.old) + stream.lanes(stream.new))
+        if rescued:
+            break
+    assert rescued
