@@ -379,6 +379,7 @@ class Manager:
         """An engine does not come back; where there is nothing else, its version is loaded anew."""
         message = "a call did not come back"
         self._snapshot = die(self._snapshot, view.number, Cause.HANG.value.upper(), message)
+        self._roster.expect_nobody(view.number)
         target = to_serve(self._snapshot)
         if target is not None and target.rollout.primary == view.pin:
             self._put_off(view, target.sequence, "MODEL_HUNG", message)

@@ -179,6 +179,13 @@ class Roster:
                 new.arriving.add(mover)
                 mover.leave(new.generation, how)
 
+    def expect_nobody(self, number: int) -> None:
+        """No stream can come to a generation any more: who was asked to stays, for now."""
+        arriving = self._loaded[number].arriving
+        for mover in arriving:
+            self._loaded[self._where[mover]].streams[mover] = False
+        arriving.clear()
+
     def load(self, cores: int) -> EngineLoad:
         """How busy all engines are together, or the busiest where each has a core of its own."""
         loads = [loaded.generation.batcher.load() for loaded in self._loaded.values()]

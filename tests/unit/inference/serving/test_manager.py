@@ -379,6 +379,26 @@ async def test_an_engine_that_does_not_come_back_is_left_before_streams_ask() ->
         await played.until(lambda: "2.0.0" not in played.states() or not played.on("2.0.0"))
 
 
+async def test_nobody_is_awaited_where_an_engine_does_not_come_back() -> None:
+    """It is dropped; who was asked to go there is asked again when it is time for another."""
+    async with pod(wanted(1, "1.0.0")) as played:
+        stream = played.stream(obeys=False)
+        played.source.want(wanted(2, "2.0.0"))
+        await played.until(lambda: played.states()["1.0.0"] == "draining")
+        played.now = 100.0
+        await played.until(lambda: stream.told)
+        dead = played.loaded("2.0.0")
+        hang(dead)
+        played.manager.failed(dead, ModelFailed("hung", reason="MODEL_HUNG"))
+        await played.until(lambda: played.manager._roster.get(dead.number) is None)
+        assert played.manager.place("s").generation.pin == pin("1.0.0")
+        played.source.want(wanted(3, "3.0.0"))
+        await played.until(lambda: played.states().get("3.0.0") == "active")
+        played.now = 300.0
+        await played.until(lambda: len(stream.told) > 1)
+        assert stream.told[1:] == [(played.loaded("3.0.0"), How.CARRIED)]
+
+
 async def test_an_engine_that_does_not_come_back_is_made_anew_if_there_is_no_other() -> None:
     """After a pause; until then the pod says that it is not ready."""
     async with pod(wanted(1, "1.0.0")) as played:
