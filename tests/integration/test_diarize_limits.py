@@ -314,11 +314,16 @@ async def test_recordings_are_cut_off_by_a_drain_and_told(model: BoundModel) -> 
         assert (type(error), error.reason) == (Unavailable, "DRAINING")
 
 
-@pytest.mark.parametrize("field", ["send_provisional_turns", "send_activity"])
-async def test_recordings_have_no_replies_on_the_way(model: BoundModel, field: str) -> None:
-    """What only a live stream can send is refused for a recording, not ignored."""
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("send_provisional_turns", True), ("send_activity", True), ("resume_token", b"token")],
+)
+async def test_recordings_have_no_replies_on_the_way(
+    model: BoundModel, field: str, value: object
+) -> None:
+    """What only a live stream can send or go on from is refused for a recording, not ignored."""
     async with running(model) as (_, address), grpc.aio.insecure_channel(address) as channel:
-        asked = pb.DiarizeFileRequest(config=config(**{field: True}).config)
+        asked = pb.DiarizeFileRequest(config=config(**{field: value}).config)
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await pb_grpc.DiarizationStub(channel).DiarizeFile(iter([asked]))
         error = from_rpc_error(caught.value)

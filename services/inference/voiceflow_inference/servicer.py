@@ -133,8 +133,8 @@ class DiarizationServicer(diarization_pb2_grpc.DiarizationServicer):
         self._admission.check_open()
         with closing(RequestReader(requests, self._settings.idle_seconds)) as reader:
             request = _stream_request(await reader.next())
+            _check_for_file(request)
             place, config = self._place(request, None)
-            _check_for_file(config)
             with (
                 self._admission.admitted(caller_of(context).principal, StreamKind.FILE),
                 closing(self._session(config, place, Urgency.BACKGROUND)) as session,
@@ -331,9 +331,9 @@ def _stream_request(first: pb.DiarizeRequest | pb.DiarizeFileRequest | None) -> 
     return messages.stream_request(first.config)
 
 
-def _check_for_file(config: StreamConfig) -> None:
-    for field in ("send_provisional_turns", "send_activity"):
-        if getattr(config, field):
+def _check_for_file(request: StreamRequest) -> None:
+    for field in ("send_provisional_turns", "send_activity", "resume_token"):
+        if getattr(request, field):
             raise InvalidInput(
                 f"{field} is for live streams; a recording has one result",
                 reason="FIELD_NOT_FOR_FILES",
