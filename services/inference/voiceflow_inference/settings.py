@@ -41,6 +41,8 @@ class Settings(SecuritySettings):
         protected_namespaces=(),
     )
 
+    keys_seal = True
+
     model_dir: Path | None = Field(
         None, description="a model package to serve, or a folder of packages: the highest is served"
     )

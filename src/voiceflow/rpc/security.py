@@ -6,12 +6,13 @@ Without, on loopback, it has none: whoever reaches the server may do everything.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, ClassVar, Final, Self
 
 import grpc
 from pydantic import Field, model_validator
@@ -33,6 +34,8 @@ from voiceflow.identity.tokens import TokenVerifier
 from voiceflow.rpc.handlers import Context
 from voiceflow.rpc.peer import address_of, host_of
 
+_LOG = logging.getLogger(__name__)
+
 Clock = Callable[[], datetime]
 
 _NOW: Final[Clock] = partial(datetime.now, UTC)
@@ -49,6 +52,9 @@ class SecuritySettings(BaseSettings):
     The audience is each service's own, so that a token for one of them is none for the other.
     """
 
+    keys_seal: ClassVar[bool] = False
+    """Whether the service seals with the key set, so that it is of use without TLS, too."""
+
     insecure: bool = Field(
         default=False,
         description="listen in plain text on an address that other machines can reach",
@@ -62,7 +68,9 @@ class SecuritySettings(BaseSettings):
     )
     access: Path | None = Field(None, description="YAML: which roles are granted to whom")
     keys: Path | None = Field(
-        None, description="JWKS: the keys that clients' tokens are signed with"
+        None,
+        description="JWKS: the keys that clients' tokens are signed with, and those that seal"
+        " resume tokens",
     )
     token_audience: Audience
     reload_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
@@ -81,7 +89,8 @@ class SecuritySettings(BaseSettings):
             raise ValueError("--tls-cert and --tls-key: one goes with the other")
         if self.tls_cert is None:
             for name in ("client_ca", "access", "keys"):
-                if getattr(self, name) is not None:
+                of_use = name == "keys" and self.keys_seal
+                if getattr(self, name) is not None and not of_use:
                     raise ValueError(
                         f"--{name.replace('_', '-')}: without --tls-cert and --tls-key there is no"
                         " telling who calls"
@@ -202,7 +211,7 @@ def open_security(settings: SecuritySettings, clock: Clock = _NOW) -> Security:
     """
     chain, key, access = settings.tls_cert, settings.tls_key, settings.access
     if chain is None or key is None or access is None:  # the settings are all or nothing
-        return Security.development()
+        return _development(settings)
     client_ca = settings.client_ca
     certificates = Reloaded(
         "certificates",
@@ -230,6 +239,21 @@ def open_security(settings: SecuritySettings, clock: Clock = _NOW) -> Security:
         settings.reload_seconds,
         clock,
         keys,
+    )
+
+
+def _development(settings: SecuritySettings) -> Security:
+    """Nobody is known; the key set seals, and no token is looked at."""
+    if settings.keys is None:
+        return Security.development()
+    keys = Reloaded("keys", partial(read_key_set, settings.keys), [settings.keys])
+    if keys.value.token_keys:
+        _LOG.warning("--keys: without --tls-cert it seals, and nobody is known by a token")
+    return replace(
+        Security.development(),
+        sources=(keys,),
+        reload_seconds=settings.reload_seconds,
+        keys=keys,
     )
 
 

@@ -60,6 +60,28 @@ def test_without_tls_nothing_is_read() -> None:
     assert security.sources == ()
 
 
+class Sealing(Settings):
+    """Of a service that seals resume tokens."""
+
+    keys_seal = True
+
+
+def test_without_tls_a_service_that_seals_takes_its_keys_and_knows_nobody_by_them(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Pods behind a mesh share a key as well; that tokens prove nothing there is said."""
+    security = open_security(Sealing(keys=development_identity() / "keys.json"))
+    assert not security.has_identity
+    assert security.keys is not None
+    assert security.keys.value.sealing_keys
+    assert security.sources == (security.keys,)
+    assert "nobody is known by a token" in caplog.text
+    others: list[dict[str, Any]] = [{"client_ca": Path("ca.pem")}, {"access": Path("a.yaml")}]
+    for other in others:
+        with pytest.raises(ValidationError, match="without --tls-cert"):
+            Sealing(**other)
+
+
 GOOD: dict[str, Any] = {
     "tls_cert": pair("server").certificate,
     "tls_key": pair("server").key,
