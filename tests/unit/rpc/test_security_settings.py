@@ -70,7 +70,8 @@ def test_without_tls_a_service_that_seals_takes_its_keys_and_knows_nobody_by_the
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Pods behind a mesh share a key as well; that tokens prove nothing there is said."""
-    security = open_security(Sealing(keys=development_identity() / "keys.json"))
+    settings: dict[str, Any] = {"keys": development_identity() / "keys.json"}
+    security = open_security(Sealing(**settings))
     assert not security.has_identity
     assert security.keys is not None
     assert security.keys.value.sealing_keys
