@@ -28,13 +28,17 @@ class Heard:
         manifest: Of the model that the stream begins on, whose context is kept.
         mode: The stream's latency mode.
         start_samples: Where the stream begins.
+
+    Attributes:
+        end_samples: Where the next hop begins.
+        kept_samples: How much is kept, or a little more.
     """
 
     def __init__(self, manifest: Manifest, mode: LatencyMode, start_samples: int = 0) -> None:
         self._mode = mode
         self._hop_samples = manifest.hop_samples[mode]
         context = round(manifest.context_seconds * SAMPLE_RATE_HERTZ)
-        self._kept_samples = -(-context // self._hop_samples) * self._hop_samples
+        self.kept_samples = -(-context // self._hop_samples) * self._hop_samples
         self._pieces: deque[NDArray[np.int16]] = deque()
         self._held_samples = 0
         self.end_samples = start_samples
@@ -44,7 +48,7 @@ class Heard:
         self._pieces.append(to_int16(hop))
         self.end_samples += len(hop)
         self._held_samples += len(hop)
-        while self._held_samples - len(self._pieces[0]) >= self._kept_samples:
+        while self._held_samples - len(self._pieces[0]) >= self.kept_samples:
             self._held_samples -= len(self._pieces.popleft())
 
     def since(self, start_samples: int) -> FloatArray:

@@ -68,6 +68,7 @@ class Route:
         self._lane: Lane = generation.batcher.open_lane()
         self._heard = Heard(generation.manifest, mode, start_samples)
         self._next: tuple[Generation, How] | None = None
+        self._next_from_samples = 0
         self._replay: Replay | None = None
 
     @property
@@ -98,7 +99,9 @@ class Route:
         Raises:
             ModelFailed: There is no such place, or it failed as well.
         """
-        moved = None if self._next is None else await self._move(urgency)
+        moved = None
+        if self._next is not None and self.end_samples >= self._next_from_samples:
+            moved = await self._move(urgency)
         try:
             frames = await self._lane.run(hop, arrived_seconds, urgency)
         except ModelFailed as error:
@@ -124,7 +127,11 @@ class Route:
         except Overloaded:
             pass  # the next hop asks again
         except ModelFailed as error:
+            replayed = self._replay is not None
             self._stay()
+            if replayed:  # perhaps by audio that it need not hear a while later
+                self._next = to, how
+                self._next_from_samples = self.end_samples + self._heard.kept_samples
             self._places.failed(to, error)
         return None
 
@@ -195,7 +202,7 @@ class Route:
         return Moved(at, to, how, at if replayed_from_samples is None else replayed_from_samples)
 
     def _stay(self) -> None:
-        self._next = None
+        self._next, self._next_from_samples = None, 0
         if self._replay is not None:
             self._replay.close()
             self._replay = None

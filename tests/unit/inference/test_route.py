@@ -274,6 +274,30 @@ async def test_a_generation_that_fails_the_replay_is_not_moved_to() -> None:
     assert all(lane.closed for lane in stream.lanes(stream.new))
 
 
+async def test_a_replay_that_failed_is_tried_again_on_other_audio() -> None:
+    """Or what is to be left would wait for the end of the stream; gone for good, it is not."""
+    stream = Stream(How.REPLAYED)
+    engine_of(stream.new).failing = {2}
+    await stream.some(4)
+    stream.route.leave_for(stream.new, How.REPLAYED)
+    for _ in range(CONTEXT_HOPS):
+        assert (await stream.next(Urgency.BACKGROUND))[1] is None
+    assert len(stream.lanes(stream.new)) == 1
+    _, moved = await stream.next(Urgency.BACKGROUND)
+    assert moved is not None
+    assert (moved.generation, moved.at_samples) == (stream.new, (4 + CONTEXT_HOPS) * HOP)
+
+    stream = Stream(How.REPLAYED)
+    engine_of(stream.new).failing = {2}
+    await stream.some(4)
+    stream.route.leave_for(stream.new, How.REPLAYED)
+    await stream.next(Urgency.BACKGROUND)
+    engine_of(stream.new).refuses = ModelFailed("hung", reason="MODEL_HUNG")
+    for _ in range(3 * CONTEXT_HOPS):
+        assert (await stream.next(Urgency.BACKGROUND))[1] is None
+    assert len(stream.places.failures) == 2
+
+
 async def test_a_stream_that_moves_keeps_no_more_audio_than_it_needs() -> None:
     """However long it lives: a context, in whole hops."""
     stream = Stream()
