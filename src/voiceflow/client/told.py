@@ -191,7 +191,10 @@ class Told:
         ]
         merges = {(one.from_speaker, one.to_speaker): one for one in summary.merges}
         return replace(
-            summary, speakers=tuple(speakers), merges=tuple((self._merges | merges).values())
+            summary,
+            speakers=tuple(speakers),
+            covered_samples=max(summary.covered_samples, self.final_until_samples),
+            merges=tuple((self._merges | merges).values()),
         )
 
     def _activity_ends(self, activity: FrameActivity | None) -> tuple[int, int]:

@@ -272,6 +272,15 @@ def test_the_summary_has_everybody_who_was_told(resumed: Told) -> None:
     assert news.speakers == (SpeakerSummary("S1", 40 * FRAME),)
 
 
+def test_the_summary_ends_where_the_told_regions_do(resumed: Told) -> None:
+    """Resampled from elsewhere, audio of a rate that divides badly may be a sample shorter."""
+    until = resumed.final_until_samples
+    summary = Summary((), until - 1, complete=True, merges=(), model_version="m")
+    news = resumed.take(summary)
+    assert isinstance(news, Summary)
+    assert news.covered_samples == until
+
+
 def test_nothing_is_touched_before_anything_was_resumed() -> None:
     """Whatever a server says passes as it is."""
     teller = Told(BEGIN)
