@@ -36,11 +36,13 @@ def is_no_connection(error: grpc.aio.AioRpcError) -> bool:
 def is_cut(error: grpc.aio.AioRpcError) -> bool:
     """Whether a call that ran has ended without a word of the server.
 
-    A proxy that loses its server resets the stream, which gRPC tells as one of several codes; and
-    where a server ends a stream that is still written to, nobody learns how (`fate`).
+    A proxy that loses its server resets the stream, which gRPC tells as one of several codes; a
+    server that stops cancels what still runs; and where a server ends a stream that is still
+    written to, nobody learns how (`fate`).
     """
     details = error.details() or ""
-    return error.code() in _RESET_CODES and (_RESET in details or details == OF_THE_LIBRARY)
+    wordless = _RESET in details or details in {"", OF_THE_LIBRARY, grpc.StatusCode.CANCELLED.name}
+    return error.code() in _RESET_CODES and wordless
 
 
 def no_connection(

@@ -65,6 +65,8 @@ def test_one_address_and_many_fail_alike(beginning: str) -> None:
         (grpc.StatusCode.CANCELLED, "Received RST_STREAM with error code 8", True),
         (grpc.StatusCode.UNKNOWN, "Received RST_STREAM with error code 0", True),
         (grpc.StatusCode.INTERNAL, "Internal error from Core", True),
+        (grpc.StatusCode.CANCELLED, "CANCELLED", True),
+        (grpc.StatusCode.CANCELLED, "", True),
         (grpc.StatusCode.INTERNAL, "the server failed; its log says why", False),
         (grpc.StatusCode.CANCELLED, "the caller has left", False),
         (grpc.StatusCode.ABORTED, "no RST_STREAM came", False),
