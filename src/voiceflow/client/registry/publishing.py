@@ -163,7 +163,8 @@ class Publishing:
         kept of what is only checked.
         """
         with suppress(TimeoutError):
-            await asyncio.wait_for(call.initial_metadata(), _BEGIN_SECONDS)
+            async with asyncio.timeout(_BEGIN_SECONDS):
+                await call.initial_metadata()
         if self._begin.validate_only or call.done():
             return {}
         try:

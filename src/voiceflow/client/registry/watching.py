@@ -86,7 +86,9 @@ class Watching:
         call = self._connection.stub.WatchChannels(pb.WatchChannelsRequest(channels=cursors))
         try:
             while True:
-                message = await asyncio.wait_for(call.read(), self._silence_seconds)
+                # Not `wait_for`: before Python 3.12 it may lose a cancellation.
+                async with asyncio.timeout(self._silence_seconds):
+                    message = await call.read()
                 if not isinstance(message, pb.WatchChannelsResponse):
                     return
                 event = watch_event_from_wire(message)

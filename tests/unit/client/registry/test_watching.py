@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -17,6 +18,7 @@ from voiceflow.catalog.channels import (
     Promotion,
     WatchEvent,
 )
+from voiceflow.client.registry.watching import Watching
 from voiceflow.errors import NotAllowedNow, TooLarge, Unavailable
 from voiceflow.registry.v1 import registry_pb2 as pb
 from voiceflow.rpc.registry import watch_event_to_wire
@@ -187,3 +189,30 @@ async def test_a_registry_that_holds_less_than_was_seen_is_told() -> None:
             await sequences(client.watch(FROM_THE_START), until=4)
         assert caught.value.reason == "SEQUENCE_AHEAD"
         assert len(script.calls["WatchChannels"]) == 2
+
+
+async def test_who_leaves_just_when_something_comes_has_left() -> None:
+    """Otherwise a service that stops would follow its channel for ever."""
+    asked = asyncio.Event()
+    reply = asyncio.get_running_loop().create_future()
+
+    async def read() -> Any:
+        asked.set()
+        return await reply
+
+    call = SimpleNamespace(read=read, cancel=lambda: None)
+    stub = SimpleNamespace(WatchChannels=lambda _request: call)
+    watching = Watching(cast(Any, SimpleNamespace(stub=stub)), FROM_THE_START)
+
+    async def follow() -> None:
+        async with aclosing(watching.events()) as events:
+            async for _ in events:
+                pass
+
+    following = asyncio.create_task(follow())
+    await asked.wait()
+    reply.set_result(told(1)[0])
+    following.cancel()
+    async with asyncio.timeout(20):
+        with pytest.raises(asyncio.CancelledError):
+            await following
