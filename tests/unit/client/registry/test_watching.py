@@ -194,11 +194,12 @@ async def test_a_registry_that_holds_less_than_was_seen_is_told() -> None:
 async def test_who_leaves_just_when_something_comes_has_left() -> None:
     """Otherwise a service that stops would follow its channel for ever."""
     asked = asyncio.Event()
-    reply = asyncio.get_running_loop().create_future()
+    reply, never = (asyncio.get_running_loop().create_future() for _ in range(2))
+    replies = iter((reply, never))
 
     async def read() -> Any:
         asked.set()
-        return await reply
+        return await next(replies)
 
     call = SimpleNamespace(read=read, cancel=lambda: None)
     stub = SimpleNamespace(WatchChannels=lambda _request: call)
