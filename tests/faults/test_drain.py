@@ -42,14 +42,23 @@ async def exit_code(place: Place) -> int:
     return await asyncio.to_thread(place.service.process.wait, WAIT_SECONDS)
 
 
+async def late_refusal(place: Place) -> Refusal:
+    """What a new stream is told; asked again where gRPC loses the answer, as its client may."""
+    for _ in range(10):
+        async with place.stream(config()) as late:
+            refusal = await late.refusal()
+        if refusal.code is not grpc.StatusCode.INTERNAL:
+            break
+    return refusal
+
+
 async def test_p10_live_streams_may_end_by_themselves(
     stream_package: Path, conversation: bytes
 ) -> None:
     """They are told, speak to the end and get everything; no new one is let in meanwhile."""
     with own_place(stream_package, conversation) as place:
         async with half_way(place) as (streams, half):
-            async with place.stream(config()) as late:
-                assert await late.refusal() == Refusal(grpc.StatusCode.UNAVAILABLE, "DRAINING")
+            assert await late_refusal(place) == Refusal(grpc.StatusCode.UNAVAILABLE, "DRAINING")
             for stream in streams:
                 await stream.send(audio(conversation[len(half) :]), FINISH)
                 assert await stream.outcome() == place.expected()
