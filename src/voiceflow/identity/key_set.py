@@ -102,12 +102,14 @@ class TokenKey:
 
     @classmethod
     def generate(cls) -> Self:
-        """A new one, named by its thumbprint (RFC 7638)."""
+        """A new one, named by its thumbprint (RFC 7638): in hexadecimal, as commands take it.
+
+        In base64url it could begin with a dash and be taken for an option.
+        """
         private = ec.generate_private_key(ec.SECP256R1())
         jwk = ECAlgorithm.to_jwk(private.public_key(), as_dict=True)
         canonical = json.dumps(jwk, sort_keys=True, separators=(",", ":")).encode()
-        thumbprint = base64.urlsafe_b64encode(hashlib.sha256(canonical).digest())
-        return cls(thumbprint.rstrip(b"=").decode(), private)
+        return cls(hashlib.sha256(canonical).hexdigest(), private)
 
     @classmethod
     def from_json(cls, text: str) -> Self:

@@ -112,11 +112,14 @@ def keygen(keys: Path, out: Path) -> None:
     click.echo(key.key_id)
 
 
-@tokens.command(context_settings={"ignore_unknown_options": True})  # key ids may begin with a dash
+@tokens.command()
 @_keys_option
 @click.argument("key_id", metavar="KEY_ID")
 def drop_key(keys: Path, key_id: str) -> None:
-    """Take a key out of the key set: what was issued or sealed with it is refused."""
+    """Take a key out of the key set: what was issued or sealed with it is refused.
+
+    Of a key set that was made elsewhere, write -- before an id that begins with a dash.
+    """
     write_file(keys, without_key(_key_set(keys), key_id).encode(), private=True)
 
 

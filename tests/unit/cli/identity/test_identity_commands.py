@@ -128,7 +128,7 @@ def test_what_a_key_set_must_keep_is_kept(tmp_path: Path) -> None:
     key_id = run("tokens", "keygen", "--keys", keys, "--out", key).stdout.strip()
     before = keys.read_bytes()
     refused = [
-        run("tokens", "drop-key", "--keys", keys, "-dAtK9").exception,  # a dash is no option
+        run("tokens", "drop-key", "--keys", keys, "--", "-hAtK9").exception,  # no option
         run("tokens", "keygen", "--keys", keys, "--out", key).exception,
     ]
     assert [type(error) for error in refused] == [InvalidInput, AlreadyExists]
