@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import AsyncIterator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -564,6 +564,32 @@ async def test_a_caller_that_leaves_meanwhile_leaves_nothing_behind() -> None:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.2):
                 await diarized(address)
+
+
+async def test_a_cancellation_that_a_call_has_lost_is_heeded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A task that is cancelled just as its call ends is told by gRPC how the call has ended."""
+    begin, asked = DiarizationClient._open, asyncio.Event()
+
+    async def losing(self: DiarizationClient, config: StreamConfig, token: bytes = b"") -> Any:
+        if not token:
+            return await begin(self, config)
+        assert not asked.is_set(), "it is asked again"
+        asked.set()
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        raise grpc.aio.AioRpcError(
+            grpc.StatusCode.UNAVAILABLE, grpc.aio.Metadata(), grpc.aio.Metadata(), "restarting"
+        )
+
+    monkeypatch.setattr(DiarizationClient, "_open", losing)
+    async with simulated(Call(cut_at=120)) as (_, address):
+        going_on = asyncio.create_task(diarized(address))
+        await asked.wait()
+        going_on.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await going_on
 
 
 @pytest.fixture

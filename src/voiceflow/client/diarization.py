@@ -26,7 +26,7 @@ from voiceflow.client.config import Flush, StreamConfig
 from voiceflow.client.conversation import Conversation, Score
 from voiceflow.client.events import Begin, DrainingState, Event, FileResult, ServingState
 from voiceflow.client.failures import is_no_connection, no_connection
-from voiceflow.client.fate import Fate
+from voiceflow.client.fate import Fate, heed_cancellation
 from voiceflow.client.identity import ClientIdentity, open_channel
 from voiceflow.client.retry import RetryPolicy, pause_before_retry
 from voiceflow.client.source import Source
@@ -247,6 +247,7 @@ class DiarizationClient:
                 return await ask()
             except grpc.aio.AioRpcError as error:
                 refused = self._error_of(error)
+            heed_cancellation()
             failures += 1
             chance = random.random()  # noqa: S311 - spreads load, keeps no secret
             pause = pause_before_retry(policy or self._retry, refused, failures, chance)
@@ -265,6 +266,7 @@ class DiarizationClient:
         try:
             return await self._open(config, token)
         except grpc.aio.AioRpcError as error:
+            heed_cancellation()
             raise self._error_of(error) from None
 
     async def _open(self, config: StreamConfig, token: bytes = b"") -> Stream:

@@ -3,10 +3,14 @@
 A write that fails because the server has just ended the call makes `grpc.aio` set a status of its
 own, INTERNAL: also over the one that the server sent, whose reason is lost (grpc/grpc#36066). But
 whoever waits for the end of the call is told at the first status, before it can be replaced.
+
+And a task that is cancelled in the moment in which its call ends is told how the call has ended,
+not that it was cancelled.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Coroutine
 from typing import Any, Final, TypeVar
 
@@ -41,6 +45,17 @@ class Fate:
             _at_once(self._call.trailing_metadata()) or grpc.aio.Metadata(),
             details,
         )
+
+
+def heed_cancellation() -> None:
+    """Before a failed call is made again: ends the current task if it was cancelled meanwhile.
+
+    Raises:
+        asyncio.CancelledError: Its cancellation, which the call has lost.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 OF_THE_LIBRARY: Final = "Internal error from Core"

@@ -174,13 +174,12 @@ def start_samples(snapshot: Snapshot, manifest: Manifest, mode: LatencyMode) -> 
     if snapshot.is_in_space_of(manifest):
         context = round(manifest.context_seconds * SAMPLE_RATE_HERTZ)
         wished = max(earliest, snapshot.at_samples - context)
-    hop = manifest.hop_samples[mode]
-    down, up = wished // hop * hop, -(-wished // hop) * hop
-    if down >= earliest:
-        return down
-    if up <= snapshot.at_samples:
-        return up
-    return -(-wished // manifest.frame_samples) * manifest.frame_samples
+    steps = manifest.hop_samples[mode], manifest.frame_samples
+    nearest = ((wished // step * step, -(-wished // step) * step) for step in steps)
+    # The least context is longer than a frame, so one of them fits.
+    return next(
+        start for starts in nearest for start in starts if earliest <= start <= snapshot.at_samples
+    )
 
 
 def recent_regions(regions: Iterable[Region], since_samples: int) -> tuple[Region, ...]:

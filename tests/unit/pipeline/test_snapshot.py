@@ -34,7 +34,7 @@ def snapshot_at(frames: int, context: int) -> Snapshot:
     return snapshot
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100, deadline=None)
 @given(
     frames=st.integers(0, 400),
     kept_seconds=st.floats(0.0, 12.0),

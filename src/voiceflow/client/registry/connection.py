@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 import grpc
 
 from voiceflow.client.failures import is_no_connection, no_connection, unreachable
+from voiceflow.client.fate import heed_cancellation
 from voiceflow.client.identity import ClientIdentity, open_channel
 from voiceflow.client.retry import RetryPolicy, pause_before_retry
 from voiceflow.errors import ContentCorrupt, VoiceFlowError
@@ -138,6 +139,7 @@ class Connection:
         Raises:
             VoiceFlowError: The error itself, where trying again is no use or has lasted too long.
         """
+        heed_cancellation()
         chance = random.random()  # noqa: S311 - spreads load, keeps no secret
         pause = pause_before_retry(policy or self.retry, error, failures, chance)
         if pause is None:
