@@ -16,7 +16,9 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 from enum import StrEnum
+from itertools import cycle
 from pathlib import Path
 from typing import Any, Final
 
@@ -130,6 +132,43 @@ def _turn_vectors(graph: onnx.ModelProto) -> None:
             if name == "embedding":
                 node.output[position] = "unturned"
     graph.graph.node.append(helper.make_node("MatMul", ["unturned", "turn"], ["embedding"]))
+
+
+class Shelf:
+    """A folder of versions that a server looks at.
+
+    Args:
+        folder: Of it, and of the artefacts beside it.
+        base: Package of the model.
+    """
+
+    def __init__(self, folder: Path, base: Path) -> None:
+        self.folder = folder / "served"
+        self.folder.mkdir()
+        self._making = folder / "making"
+        self._making.mkdir()
+        self._artefacts = {one: make(one, "1.0.0", folder / one, base) for one in Artefact}
+        self._order = cycle(Artefact)
+        self._shown: list[Path] = []
+        self.of_version: dict[str, Artefact] = {}
+
+    def add(self) -> str:
+        """Drops the next version in, and takes away what is long replaced; gives its name."""
+        number = len(self.of_version) + 1
+        artefact = next(self._order)
+        version = f"1.0.{number}"
+        made = as_version(self._artefacts[artefact], version, self._making / version)
+        self._shown.append(made.rename(self.folder / version))
+        for old in self._shown[:-3]:
+            shutil.rmtree(old)
+        self._shown = self._shown[-3:]
+        name = f"models/diarizer/versions/{version}"
+        self.of_version[name] = artefact
+        return name
+
+    def package(self, artefact: Artefact) -> Path:
+        """Of an artefact."""
+        return self._artefacts[artefact]
 
 
 def main() -> None:

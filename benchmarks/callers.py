@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from itertools import count
 
 from benchmarks.goldens import GoneOn, Step, joined
 from voiceflow.artifact import SAMPLE_RATE_HERTZ
@@ -111,6 +112,28 @@ async def hold(client: DiarizationClient, call: Call, session: str = "") -> None
         call.failure = "" if call.complete else "NOT_COMPLETE"
     except VoiceFlowError as error:
         call.failure = error.reason
+
+
+async def hold_on(
+    client: DiarizationClient,
+    audio: Callable[[int], bytes],
+    calls: list[Call],
+    ending: asyncio.Event,
+) -> None:
+    """Holds one conversation after another, and adds each to `calls`.
+
+    Args:
+        client: Connected.
+        audio: Of a conversation, by its number from 0.
+        calls: Where to.
+        ending: Set: no new one begins.
+    """
+    for number in count():
+        if ending.is_set():
+            return
+        call = Call(audio(number))
+        calls.append(call)
+        await hold(client, call)
 
 
 class _Notes:

@@ -19,7 +19,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import itertools
-import json
 import statistics
 import time
 from dataclasses import asdict, dataclass
@@ -29,7 +28,7 @@ import numpy as np
 
 from benchmarks.audio import pcm16, talk
 from benchmarks.der import DEFAULT_MODEL
-from benchmarks.provenance import provenance
+from benchmarks.provenance import provenance, write_report
 from tests.fakes.faulty import Fault, Faulty
 from tests.fakes.rollouts import Pod, pin, serving, sessions
 from tests.fakes.service import FINISH, audio, config, diarize
@@ -231,10 +230,7 @@ def main() -> None:
     text = table(package, cases, said.what)
     print(text)
     if arguments.json:
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        document = json.dumps(report(package, cases, said.what), indent=2)
-        arguments.json.write_text(document + "\n", "utf-8")
-        arguments.json.with_suffix(".md").write_text(text + "\n", "utf-8")
+        write_report(arguments.json, report(package, cases, said.what), text)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,16 @@
-"""What a figure must carry: machine, commit, model digest, number of runs."""
+"""What a figure must carry: machine, commit, model digest, number of runs; and where it goes."""
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from voiceflow.package import MODEL_FILE, ModelPackage
 
@@ -42,6 +45,13 @@ def provenance(package: ModelPackage, runs: int) -> Provenance:
         runs,
         datetime.now(UTC).date().isoformat(),
     )
+
+
+def write_report(path: Path, report: Mapping[str, Any], table: str) -> None:
+    """Writes figures as JSON, and their table beside it with the suffix `.md`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(report, indent=2) + "\n", "utf-8")
+    path.with_suffix(".md").write_text(table + "\n", "utf-8")
 
 
 def _machine() -> str:

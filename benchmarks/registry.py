@@ -26,7 +26,6 @@ import argparse
 import asyncio
 import contextlib
 import hashlib
-import json
 import os
 import shutil
 import tempfile
@@ -43,7 +42,7 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from benchmarks.der import DEFAULT_MODEL
-from benchmarks.provenance import provenance
+from benchmarks.provenance import provenance, write_report
 from benchmarks.service import Service, running_registry
 from tests.fakes import gcs
 from voiceflow.artifact import Manifest, SemanticVersion, digest_of
@@ -345,8 +344,7 @@ def main() -> None:
     print(text)
     if arguments.json:
         document = {"provenance": asdict(origin), "runs": [asdict(run) for run in runs]}
-        arguments.json.write_text(json.dumps(document, indent=2) + "\n", "utf-8")
-        arguments.json.with_suffix(".md").write_text(text + "\n", "utf-8")
+        write_report(arguments.json, document, text)
 
 
 if __name__ == "__main__":

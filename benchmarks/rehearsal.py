@@ -18,13 +18,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import os
-import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -33,17 +31,15 @@ import numpy as np
 from benchmarks.artefacts import Artefact, make
 from benchmarks.audio import pcm16, talk
 from benchmarks.balancer import Balancer, HaproxyMissingError, Mode, balancing, haproxy
-from benchmarks.callers import Call, hold, latencies_between
+from benchmarks.callers import Call, hold_on, latencies_between
 from benchmarks.der import DEFAULT_MODEL
 from benchmarks.goldens import Models, expected_regions
 from benchmarks.machine import Processors
-from benchmarks.provenance import provenance
-from benchmarks.service import Service, running_registry, running_service
+from benchmarks.provenance import provenance, write_report
+from benchmarks.service import Service
+from benchmarks.stage import Side, known_as, stage
 from voiceflow.artifact import SAMPLE_RATE_HERTZ, LatencyMode
-from voiceflow.client import ClientIdentity, DiarizationClient, RetryPolicy
-from voiceflow.identity.development import write_development_identity
-from voiceflow.identity.key_set import read_token_key
-from voiceflow.identity.tokens import issue_token
+from voiceflow.client import DiarizationClient, RetryPolicy
 from voiceflow.onnx import bind
 from voiceflow.package import ModelPackage, load_package
 
@@ -156,96 +152,6 @@ class Figures:
         return found
 
 
-class Side:
-    """Blue or green.
-
-    Args:
-        name: Which.
-        service: Its process.
-        operator: Dials it by itself, past the balancer.
-    """
-
-    def __init__(self, name: str, service: Service, operator: DiarizationClient) -> None:
-        self.name = name
-        self.process = service.process.pid
-        self._operator = operator
-
-    async def leave(self, deadline_seconds: float) -> None:
-        """Takes it out of service."""
-        await self._operator.set_draining(draining=True, deadline_seconds=deadline_seconds)
-
-    async def come_back(self) -> None:
-        """Takes it into service."""
-        await self._operator.set_draining(draining=False)
-
-    async def empty(self) -> float:
-        """Waits until it has no stream; gives the moment."""
-        async with asyncio.timeout(_EMPTY_WITHIN_SECONDS):
-            while (await self._operator.serving_state()).streams:  # noqa: ASYNC110 another process
-                await asyncio.sleep(0.2)
-        return asyncio.get_running_loop().time()
-
-
-@contextmanager
-def stage(packages: Mapping[str, Path], folder: Path) -> Iterator[tuple[dict[str, Service], Path]]:
-    """A registry that serves each package on the channel of its name, and a server for each.
-
-    Args:
-        packages: By channel.
-        folder: For everything.
-
-    Yields:
-        The servers, and the folder with everybody's identity.
-    """
-    identity = folder / "identity"
-    write_development_identity(identity)
-    with ExitStack() as stack:
-        registry = stack.enter_context(running_registry(folder / "store"))
-        for channel, package in packages.items():
-            _voiceflow("models", "publish", str(package), registry=registry.address)
-            name = f"diarizer@{load_package(package).manifest.version}"
-            promote = ("models", "promote", name, "--channel", channel, "--validate")
-            _voiceflow(*promote, registry=registry.address)
-        services = {
-            colour: stack.enter_context(
-                running_service(
-                    None,
-                    registry=registry.address,
-                    channel=colour,
-                    pod_name=colour,
-                    pod_label=f"colour={colour}",
-                    cache_dir=folder / f"cache-{colour}",
-                    state_dir=folder / f"state-{colour}",
-                    tls_cert=str(identity / "server.pem"),
-                    tls_key=str(identity / "server-key.pem"),
-                    access=str(identity / "access.yaml"),
-                    keys=str(identity / "keys.json"),
-                    streams=1000,
-                    streams_per_principal=1000,
-                    log_level="warning",
-                )
-            )
-            for colour in packages
-        }
-        for colour in packages:
-            wait = ("fleet", f"diarizer/{colour}", "--wait", "--timeout", "60s")
-            _voiceflow(*wait, registry=registry.address)
-        yield services, identity
-
-
-def known_as(role: str, identity: Path) -> ClientIdentity:
-    """A caller by token, with a role."""
-    token = issue_token(
-        read_token_key(identity / "token-key.json"),
-        principal=f"spiffe://voiceflow.local/{role}/dev",
-        audience="voiceflow-inference",
-        valid_seconds=3600,
-    )
-    path = identity / f"{role}.token"
-    path.write_text(token)
-    return ClientIdentity(ca=identity / "ca.pem", token_file=path)
-
-
 async def rehearse(
     balancer: Balancer, services: Mapping[str, Service], identity: Path, plan: Plan, audio: bytes
 ) -> tuple[list[Call], Moments]:
@@ -320,13 +226,12 @@ async def _callers(
             size = round(plan.conversation_seconds * SAMPLE_RATE_HERTZ) * 2
             # Spread, so that not all begin and end at once.
             await asyncio.sleep(plan.conversation_seconds * number / plan.callers)
-            turn = 0
-            while not ending.is_set():
+
+            def part(turn: int) -> bytes:
                 start = (number + plan.callers * turn) * size % (len(audio) - size) // 2 * 2
-                call = Call(audio[start : start + size])
-                calls.append(call)
-                await hold(client, call)
-                turn += 1
+                return audio[start : start + size]
+
+            await hold_on(client, part, calls, ending)
 
         last = min(first + plan.callers_per_connection, plan.callers)
         await asyncio.gather(*(speak(number) for number in range(first, last)))
@@ -438,14 +343,6 @@ def table(package: ModelPackage, plan: Plan, what: str, runs: Mapping[Mode, Figu
     return "\n".join([*lines, *([f"\nDropped with: {', '.join(reasons)}"] if reasons else [])])
 
 
-def _voiceflow(*arguments: str, registry: str) -> None:
-    code = "from voiceflow.cli import main; main()"
-    command = [sys.executable, "-c", code, *arguments, "--registry", registry]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
-    if done.returncode:
-        raise RuntimeError(f"voiceflow {' '.join(arguments)}: {done.stdout}{done.stderr}")
-
-
 def main() -> int:
     """Prints the table; writes JSON, and the table beside it, where asked to."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -485,9 +382,7 @@ def main() -> int:
             "plan": asdict(plan) | {"audio": what},
             "runs": {str(mode): asdict(one) for mode, one in runs.items()},
         }
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        arguments.json.write_text(json.dumps(report, indent=2) + "\n", "utf-8")
-        arguments.json.with_suffix(".md").write_text(text + "\n", "utf-8")
+        write_report(arguments.json, report, text)
     faults = [f"mode {mode}: {fault}" for mode, one in runs.items() for fault in one.faults()]
     for fault in faults:
         sys.stderr.write(f"{fault}\n")

@@ -17,9 +17,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import os
-import shutil
 import sys
 import tempfile
 from collections import Counter
@@ -27,19 +25,18 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
-from itertools import cycle
 from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.artefacts import Artefact, as_version, make
+from benchmarks.artefacts import Artefact, Shelf
 from benchmarks.audio import pcm16, talk
-from benchmarks.callers import Call, hold, latencies_between
+from benchmarks.callers import Call, hold_on, latencies_between
 from benchmarks.der import DEFAULT_MODEL
 from benchmarks.goldens import GoneOn, expected_regions
 from benchmarks.machine import Processors
-from benchmarks.provenance import provenance
+from benchmarks.provenance import provenance, write_report
 from benchmarks.service import Service, running_service
 from voiceflow.artifact import SAMPLE_RATE_HERTZ, LatencyMode
 from voiceflow.client import DiarizationClient, Moved, RetryPolicy, ServingState
@@ -125,43 +122,6 @@ class Figures:
         if self.growth_percent > ALLOWED_GROWTH_PERCENT:
             found.append(f"memory has grown by {self.growth_percent} %")
         return found
-
-
-class Shelf:
-    """The folder that the server looks at.
-
-    Args:
-        folder: Of it, and of the artefacts beside it.
-        base: Package of the model.
-    """
-
-    def __init__(self, folder: Path, base: Path) -> None:
-        self.folder = folder / "served"
-        self.folder.mkdir()
-        self._making = folder / "making"
-        self._making.mkdir()
-        self._artefacts = {one: make(one, "1.0.0", folder / one, base) for one in Artefact}
-        self._order = cycle(Artefact)
-        self._shown: list[Path] = []
-        self.of_version: dict[str, Artefact] = {}
-
-    def add(self) -> str:
-        """Drops the next version in, and takes away what is long replaced; gives its name."""
-        number = len(self.of_version) + 1
-        artefact = next(self._order)
-        version = f"1.0.{number}"
-        made = as_version(self._artefacts[artefact], version, self._making / version)
-        self._shown.append(made.rename(self.folder / version))
-        for old in self._shown[:-3]:
-            shutil.rmtree(old)
-        self._shown = self._shown[-3:]
-        name = f"models/diarizer/versions/{version}"
-        self.of_version[name] = artefact
-        return name
-
-    def package(self, artefact: Artefact) -> Path:
-        """Of an artefact."""
-        return self._artefacts[artefact]
 
 
 @dataclass(slots=True)
@@ -263,15 +223,14 @@ async def _callers(
 
         async def speak(number: int) -> None:
             size = round(plan.conversation_seconds * SAMPLE_RATE_HERTZ) * 2
-            turn = 0
-            while not ending.is_set():
+
+            def part(turn: int) -> bytes:
                 start = (number + plan.streams * turn) * 500_000 % (len(audio) - size) // 2 * 2
                 # The first ones are of all lengths, so that not all end at once.
-                part = (number + 1) / plan.streams if turn == 0 else 1.0
-                call = Call(audio[start : start + round(size * part / 2) * 2])
-                calls.append(call)
-                await hold(client, call)
-                turn += 1
+                share = (number + 1) / plan.streams if turn == 0 else 1.0
+                return audio[start : start + round(size * share / 2) * 2]
+
+            await hold_on(client, part, calls, ending)
 
         last = min(first + _STREAMS_PER_CONNECTION, plan.streams)
         await asyncio.gather(*(speak(number) for number in range(first, last)))
@@ -407,9 +366,7 @@ def main() -> int:
             "plan": asdict(plan) | {"audio": what},
             "figures": asdict(found),
         }
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        arguments.json.write_text(json.dumps(report, indent=2) + "\n", "utf-8")
-        arguments.json.with_suffix(".md").write_text(text + "\n", "utf-8")
+        write_report(arguments.json, report, text)
     for fault in found.faults():
         sys.stderr.write(f"{fault}\n")
     return 1 if found.faults() else 0

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import os
 import time
 from collections.abc import Sequence
@@ -29,7 +28,7 @@ import numpy as np
 from benchmarks.audio import pcm16, talk
 from benchmarks.der import DEFAULT_MODEL
 from benchmarks.machine import Processors
-from benchmarks.provenance import provenance
+from benchmarks.provenance import provenance, write_report
 from benchmarks.service import Service, running_service
 from voiceflow.artifact import SAMPLE_RATE_HERTZ, LatencyMode
 from voiceflow.diarization.v1 import diarization_pb2 as pb
@@ -336,10 +335,7 @@ def main() -> None:
     text = table(package, load, what, runs)
     print(text)
     if arguments.json:
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        document = json.dumps(report(package, load, what, runs), indent=2)
-        arguments.json.write_text(document + "\n", "utf-8")
-        arguments.json.with_suffix(".md").write_text(text + "\n", "utf-8")
+        write_report(arguments.json, report(package, load, what, runs), text)
 
 
 if __name__ == "__main__":

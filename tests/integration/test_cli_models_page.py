@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import shlex
-import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import click
@@ -18,28 +17,13 @@ import yaml
 from tests.fakes.models import Spoken, tones, write_stream_package
 from tests.fakes.registry import process
 from tests.fakes.trust import key
+from tests.integration.pages import DOCS, Page, python
 from tests.unit.cli.models.running import Outcome, run
 from voiceflow.cli.models import models
 from voiceflow.validation.rules import RULES
 
-DOCS = Path(__file__).parents[2] / "docs"
-PAGE = (DOCS / "registry.md").read_text(encoding="utf-8")
+PAGE = Page("registry.md")
 START = "python -m voiceflow_registry"
-
-
-def blocks(language: str) -> list[str]:
-    """Code blocks of the page."""
-    return re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
-
-
-def commands() -> Iterator[tuple[str, int]]:
-    """Each command of the page, with the exit code that it says."""
-    for block in blocks("console"):
-        for line in block.splitlines():
-            assert line.startswith("$ "), line
-            command, _, remark = line[2:].partition("#")
-            said = re.search(r"exit code (\d+)", remark)
-            yield command.strip(), int(said[1]) if said else 0
 
 
 @pytest.fixture
@@ -60,7 +44,7 @@ def desk(tmp_path: Path) -> Path:
     onnx.save(graph, folder / "new.onnx")
     (folder / "card.md").write_text("# Meeting\n\nHears tones.\n")
     key("publisher").write(folder / "publisher.pem")
-    for stated in blocks("toml"):
+    for stated in PAGE.blocks("toml"):
         name = "draft.toml" if "model =" in stated else "policy.toml"
         (folder / name).write_text(stated)
     (folder / "conversations").mkdir()
@@ -80,7 +64,7 @@ async def test_the_page_leads_from_an_onnx_file_to_a_promoted_version_and_back(
     """With the exit codes that it says; the Python code runs after it."""
     monkeypatch.chdir(desk)
     monkeypatch.setenv("VOICEFLOW_REGISTRY", registry)
-    listed = list(commands())
+    listed = list(PAGE.commands())
     assert listed[0] == (START, 0)
     seen: dict[str, Outcome] = {}
     for command, said in listed[1:]:
@@ -100,21 +84,16 @@ async def test_the_page_leads_from_an_onnx_file_to_a_promoted_version_and_back(
     primary = final.json["channel"]["rollout"]["primary"]["version"]
     assert primary == "models/meeting/versions/1.0.0"
 
-    (code,) = blocks("python")
-    child = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", code.replace("127.0.0.1:50061", registry)),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, err = await child.communicate()
-    assert child.returncode == 0, err.decode()
-    lines = out.decode().split()
+    (code,) = PAGE.blocks("python")
+    status, out, err = await python("-c", code.replace("127.0.0.1:50061", registry))
+    assert status == 0, err
+    lines = out.split()
     assert lines[-2:] == ["ValidationReport", "models/meeting/versions/1.0.0"]
 
 
 def test_the_page_has_every_rule_and_no_other() -> None:
     """A finding's id is found by searching the page."""
-    named = set(re.findall(r"^\| `([a-z*]+\.[a-z-]+)` \|", PAGE, re.MULTILINE))
+    named = set(re.findall(r"^\| `([a-z*]+\.[a-z-]+)` \|", PAGE.text, re.MULTILINE))
     anywhere = {rule[2:] for rule in named if rule.startswith("*.")}
     lacking = {
         rule for rule in RULES if rule not in named and rule.partition(".")[2] not in anywhere
@@ -128,10 +107,10 @@ def test_the_page_has_every_rule_and_no_other() -> None:
 
 def test_every_command_is_on_the_page() -> None:
     """And those on the page exist."""
-    named = {command.split()[2] for command, _ in commands() if command != START}
+    named = {command.split()[2] for command, _ in PAGE.commands() if command != START}
     others = {"pods", "compare"}  # they need servers: see the page on operating
     assert named | others == set(models.commands)
-    assert all(f"voiceflow models {other}" in PAGE for other in others)
+    assert all(f"voiceflow models {other}" in PAGE.text for other in others)
 
 
 def test_the_workflow_calls_commands_that_there_are() -> None:
@@ -154,9 +133,9 @@ def test_the_workflow_calls_commands_that_there_are() -> None:
 
 def test_every_link_of_the_page_leads_somewhere() -> None:
     """Inside the project, and inside the page."""
-    for target in re.findall(r"\]\(([^)]+)\)", PAGE):
+    for target in re.findall(r"\]\(([^)]+)\)", PAGE.text):
         path, _, anchor = target.partition("#")
         assert (DOCS / path).exists(), target
         if not path:
             heading = rf"^#+ {anchor.replace('-', ' ')}$"
-            assert re.search(heading, PAGE, re.MULTILINE | re.IGNORECASE), target
+            assert re.search(heading, PAGE.text, re.MULTILINE | re.IGNORECASE), target

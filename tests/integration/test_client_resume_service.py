@@ -90,6 +90,7 @@ class Reader:
         self._config = config
         self._cuts = list(cuts)
         self._cut = cut
+        self._is_cut = False
         self._seen = asyncio.Event()
         self._covered_seconds = 0.0
 
@@ -97,10 +98,14 @@ class Reader:
         """The whole conversation."""
         async for event in client.diarize(self._pieces(list(flushes)), self._config):
             self.events.append(event)
+            if isinstance(event, Resumed):
+                self._is_cut = False
             if isinstance(event, Update):
                 self._covered_seconds = event.covered_samples / SECOND
                 self._seen.set()
-                if self._cuts and self._covered_seconds >= self._cuts[0]:
+                # What was on its way when the stream was cut is still read, and is no cause to cut.
+                if not self._is_cut and self._cuts and self._covered_seconds >= self._cuts[0]:
+                    self._is_cut = True
                     self._cuts.pop(0)
                     self._cut()
         return self.events

@@ -59,6 +59,21 @@ class Edge:
     frame: int
 
 
+@dataclass(frozen=True, slots=True)
+class EdgeState:
+    """What an edge detector knows.
+
+    Attributes:
+        at_samples: End of what it has heard.
+        active: What it takes for true.
+        against_samples: How long the audio before has said otherwise.
+    """
+
+    at_samples: int
+    active: bool
+    against_samples: int
+
+
 class EdgeDetector:
     """Reports when a probability has risen or fallen for long enough to be believed.
 
@@ -66,35 +81,41 @@ class EdgeDetector:
         threshold: Above it a frame counts as active.
         rise_frames: Active frames in a row that make an onset.
         fall_frames: Inactive frames in a row that make an end.
+
+    Attributes:
+        active: What it takes for true.
     """
 
     def __init__(self, threshold: float, rise_frames: int, fall_frames: int) -> None:
         self._threshold = threshold
         self._needed = {True: rise_frames, False: fall_frames}
         self._skip_frames = 0
-        self.against_frames = 0
-        self.heard_frames = 0
+        self._against_frames = 0
+        self._heard_frames = 0
         self.active = False
 
     def adopt(self, threshold: float) -> None:
         """Above it the frames that come count as active."""
         self._threshold = threshold
 
-    def resume(
-        self, *, active: bool, against_frames: int, heard_frames: int, skip_frames: int
-    ) -> None:
+    def state(self, frame_samples: int) -> EdgeState:
+        """What it knows, of frames of so many samples."""
+        return EdgeState(
+            self._heard_frames * frame_samples, self.active, self._against_frames * frame_samples
+        )
+
+    def resume(self, state: EdgeState, frame_samples: int, first_frame: int) -> None:
         """Goes on where another detector was.
 
         Args:
-            active: What it took for true.
-            against_frames: How many frames in a row before have said otherwise.
-            heard_frames: How many it has heard.
-            skip_frames: How many of those are pushed again.
+            state: Of the other one.
+            frame_samples: Of the frames that come.
+            first_frame: Where they begin; those that the other one has heard are skipped.
         """
-        self.active = active
-        self.against_frames = against_frames
-        self.heard_frames = heard_frames
-        self._skip_frames = skip_frames
+        self.active = state.active
+        self._against_frames = state.against_samples // frame_samples
+        self._heard_frames = state.at_samples // frame_samples
+        self._skip_frames = max(0, self._heard_frames - first_frame)
 
     def push(self, probability: FloatArray) -> list[Edge]:
         """Takes the next frames, (frames,); an edge lies where the run that proves it began."""
@@ -104,12 +125,12 @@ class EdgeDetector:
             self._skip_frames -= skipped
             probability = probability[skipped:]
         for value in probability.tolist():
-            self.heard_frames += 1
+            self._heard_frames += 1
             rising = value > self._threshold
-            self.against_frames = self.against_frames + 1 if rising != self.active else 0
+            self._against_frames = self._against_frames + 1 if rising != self.active else 0
             # At least: with another frame length a run may come over the mark.
-            if self.against_frames >= self._needed[not self.active]:
+            if self._against_frames >= self._needed[not self.active]:
                 self.active = rising
-                edges.append(Edge(rising, self.heard_frames - self.against_frames))
-                self.against_frames = 0
+                edges.append(Edge(rising, self._heard_frames - self._against_frames))
+                self._against_frames = 0
         return edges

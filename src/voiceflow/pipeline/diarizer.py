@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections import deque
+from dataclasses import replace
 from typing import Self
 
 import numpy as np
 
 from voiceflow.artifact import SAMPLE_RATE_HERTZ, Manifest
-from voiceflow.pipeline.activity import Edge, EdgeDetector, Voices, rank_tracks
+from voiceflow.pipeline.activity import EdgeDetector, Voices, rank_tracks
+from voiceflow.pipeline.changes import ChangeDetector
 from voiceflow.pipeline.finding import Finder
 from voiceflow.pipeline.identity import SHORTEST_SEGMENT_SECONDS, Identity, Named
-from voiceflow.pipeline.labels import LOST, SILENCE, UNNAMED, Labels, drop_short_runs, runs, tidy
-from voiceflow.pipeline.model import FloatArray, Frames
-from voiceflow.pipeline.snapshot import EdgeState, Snapshot, recent_regions
+from voiceflow.pipeline.labels import LOST, SILENCE, Labels, drop_short_runs, runs, tidy
+from voiceflow.pipeline.model import Frames
+from voiceflow.pipeline.naming import Names, by_appearance
+from voiceflow.pipeline.snapshot import RecentRegions, Snapshot
 from voiceflow.pipeline.turns import (
-    UNKNOWN,
     Event,
     HopResult,
     Region,
@@ -79,19 +80,16 @@ class StreamDiarizer:
             point.overlap_threshold, self._overlap_edge_frames, self._overlap_edge_frames
         )
         self._turns = TurnBuilder()
-        self._names = {UNNAMED: UNKNOWN}
-        self._names_given = 0
-        self._merges: list[SpeakerMerged] = []
+        self._names = Names()
+        self._changes = ChangeDetector(self._frames_in(CHANGE_LAG_SECONDS))
         self._lead_in_frames = manifest.look_ahead_frames
         self._covered_frames = 0
         self._final_frames = 0
         self._final_first = self._final_second = SILENCE
-        self._announced = UNNAMED
-        self._scanned_frames = 0
         self._told = np.zeros(0, np.intp)  # first labels of the held frames, as last seen
         self._label_changes = 0
         self._total_samples: int | None = None
-        self._recent: deque[Region] = deque()
+        self._recent = RecentRegions()
         self._resumed_at_samples = 0
         self._kept_from_samples = 0
         self._finding: tuple[Snapshot, Finder] | None = None
@@ -164,18 +162,18 @@ class StreamDiarizer:
             frame_samples=self._frame_samples,
             embedding_space=self._manifest.embedding_space,
             voices=known,
-            names=tuple(self._names.get(number, "") for number in range(len(known.aliases))),
-            names_given=self._names_given,
+            names=tuple(self._names.get(number) or "" for number in range(len(known.aliases))),
+            names_given=self._names.given,
             final_first=self._final_first,
             final_second=self._final_second,
-            announced=self._announced,
-            scanned_samples=self._scanned_frames * self._frame_samples,
-            speech=self._edge_state(self._speech),
-            overlap=self._edge_state(self._overlap),
+            announced=self._changes.announced,
+            scanned_samples=self._changes.scanned_frames * self._frame_samples,
+            speech=self._speech.state(self._frame_samples),
+            overlap=self._overlap.state(self._frame_samples),
             open_turns=self._turns.open_turns(),
             talk_samples=dict(self._turns.talk_samples),
-            merges=tuple(self._merges),
-            recent=recent_regions(self._recent, at - context_samples),
+            merges=self.merges(),
+            recent=self._recent.since(at - context_samples),
         )
 
     def push(self, frames: Frames) -> HopResult:
@@ -188,7 +186,7 @@ class StreamDiarizer:
         self._lead_in_frames -= lead_in
         voices = voices.since(lead_in)
         self._identity.extend(voices)
-        events = self._speech_events(frames.speech) + self._overlap_events(voices.activity[:, 1])
+        events = self._edges(frames, voices)
         final = self._covered_frames - self._horizon_frames - self._final_frames
         return self._emit(max(0, min(final, self._identity.held_frames)), events)
 
@@ -211,14 +209,8 @@ class StreamDiarizer:
         if self._overlap.active:
             events.append(self._event(SpeechEventKind.OVERLAP_ENDED, self._covered_frames))
         result = self._emit(self._identity.held_frames, events)
-        return HopResult(
-            result.final_regions,
-            result.turns_final + tuple(self._turns.finish()),
-            (),
-            result.events,
-            result.covered_samples,
-            result.final_until_samples,
-        )
+        turns = result.turns_final + tuple(self._turns.finish())
+        return replace(result, turns_final=turns, turns_provisional=())
 
     def summary(self) -> tuple[SpeakerTalk, ...]:
         """Everybody who speaks in final regions, as first labelled, in order of appearance."""
@@ -230,12 +222,12 @@ class StreamDiarizer:
                 talk[name],
                 self._identity.prototypes(numbers[name]) if name in numbers else (),
             )
-            for name in sorted(talk, key=_order)
+            for name in sorted(talk, key=by_appearance)
         )
 
     def merges(self) -> tuple[SpeakerMerged, ...]:
         """Every merge so far."""
-        return tuple(self._merges)
+        return tuple(self._names.merges)
 
     @property
     def label_changes(self) -> int:
@@ -277,18 +269,8 @@ class StreamDiarizer:
             self._final_second,
             self._overlap_edge_frames,
         )
-        self._name_newcomers(first, second)
+        self._names.introduce(first, second, self._identity.born_speakers)
         return Named(first, second)
-
-    def _name_newcomers(self, first: Labels, second: Labels) -> None:
-        """Gives `S1`, `S2`, … in the order in which speakers are first seen in the audio."""
-        if self._identity.born_speakers < len(self._names):
-            return
-        for pair in zip(first.tolist(), second.tolist(), strict=True):
-            for speaker in pair:
-                if speaker not in self._names and speaker != SILENCE:
-                    self._names_given += 1
-                    self._names[speaker] = f"S{self._names_given}"
 
     def _finalise(self, named: Named, frames: int) -> tuple[list[Region], list[Turn]]:
         regions, turns = [], []
@@ -296,7 +278,7 @@ class StreamDiarizer:
             confidence = self._identity.confidence(start, end) if region.speakers else 0.0
             turns += self._turns.push(region, confidence)
             regions.append(region)
-            self._remember(region)
+            self._recent.add(region)
         if frames:
             self._final_first = int(named.first[frames - 1])
             self._final_second = int(named.second[frames - 1])
@@ -322,7 +304,7 @@ class StreamDiarizer:
             region = Region(
                 max(self._clip(first_frame + at), self._resumed_at_samples),
                 self._clip(first_frame + start_frame + end),
-                tuple(sorted({self._names[label] for label in labels}, key=_order)),
+                tuple(sorted({self._names[label] for label in labels}, key=by_appearance)),
             )
             if region.end_samples > region.start_samples:
                 regions.append((at, start_frame + end, region))
@@ -337,57 +319,30 @@ class StreamDiarizer:
             if turn.end_samples > self._final_samples()
         )
 
-    def _speech_events(self, speech: FloatArray) -> list[Event]:
-        return [
-            self._edge_event(edge, SpeechEventKind.SPEECH_STARTED, SpeechEventKind.SPEECH_ENDED)
-            for edge in self._speech.push(speech)
+    def _edges(self, frames: Frames, voices: Voices) -> list[Event]:
+        kind = SpeechEventKind
+        edges = [
+            (kind.SPEECH_STARTED if edge.rising else kind.SPEECH_ENDED, edge.frame)
+            for edge in self._speech.push(frames.speech)
+        ] + [
+            (kind.OVERLAP_STARTED if edge.rising else kind.OVERLAP_ENDED, edge.frame)
+            for edge in self._overlap.push(voices.activity[:, 1])
         ]
-
-    def _overlap_events(self, activity: FloatArray) -> list[Event]:
-        return [
-            self._edge_event(edge, SpeechEventKind.OVERLAP_STARTED, SpeechEventKind.OVERLAP_ENDED)
-            for edge in self._overlap.push(activity)
-        ]
-
-    def _edge_event(self, edge: Edge, rise: SpeechEventKind, fall: SpeechEventKind) -> Event:
-        return self._event(rise if edge.rising else fall, edge.frame)
+        return [self._event(*edge) for edge in edges]
 
     def _event(self, kind: SpeechEventKind, frame: int, speaker: str | None = None) -> Event:
         return SpeechEvent(kind, self._clip(frame), self._clip(self._covered_frames), speaker)
 
     def _speaker_changes(self, named: Named, frames: int) -> list[Event]:
-        """Tells once that another known speaker has taken over.
-
-        That is, half a second into the turn, or when it becomes final before that.
-        """
-        base = self._final_frames - frames  # the first held frame
-        begin = max(0, self._scanned_frames - base)
-        end = max(frames, len(named.first) - self._frames_in(CHANGE_LAG_SECONDS))
-        events: list[Event] = []
-        for start, _ in runs(named.first[begin:end]):
-            speaker = int(named.first[begin + start])
-            if speaker < 0 or speaker == self._announced:
-                continue
-            if self._announced != UNNAMED:
-                elsewhere = np.flatnonzero(named.first[: begin + start] != speaker)
-                at = base + (int(elsewhere[-1]) + 1 if len(elsewhere) else 0)
-                kind, name = SpeechEventKind.SPEAKER_CHANGED, self._names[speaker]
-                events.append(self._event(kind, at, name))
-            self._announced = speaker
-        self._scanned_frames = max(self._scanned_frames, base + end)
-        return events
+        held_from = self._final_frames - frames
+        return [
+            self._event(SpeechEventKind.SPEAKER_CHANGED, frame, self._names[speaker])
+            for frame, speaker in self._changes.find(named.first, held_from, frames)
+        ]
 
     def _merge_events(self, merges: list[tuple[int, int]]) -> list[SpeakerMerged]:
-        told = []
-        for source, target in merges:
-            if source in self._names and target in self._names:
-                names = self._names[source], self._names[target]
-                told.append(SpeakerMerged(*names, self._final_samples()))
-            elif source in self._names:  # the other was never seen: nothing to tell
-                self._names[target] = self._names[source]
-        self._merges += told
-        self._announced = dict(merges).get(self._announced, self._announced)
-        return told
+        self._changes.merge(dict(merges))
+        return self._names.merge(merges, self._final_samples())
 
     def _go_on(self, snapshot: Snapshot, start_samples: int) -> None:
         first = start_samples // self._frame_samples
@@ -397,22 +352,21 @@ class StreamDiarizer:
         self._covered_frames = first
         self._final_frames = final
         self._lead_in_frames += final - first
-        self._scanned_frames = snapshot.scanned_samples // self._frame_samples
-        self._resume_edges(self._speech, snapshot.speech, first)
-        self._resume_edges(self._overlap, snapshot.overlap, final)
+        self._changes.scanned_frames = snapshot.scanned_samples // self._frame_samples
+        self._speech.resume(snapshot.speech, self._frame_samples, first)
+        self._overlap.resume(snapshot.overlap, self._frame_samples, final)
         self._turns.resume(snapshot.open_turns, snapshot.talk_samples)
-        self._recent.extend(snapshot.recent)
-        self._merges += snapshot.merges
-        self._names_given = snapshot.names_given
+        self._recent.resume(snapshot.recent)
+        self._names.resume(snapshot.names_given, snapshot.merges)
         if not snapshot.is_in_space_of(self._manifest):
             point = self._manifest.operating_point
             self._finding = snapshot, Finder(snapshot, point, self._frame_samples, first)
             return
         scale = snapshot.frame_samples / self._frame_samples
         self._identity.resume(snapshot.voices, final, scale)
-        self._names |= {number: name for number, name in enumerate(snapshot.names) if name}
+        self._names.know({number: name for number, name in enumerate(snapshot.names) if name})
         self._final_first, self._final_second = snapshot.final_first, snapshot.final_second
-        self._announced = snapshot.announced
+        self._changes.announced = snapshot.announced
 
     def _hear_again(self, finding: tuple[Snapshot, Finder], voices: Voices) -> None:
         """Looks for the speakers, in another embedding space, until all that is final was heard."""
@@ -422,7 +376,7 @@ class StreamDiarizer:
             return
         found = finder.found(self._frames_in(SHORTEST_SEGMENT_SECONDS))
         numbers = {name: number for number, name in enumerate(found)}
-        self._names |= {number: name for name, number in numbers.items()}
+        self._names.know({number: name for name, number in numbers.items()})
 
         def now(label: int) -> int:
             if label < 0:
@@ -433,34 +387,9 @@ class StreamDiarizer:
             now(snapshot.final_first),
             now(snapshot.final_second),
         )
-        self._announced = now(snapshot.announced)
+        self._changes.announced = now(snapshot.announced)
         self._identity.begin(list(found.values()), self._final_first, self._final_frames)
         self._finding = None
-
-    def _edge_state(self, detector: EdgeDetector) -> EdgeState:
-        return EdgeState(
-            detector.heard_frames * self._frame_samples,
-            detector.active,
-            detector.against_frames * self._frame_samples,
-        )
-
-    def _resume_edges(self, detector: EdgeDetector, state: EdgeState, first_frame: int) -> None:
-        heard = state.at_samples // self._frame_samples
-        detector.resume(
-            active=state.active,
-            against_frames=state.against_samples // self._frame_samples,
-            heard_frames=heard,
-            skip_frames=max(0, heard - first_frame),
-        )
-
-    def _remember(self, region: Region) -> None:
-        """Keeps the last final regions, equal neighbours joined."""
-        if self._recent and self._recent[-1].speakers == region.speakers:
-            start = self._recent.pop().start_samples
-            region = Region(start, region.end_samples, region.speakers)
-        self._recent.append(region)
-        while self._recent[0].end_samples <= region.end_samples - _REMEMBERED_SAMPLES:
-            self._recent.popleft()
 
     def _final_samples(self) -> int:
         return max(self._clip(self._final_frames), self._resumed_at_samples)
@@ -471,15 +400,6 @@ class StreamDiarizer:
     def _clip(self, frame: int) -> int:
         samples = frame * self._frame_samples
         return samples if self._total_samples is None else min(samples, self._total_samples)
-
-
-_REMEMBERED_SAMPLES = 120 * SAMPLE_RATE_HERTZ
-"""Of final regions: the longest context that a model can have."""
-
-
-def _order(name: str) -> tuple[bool, int, str]:
-    """Known speakers in order of appearance, the unknown last."""
-    return name == UNKNOWN, len(name), name
 
 
 def _place(event: Event) -> int:

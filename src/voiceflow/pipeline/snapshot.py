@@ -5,6 +5,7 @@ Voices are in half precision and never shown: a snapshot holds voiceprints.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Self
@@ -12,11 +13,15 @@ from typing import Self
 import numpy as np
 
 from voiceflow.artifact import SAMPLE_RATE_HERTZ, LatencyMode, Manifest
+from voiceflow.pipeline.activity import EdgeState
 from voiceflow.pipeline.model import FloatArray
 from voiceflow.pipeline.turns import OpenTurn, Region, SpeakerMerged
 
 LEAST_CONTEXT_SAMPLES = SAMPLE_RATE_HERTZ
 """Audio that a client keeps at least: more than the longest frame, so that frames may differ."""
+
+_LONGEST_CONTEXT_SAMPLES = 120 * SAMPLE_RATE_HERTZ
+"""That a model can have."""
 
 _SMALLEST_LENGTH = np.float32(1e-9)
 
@@ -82,21 +87,6 @@ class KnownVoices:
     path_totals: tuple[float, ...] = field(repr=False)
     last_final_state: int
     next_recluster_seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class EdgeState:
-    """What an edge detector knows.
-
-    Attributes:
-        at_samples: End of what it has heard.
-        active: What it takes for true.
-        against_samples: How long the audio before has said otherwise.
-    """
-
-    at_samples: int
-    active: bool
-    against_samples: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,14 +172,29 @@ def start_samples(snapshot: Snapshot, manifest: Manifest, mode: LatencyMode) -> 
     )
 
 
-def recent_regions(regions: Iterable[Region], since_samples: int) -> tuple[Region, ...]:
-    """Regions from a place in the audio on, equal neighbours joined."""
-    joined: list[Region] = []
-    for region in regions:
-        start = max(region.start_samples, since_samples)
-        if region.end_samples <= start:
-            continue
-        if joined and joined[-1].speakers == region.speakers:
-            start = joined.pop().start_samples
-        joined.append(Region(start, region.end_samples, region.speakers))
-    return tuple(joined)
+class RecentRegions:
+    """The last final regions, equal neighbours joined."""
+
+    def __init__(self) -> None:
+        self._regions: deque[Region] = deque()
+
+    def resume(self, regions: Iterable[Region]) -> None:
+        """Goes on after these."""
+        self._regions.extend(regions)
+
+    def add(self, region: Region) -> None:
+        """The next one; what ended longer ago than any model's context goes."""
+        if self._regions and self._regions[-1].speakers == region.speakers:
+            start = self._regions.pop().start_samples
+            region = Region(start, region.end_samples, region.speakers)
+        self._regions.append(region)
+        while self._regions[0].end_samples <= region.end_samples - _LONGEST_CONTEXT_SAMPLES:
+            self._regions.popleft()
+
+    def since(self, samples: int) -> tuple[Region, ...]:
+        """Those from a place in the audio on; the first one begins there."""
+        return tuple(
+            Region(max(region.start_samples, samples), region.end_samples, region.speakers)
+            for region in self._regions
+            if region.end_samples > samples
+        )

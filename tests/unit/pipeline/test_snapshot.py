@@ -13,10 +13,10 @@ from voiceflow.pipeline.diarizer import StreamDiarizer
 from voiceflow.pipeline.model import FloatArray
 from voiceflow.pipeline.snapshot import (
     LEAST_CONTEXT_SAMPLES,
+    RecentRegions,
     Snapshot,
     VoiceTable,
     context_samples,
-    recent_regions,
     start_samples,
 )
 from voiceflow.pipeline.turns import Region
@@ -122,11 +122,15 @@ def test_regions_are_remembered_for_as_long_as_a_context_can_be() -> None:
     assert 120 * 16_000 <= 200 * 16_000 - recent[0].start_samples <= 122 * 16_000
 
 
-def test_empty_and_earlier_regions_are_left_out() -> None:
-    """A region that ends where the span begins is not in it."""
-    regions = [Region(0, 10, ("S1",)), Region(10, 20, ()), Region(20, 30, ())]
-    assert recent_regions(regions, 10) == (Region(10, 30, ()),)
-    assert recent_regions(regions, 30) == ()
+def test_regions_that_are_remembered_are_joined_and_cut() -> None:
+    """Equal neighbours are one; one that ends where the span begins is not in it."""
+    recent = RecentRegions()
+    for region in (Region(0, 10, ("S1",)), Region(10, 20, ()), Region(20, 30, ())):
+        recent.add(region)
+    assert recent.since(0) == (Region(0, 10, ("S1",)), Region(10, 30, ()))
+    assert recent.since(10) == (Region(10, 30, ()),)
+    assert recent.since(15) == (Region(15, 30, ()),)
+    assert recent.since(30) == ()
 
 
 @given(seed=st.integers(0, 2**32 - 1), rows=st.integers(1, 5))
