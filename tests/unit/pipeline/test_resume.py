@@ -29,7 +29,9 @@ from voiceflow.pipeline.snapshot import context_samples, start_samples
 from voiceflow.pipeline.turns import UNKNOWN, SpeakerMerged, SpeechEvent, SpeechEventKind
 
 
-@settings(max_examples=60, deadline=None)
+# Not at random: what is held is scored again with all that was learnt until the cut, so a near tie,
+# as between two who speak at once, may fall otherwise by some frames (ADR 10).
+@settings(max_examples=60, deadline=None, derandomize=True)
 @given(
     script=SCRIPTS,
     mode=st.sampled_from(LatencyMode),
