@@ -130,7 +130,7 @@ class Seen:
 
     Attributes:
         swap_seconds: How long each swap took.
-        resident_bytes: Memory of the server after each.
+        resident_bytes: Memory of the server after each, at rest.
         began: First moment of the first swap, on the event loop's clock.
         ended: Last moment of the last.
         others_percent: Of the machine, used by who takes no part.
@@ -147,8 +147,9 @@ async def soak(service: Service, shelf: Shelf, plan: Plan, audio: bytes) -> tupl
     """Streams, and version after version."""
     calls: list[Call] = []
     ending = asyncio.Event()
+    conversations = _conversations(plan, audio)
     speaking = [
-        asyncio.create_task(_callers(service, plan, audio, first, calls, ending))
+        asyncio.create_task(_callers(service, conversations, first, calls, ending))
         for first in range(0, plan.streams, _STREAMS_PER_CONNECTION)
     ]
     try:
@@ -164,21 +165,32 @@ async def _swap(service: Service, shelf: Shelf, plan: Plan) -> Seen:
     seen = Seen([], [])
     async with DiarizationClient(service.address) as operator:
         await _until(operator, lambda state: state.streams >= plan.streams)
+        # By then conversations of all ages go on.
+        await asyncio.sleep(plan.conversation_seconds)
         taking_part = (os.getpid(), service.process.pid)
         seen.began, used = loop.time(), Processors.now(taking_part)
         for number in range(plan.swaps):
-            await asyncio.sleep(plan.rest_seconds)
             start = loop.time()
             name = shelf.add()
             await _until(operator, partial(_all_on, name, plan.streams))
             seen.swap_seconds.append(loop.time() - start)
             await _until(operator, partial(_alone, name))
-            seen.resident_bytes.append(service.resident_bytes())
+            seen.resident_bytes.append(await _at_rest(service, plan.rest_seconds))
             if (number + 1) % 10 == 0:
                 _say(number + 1, seen)
         seen.ended = loop.time()
         seen.others_percent = Processors.now(taking_part).others_percent(used)
     return seen
+
+
+async def _at_rest(service: Service, seconds: float) -> int:
+    """The least memory within a while: what was replaced is given back, hops take turns."""
+    loop = asyncio.get_running_loop()
+    end, least = loop.time() + seconds, service.resident_bytes()
+    while loop.time() < end:
+        await asyncio.sleep(_LOOK_SECONDS)
+        least = min(least, service.resident_bytes())
+    return least
 
 
 def _all_on(name: str, streams: int, state: ServingState) -> bool:
@@ -210,29 +222,35 @@ def _say(number: int, seen: Seen) -> None:
     )
 
 
+def _conversations(plan: Plan, audio: bytes) -> list[bytes]:
+    """As many as there are streams, which hold them in turn: so memory is bounded."""
+    size = round(plan.conversation_seconds * SAMPLE_RATE_HERTZ) * 2
+    step = (len(audio) - size) // plan.streams // 2 * 2
+    return [audio[number * step : number * step + size] for number in range(plan.streams)]
+
+
 async def _callers(
     service: Service,
-    plan: Plan,
-    audio: bytes,
+    conversations: Sequence[bytes],
     first: int,
     calls: list[Call],
     ending: asyncio.Event,
 ) -> None:
     """Callers that share a connection."""
     async with DiarizationClient(service.address, retry=RetryPolicy(attempts=20)) as client:
+        streams = len(conversations)
 
         async def speak(number: int) -> None:
-            size = round(plan.conversation_seconds * SAMPLE_RATE_HERTZ) * 2
-
-            def part(turn: int) -> bytes:
-                start = (number + plan.streams * turn) * 500_000 % (len(audio) - size) // 2 * 2
+            def audio(turn: int) -> bytes:
+                whole = conversations[(number + turn) % streams]
+                if turn:
+                    return whole
                 # The first ones are of all lengths, so that not all end at once.
-                share = (number + 1) / plan.streams if turn == 0 else 1.0
-                return audio[start : start + round(size * share / 2) * 2]
+                return whole[: len(whole) * (number + 1) // streams // 2 * 2]
 
-            await hold_on(client, part, calls, ending)
+            await hold_on(client, audio, calls, ending)
 
-        last = min(first + _STREAMS_PER_CONNECTION, plan.streams)
+        last = min(first + _STREAMS_PER_CONNECTION, streams)
         await asyncio.gather(*(speak(number) for number in range(first, last)))
 
 
