@@ -47,7 +47,13 @@ Step = Moved | GoneOn
 
 
 def expected_regions(
-    audio: bytes, first: str, way: Sequence[Step], models: Models, mode: LatencyMode
+    audio: bytes,
+    first: str,
+    way: Sequence[Step],
+    models: Models,
+    mode: LatencyMode,
+    *,
+    resume_context_seconds: float = RESUME_CONTEXT_SECONDS,
 ) -> tuple[Region, ...]:
     """The partition that a client must have been told; neighbours differ in their speakers.
 
@@ -57,6 +63,7 @@ def expected_regions(
         way: How it moved, in order.
         models: All that it was on.
         mode: Of the stream.
+        resume_context_seconds: As the server has it.
 
     Raises:
         ValueError: No stream could have gone this way.
@@ -69,7 +76,7 @@ def expected_regions(
             case Moved():
                 stream.move(models[step.model_version], step)
             case GoneOn():
-                stream = stream.gone_on(models[step.model_version], step)
+                stream = stream.gone_on(models[step.model_version], step, resume_context_seconds)
     stream.finish()
     return told.regions()
 
@@ -146,9 +153,9 @@ class _Stream:
             for begin in range(0, len(kept), hop):
                 _, self._state = model.run(kept[None, begin : begin + hop], self._state)
 
-    def gone_on(self, model: BoundModel, step: GoneOn) -> _Stream:
+    def gone_on(self, model: BoundModel, step: GoneOn, context_seconds: float) -> _Stream:
         """The stream that goes on where a token of this one says."""
-        kept = context_samples(self._model.manifest, RESUME_CONTEXT_SECONDS)
+        kept = context_samples(self._model.manifest, context_seconds)
         found: Snapshot | None = None
 
         def told_all() -> bool:
