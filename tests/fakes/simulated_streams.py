@@ -169,6 +169,7 @@ class Call:
     Attributes:
         refuse: Instead of a stream.
         mute: Says nothing, instead of a stream.
+        heeds_after: What is waited for between Begin and the first audio.
         ignores_token: Begins as if there were none.
         cut_at: The stream is gone there; 0: as soon as it has begun.
         cut_after: What is waited for before.
@@ -190,6 +191,7 @@ class Call:
 
     refuse: Exception | None = None
     mute: bool = False
+    heeds_after: asyncio.Event | None = None
     ignores_token: bool = False
     cut_at: int | None = None
     cut_after: asyncio.Event | None = None
@@ -253,6 +255,8 @@ class SimulatedServer:
             await context.abort(*call.cut_by)
         if call.go_away_at == 0:
             await self._tell_to_go(call, stream, context)
+        if call.heeds_after is not None:
+            await call.heeds_after.wait()
         async for request in requests:
             match request.WhichOneof("request"):
                 case "audio":
@@ -317,6 +321,7 @@ def refused(reason: str) -> InvalidInput:
 
 def _begin(call: Call, stream: Simulation) -> pb.DiarizeResponse:
     begin = pb.Begin(session=call.config.session or "simulated", frame=duration(1))
+    begin.hop.CopyFrom(duration(HOP))
     begin.model_version = "models/simulated/versions/1.0.0"
     if call.tokens:
         begin.resume_context.CopyFrom(duration(call.context))

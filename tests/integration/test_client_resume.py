@@ -40,6 +40,7 @@ from voiceflow.client import (
     Summary,
     Timeline,
     Update,
+    conversation,
     diarization,
 )
 from voiceflow.client.tape import Tape
@@ -163,6 +164,88 @@ async def test_a_stream_that_is_told_to_go_goes_on_elsewhere(
     assert server.calls[-1].config.resume_token
     assert not away.finish
     assert server.calls[-1].finish
+
+
+async def test_the_old_stream_is_told_of_until_the_new_one_has_caught_up(
+    uncut: list[Event],
+) -> None:
+    """However long that takes, nobody waits for what the old one has computed."""
+    heeded, told_far = asyncio.Event(), asyncio.Event()
+    away, elsewhere = Call(go_away_at=120), Call(heeds_after=heeded)
+
+    async def audio() -> AsyncIterator[bytes]:
+        taken = 0
+        async for piece in waiting_pieces(server, 2):
+            yield piece
+            taken += len(piece)
+            if taken >= 330 * FRAME_BYTES and not heeded.is_set():
+                await told_far.wait()
+                heeded.set()
+                await away.over.wait()
+
+    async with (
+        asyncio.timeout(30),
+        simulated(away, elsewhere) as (server, address),
+        DiarizationClient(address, retry=SOON) as client,
+    ):
+        events = []
+        async for event in client.diarize(audio(), CONFIG):
+            events.append(event)
+            if isinstance(event, Update) and event.covered_samples >= 312 * FRAME:
+                assert told_far.is_set() or not any(isinstance(one, Resumed) for one in events)
+                told_far.set()
+    check(events, uncut, streams=2)
+    assert not away.finish
+
+
+async def test_where_the_old_stream_ends_first_the_new_one_goes_on_as_it_is(
+    uncut: list[Event],
+) -> None:
+    """It hears already what another one would have to hear again."""
+    heeded = asyncio.Event()
+    away, elsewhere = Call(go_away_at=120, cut_at=240), Call(heeds_after=heeded)
+    async with (
+        asyncio.timeout(30),
+        simulated(away, elsewhere) as (server, address),
+        DiarizationClient(address, retry=SOON) as client,
+    ):
+        events = []
+        async for event in client.diarize(waiting_pieces(server, 2), CONFIG):
+            events.append(event)
+            if isinstance(event, Resumed):
+                heeded.set()
+    check(events, uncut, streams=2)
+    assert len(server.calls) == 2
+
+
+async def test_a_stream_that_does_not_catch_up_is_left_for_another(
+    uncut: list[Event], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Meanwhile a fast source waits, and the old stream goes on."""
+    monkeypatch.setattr(conversation, "_CATCH_UP_SECONDS", 0.1)
+    away, mute = Call(go_away_at=120), Call(heeds_after=asyncio.Event())
+    async with simulated(away, mute, Call()) as (server, address):
+        check(await diarized(address, waiting_pieces(server, 3)), uncut, streams=2)
+    assert not mute.heard
+
+
+async def test_a_source_that_is_faster_than_speech_waits_for_a_stream_to_catch_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Or else the old stream had heard all of it before."""
+    monkeypatch.setattr(conversation, "_CATCH_UP_SECONDS", 2.0)
+    away, mute = Call(go_away_at=120), Call(heeds_after=asyncio.Event())
+
+    async def audio() -> AsyncIterator[bytes]:
+        async for piece in waiting_pieces(server, 2):
+            yield piece
+        async for piece in pieces(AUDIO * 8):
+            yield piece
+
+    async with simulated(away, mute, Call()) as (server, address):
+        events = await diarized(address, audio())
+    assert sum(isinstance(event, Resumed) for event in events) == 1
+    assert not away.finish
 
 
 async def waiting_pieces(
@@ -607,16 +690,20 @@ def kept_bytes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 @pytest.mark.parametrize(
-    "script", [[Call()], [Call(cut_at=120), Call()], [Call(go_away_at=120), Call()]]
+    ("script", "meanwhile"),
+    [([Call()], 0), ([Call(cut_at=120), Call()], 0), ([Call(go_away_at=120), Call()], 500)],
 )
 async def test_memory_does_not_grow_with_the_conversation(
-    kept_bytes: list[int], script: list[Call]
+    kept_bytes: list[int], script: list[Call], meanwhile: int
 ) -> None:
-    """Also after it went on elsewhere: nothing from before the newest token's context is kept."""
+    """Also after it went on elsewhere: nothing from before the newest token's context is kept.
+
+    Nor more than five seconds while another stream catches up.
+    """
     async with simulated(*script) as (_, address):
         await diarized(address, pieces(AUDIO * 20), ahead_seconds=0.5)
     # What is ahead of the replies, with two hops and a piece, beside what the token needs.
-    most = CONTEXT + TOKEN_EVERY + HORIZON + 50 + 3 * HOP + 3
+    most = CONTEXT + TOKEN_EVERY + HORIZON + 50 + 3 * HOP + 3 + meanwhile
     assert max(kept_bytes) <= most * FRAME_BYTES
 
 

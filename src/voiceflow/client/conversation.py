@@ -1,9 +1,9 @@
 """One conversation over however many streams it takes.
 
-It keeps the audio from a little before the newest token on. When its stream is cut, or told to
-go, another one is opened with that token, wherever the target leads, hears the kept audio again and
-goes on; the caller notices a `Resumed`, and that it took a moment. Told to go, it stays with the
-old stream until it has found a new one, or the old one ends.
+It keeps the audio from a little before the newest token on. When its stream is cut, another one is
+opened with that token, wherever the target leads, hears the kept audio again and goes on; the
+caller notices a `Resumed`, and that it took a moment. When its stream is told to go, it stays with
+it and lets the new one hear beside it: until the new one has caught up, or the old one ends.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
+from voiceflow.artifact import SAMPLE_RATE_HERTZ
 from voiceflow.client import wire
 from voiceflow.client.config import Flush, StreamConfig
 from voiceflow.client.events import Begin, Event, GoAway, Resumed, Summary, Update
@@ -23,7 +24,6 @@ from voiceflow.client.source import Source
 from voiceflow.client.stream import Stream, cut
 from voiceflow.client.tape import Tape
 from voiceflow.client.told import Told
-from voiceflow.client.window import Window
 from voiceflow.diarization.v1 import diarization_pb2 as pb
 from voiceflow.errors import InvalidInput, Overloaded, Unavailable, VoiceFlowError
 
@@ -44,7 +44,6 @@ class Conversation:
         tape: What the source keeps of it.
         reopen: Opens further streams.
         policy: How patiently; a stream that is cut stays cut where it has no `resume_seconds`.
-        ahead_seconds: Audio that may be sent past what the caller has seen covered.
         score: How well it went.
     """
 
@@ -57,7 +56,6 @@ class Conversation:
         tape: Tape,
         reopen: Reopen,
         policy: RetryPolicy,
-        ahead_seconds: float,
         score: Score | None,
     ) -> None:
         self._stream = stream
@@ -66,7 +64,6 @@ class Conversation:
         self._tape = tape
         self._reopen = reopen
         self._policy = policy
-        self._window = Window(config.audio_format, ahead_seconds)
         self._score = score
         self._finish: pb.Finish | None = None
         self._failure: Exception | None = None
@@ -74,7 +71,10 @@ class Conversation:
         self._token: _Token | None = None
         self._tried: _Token | None = None
         self._final_until = 0
-        self._moving: asyncio.Task[Stream] | None = None
+        self._moving: asyncio.Task[None] | None = None
+        self._next: Stream | None = None  # hears what this one hears, and is not told of yet
+        self._halt = 0  # until that stream has caught up, no audio is taken from beyond this place
+        self._changed = asyncio.Event()  # the tape, or who takes audio from the source
         self._failures = 0
         self._give_up_at = math.inf
         self._kept_from = 0  # no token needs audio from before
@@ -89,12 +89,12 @@ class Conversation:
             Exception: What the source or the score has raised.
         """
         try:
-            self._stream.send(self._send(self._stream, 0, 0))
+            self._begin(self._stream)
             yield self._stream.begin
             while True:
                 try:
-                    if self._moving is not None:
-                        await self._heard_or_found(self._moving)
+                    if self._moving is not None:  # a source that rests brings no reply
+                        await self._stream.readable(self._moving)
                     if (other := self._found()) is not None:
                         yield await self._change_to(other)
                     event = await self._hear()
@@ -109,10 +109,6 @@ class Conversation:
             await self._close()
 
     # What comes.
-
-    async def _heard_or_found(self, moving: asyncio.Task[Stream]) -> None:
-        """Waits for the next reply or for another stream: a source that rests brings no reply."""
-        await asyncio.wait({self._stream.reading(), moving}, return_when=asyncio.FIRST_COMPLETED)
 
     async def _hear(self) -> Event | None:
         """The next event of the stream.
@@ -132,7 +128,7 @@ class Conversation:
         event = wire.event_of(response)
         match event:
             case Update():
-                self._window.cover(event.covered_samples)
+                self._stream.window.cover(event.covered_samples)
                 self._final_until = event.final_until_samples
                 self._keep_token(event.resume_token)
             case GoAway():
@@ -176,7 +172,8 @@ class Conversation:
         if self._moving is None and self._may_resume():
             self._moving = asyncio.create_task(self._move())
 
-    async def _move(self) -> Stream:
+    async def _move(self) -> None:
+        """Finds another stream, and has it catch up."""
         failures = self._changes
         refused: VoiceFlowError = cut("the stream was sent on before it went on")
         while True:
@@ -184,29 +181,69 @@ class Conversation:
                 pause = pause_before_resuming(self._policy, refused, failures, math.inf, _chance())
                 await asyncio.sleep(pause or 0.0)
             try:
-                return await self._open()
-            except (Overloaded, Unavailable) as error:
+                stream = await self._open()
+                self._next, self._halt = (
+                    stream,
+                    self._tape.end + self._tape.place(_CATCH_UP_SAMPLES),
+                )
+                self._begin(stream)
+                await self._catch_up(stream)
+            except VoiceFlowError as error:
+                await self._drop_next()
+                if not isinstance(error, Overloaded | Unavailable):
+                    raise
                 refused = error
                 failures += 1
+            else:
+                return
+
+    async def _catch_up(self, stream: Stream) -> None:
+        """Waits until a stream has computed what the other one has told, as far as its hops go."""
+        replies = []
+        covered, hop = 0, max(1, stream.begin.hop_samples)
+        try:
+            async with asyncio.timeout(_CATCH_UP_SECONDS):
+                while covered + hop <= self._told.covered_samples:
+                    await stream.readable()
+                    response = await stream.read()
+                    if response is None:
+                        raise cut("the stream ended before it had caught up")
+                    replies.append(response)
+                    if isinstance(event := wire.event_of(response), Update):
+                        covered = event.covered_samples
+                        stream.window.cover(covered)
+        except TimeoutError:
+            raise cut(f"the stream did not catch up within {_CATCH_UP_SECONDS:g} s") from None
+        finally:
+            stream.put_back(replies)
 
     def _found(self) -> Stream | None:
-        """The stream that was looked for, once it is there."""
+        """The stream that was looked for, once it has caught up."""
         if self._moving is None or not self._moving.done():
             return None
         moving, self._moving = self._moving, None
         # Refused for good: this stream may still go on to its end.
-        return None if moving.exception() else moving.result()
+        return None if moving.exception() else self._next
+
+    async def _stop_moving(self) -> None:
+        if self._moving is not None:
+            self._moving.cancel()
+            await asyncio.gather(self._moving, return_exceptions=True)
+            self._moving = None
+
+    async def _drop_next(self) -> None:
+        self._tried = None
+        stream, self._next = self._next, None
+        self._changed.set()
+        if stream is not None:
+            await stream.close()
 
     async def _resume(self, lost: Unavailable) -> Stream:
         """Another stream in the place of one that was lost."""
         await self._stream.close()
-        if (moving := self._moving) is not None:
-            moving.cancel()
-            await asyncio.gather(moving, return_exceptions=True)
-            if moving.cancelled():
-                self._moving = None
-            elif (other := self._found()) is not None:
-                return other
+        await self._stop_moving()
+        if self._next is not None:  # catches up as it is
+            return self._next
         loop = asyncio.get_running_loop()
         self._give_up_at = min(self._give_up_at, loop.time() + self._policy.resume_seconds)
         refused: VoiceFlowError = lost
@@ -265,31 +302,33 @@ class Conversation:
         kept = self._tape.start <= self._tape.place(start) <= self._tape.end
         return kept and start <= at <= self._told.final_until_samples
 
+    def _begin(self, stream: Stream) -> None:
+        """Has a stream hear what is kept from where it wants it on, and then what comes."""
+        begin = stream.begin
+        at = begin.resumed_at_samples or 0
+        # What lies before is heard and not told, so it must not count as running ahead.
+        stream.window.restart(at)
+        start = self._tape.place(begin.audio_start_samples or 0)
+        stream.send(self._send(stream, start, flushes_after=self._tape.place(at)))
+
     async def _change_to(self, stream: Stream) -> Resumed:
         await self._stream.close()
         self._kept_from = 0 if self._tried is None else self._tried.audio_from
         self._stream, self._tried = stream, None
         self._changes += 1
         self._model_fails = False
-        begin = stream.begin
-        at = begin.resumed_at_samples or 0
-        self._final_until = at
-        start, flushes_after = (
-            self._tape.place(begin.audio_start_samples or 0),
-            self._tape.place(at),
-        )
-        # What lies before is heard and not told, so it must not count as running ahead.
-        self._window.restart(at)
-        stream.send(self._send(stream, start, flushes_after))
-        return self._told.resume(begin)
+        self._final_until = stream.begin.resumed_at_samples or 0
+        if stream is self._next:
+            self._next = None
+            self._changed.set()
+        else:
+            self._begin(stream)
+        return self._told.resume(stream.begin)
 
     async def _close(self) -> None:
         await self._stream.close()
-        if self._moving is not None:
-            self._moving.cancel()
-            await asyncio.gather(self._moving, return_exceptions=True)
-            if not self._moving.cancelled() and not self._moving.exception():
-                await self._moving.result().close()
+        await self._stop_moving()
+        await self._drop_next()
         await self._source.close()
 
     # What goes out.
@@ -297,31 +336,45 @@ class Conversation:
     async def _send(self, stream: Stream, start: int, flushes_after: int) -> None:
         """Sends what is kept from a place on, then what comes, then `finish`."""
         try:
-            await self._send_all(stream, start, flushes_after)
+            if await self._send_kept(stream, start, flushes_after):
+                await self._send_on(stream)
         except Exception as error:
-            self._failure = error
+            if stream is self._stream:
+                self._failure = error
             raise
 
-    async def _send_all(self, stream: Stream, start: int, flushes_after: int) -> None:
+    async def _send_kept(self, stream: Stream, start: int, flushes_after: int) -> bool:
+        """Until everything is sent, and the stream is the one that is told of; False: it ended."""
         most = stream.begin.limits.message_audio_bytes or _PIECE_BYTES
-        kept = self._tape.pieces(
+        kept = self._tape.playback(
             start, flushes_after=flushes_after, piece_bytes=min(most, _PIECE_BYTES)
         )
-        self._window.sent(start)
-        for piece in kept:
-            if not await self._pass(stream, piece):
-                return
-        while (next_piece := await self._source.next()) is not None:
-            if not await self._pass(stream, next_piece):
+        stream.window.sent(start)
+        while True:
+            if (piece := kept.next()) is not None:
+                if not await _pass(stream, piece):
+                    return False
+            elif stream is self._stream:
+                return True
+            else:
+                self._changed.clear()
+                await self._changed.wait()
+
+    async def _send_on(self, stream: Stream) -> None:
+        """Takes audio from the source, to its end."""
+        while (piece := await self._next_piece()) is not None:
+            self._changed.set()
+            if not await _pass(stream, piece):
                 return
         if await stream.write(pb.DiarizeRequest(finish=self._scored())):
             await stream.done_writing()
 
-    async def _pass(self, stream: Stream, piece: bytes | Flush) -> bool:
-        if isinstance(piece, Flush):
-            return await stream.write(pb.DiarizeRequest(flush=pb.Flush()))
-        await self._window.room(len(piece))
-        return await stream.write(pb.DiarizeRequest(audio=piece))
+    async def _next_piece(self) -> bytes | Flush | None:
+        """From the source; a source that is faster than speech waits for a stream to catch up."""
+        while self._next is not None and self._tape.end >= self._halt:
+            self._changed.clear()
+            await self._changed.wait()
+        return await self._source.next()
 
     def _scored(self) -> pb.Finish:
         if self._finish is None:
@@ -334,6 +387,14 @@ class Conversation:
                 )
             self._finish = pb.Finish(score=value)
         return self._finish
+
+
+async def _pass(stream: Stream, piece: bytes | Flush) -> bool:
+    """Sends one piece; False: the stream has ended."""
+    if isinstance(piece, Flush):
+        return await stream.write(pb.DiarizeRequest(flush=pb.Flush()))
+    await stream.window.room(len(piece))
+    return await stream.write(pb.DiarizeRequest(audio=piece))
 
 
 @dataclass(frozen=True, slots=True)
@@ -351,6 +412,12 @@ class _Token:
 
 _MODEL_FAILED: Final = "MODEL_FAILED"
 """Why a stream is told to go that then ends with an error, which says what the model did."""
+
+_CATCH_UP_SECONDS: Final = 10.0
+"""Longer a stream that hears beside another one is not waited for."""
+
+_CATCH_UP_SAMPLES: Final = 5 * SAMPLE_RATE_HERTZ
+"""Audio that may come meanwhile."""
 
 _PIECE_BYTES: Final = 64 * 1024
 """Of what is sent once more."""

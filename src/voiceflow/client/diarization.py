@@ -32,6 +32,7 @@ from voiceflow.client.retry import RetryPolicy, pause_before_retry
 from voiceflow.client.source import Source
 from voiceflow.client.stream import Stream, done_writing, ended, write
 from voiceflow.client.tape import Tape
+from voiceflow.client.window import Window
 from voiceflow.diarization.v1 import diarization_pb2 as pb
 from voiceflow.diarization.v1 import diarization_pb2_grpc as pb_grpc
 from voiceflow.errors import VoiceFlowError
@@ -143,7 +144,6 @@ class DiarizationClient:
             tape=tape,
             reopen=self._reopen,
             policy=policy,
-            ahead_seconds=self._ahead_seconds,
             score=score,
         )
         async with aclosing(conversation.events()) as events:
@@ -278,7 +278,8 @@ class DiarizationClient:
             if isinstance(response, pb.DiarizeResponse):
                 event = wire.event_of(response)
                 if isinstance(event, Begin):
-                    return Stream(call, fate, event)
+                    window = Window(config.audio_format, self._ahead_seconds)
+                    return Stream(call, fate, event, window)
         except grpc.aio.AioRpcError as error:
             raise fate.told(error) from None
         except BaseException:

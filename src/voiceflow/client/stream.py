@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections import deque
+from collections.abc import Coroutine, Iterable
 from typing import Any, TypeVar
 
 import grpc
@@ -11,6 +12,7 @@ import grpc
 from voiceflow.client.events import Begin
 from voiceflow.client.failures import is_cut
 from voiceflow.client.fate import Fate
+from voiceflow.client.window import Window
 from voiceflow.diarization.v1 import diarization_pb2 as pb
 from voiceflow.errors import Unavailable, VoiceFlowError
 from voiceflow.rpc.status import from_rpc_error
@@ -27,14 +29,17 @@ class Stream:
         call: Whose first reply was read.
         fate: Of the call.
         begin: That reply.
+        window: How far its sending may run ahead.
     """
 
-    def __init__(self, call: StreamCall, fate: Fate, begin: Begin) -> None:
+    def __init__(self, call: StreamCall, fate: Fate, begin: Begin, window: Window) -> None:
         self.begin = begin
+        self.window = window
         self._call = call
         self._fate = fate
         self._sender: asyncio.Task[None] | None = None
         self._reading: asyncio.Task[pb.DiarizeResponse | None] | None = None
+        self._put_back: deque[pb.DiarizeResponse] = deque()
 
     def send(self, sending: Coroutine[Any, Any, None]) -> None:
         """Sends side by side with reading; what fails there ends the call; `read` raises it."""
@@ -48,11 +53,17 @@ class Stream:
         """Says that no request follows."""
         await done_writing(self._call)
 
-    def reading(self) -> asyncio.Task[pb.DiarizeResponse | None]:
-        """Of the next reply, which `read` gives: to wait for it beside something else."""
+    async def readable(self, *others: asyncio.Future[Any]) -> None:
+        """Waits until `read` has a reply, or something else is done; takes nothing."""
+        if self._put_back:
+            return
         if self._reading is None:
             self._reading = asyncio.create_task(self._read())
-        return self._reading
+        await asyncio.wait({self._reading, *others}, return_when=asyncio.FIRST_COMPLETED)
+
+    def put_back(self, replies: Iterable[pb.DiarizeResponse]) -> None:
+        """Has replies that were read come again, before all others."""
+        self._put_back.extendleft(reversed([*replies]))
 
     async def read(self) -> pb.DiarizeResponse | None:
         """The next reply; None at the end.
@@ -61,6 +72,8 @@ class Stream:
             VoiceFlowError: What the server says, or STREAM_CUT.
             Exception: What the sending has raised.
         """
+        if self._put_back:
+            return self._put_back.popleft()
         if self._reading is None:
             return await self._read()
         reading, self._reading = self._reading, None

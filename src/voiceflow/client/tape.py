@@ -6,10 +6,10 @@ Places are bytes from the beginning of the conversation, of whole sample frames.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
 
 from voiceflow.artifact import SAMPLE_RATE_HERTZ
 from voiceflow.client.config import AudioFormat, Flush
+from voiceflow.errors import Unavailable
 
 
 class Tape:
@@ -58,10 +58,8 @@ class Tape:
         while self._flushes and self._flushes[0] < self.start:
             self._flushes.popleft()
 
-    def pieces(
-        self, start: int, *, flushes_after: int, piece_bytes: int
-    ) -> Iterator[bytes | Flush]:
-        """What is kept from a place on, in its order; what is added meanwhile comes, too.
+    def playback(self, start: int, *, flushes_after: int, piece_bytes: int) -> Playback:
+        """Reads what is kept from a place on, and what is added meanwhile.
 
         Args:
             start: Not before `self.start`.
@@ -70,16 +68,52 @@ class Tape:
         """
         frame_bytes = self._format.frame_bytes
         step = max(1, piece_bytes // frame_bytes) * frame_bytes
-        place, flushed = start, flushes_after
-        while True:
-            flush = next((one for one in self._flushes if one > flushed), None)
-            end = self.end if flush is None else flush
-            if place < end:
-                taken = min(step, end - place)
-                yield bytes(self._kept[place - self.start : place - self.start + taken])
-                place += taken
-            elif flush is not None:
-                yield Flush()
-                flushed = flush
-            else:
-                return
+        return Playback(self, start, flushes_after, step)
+
+    def flush_after(self, place: int) -> int | None:
+        """Where the first flush after a place lies."""
+        return next((flush for flush in self._flushes if flush > place), None)
+
+    def read(self, start: int, end: int) -> bytes:
+        """What is kept between two places.
+
+        Raises:
+            Unavailable: STREAM_CUT: the beginning is not kept any more.
+        """
+        if start < self.start:
+            raise Unavailable("audio that a stream needs is not kept any more", reason="STREAM_CUT")
+        return bytes(self._kept[start - self.start : end - self.start])
+
+
+class Playback:
+    """Reads a tape in its order, as it grows.
+
+    Args:
+        tape: Which.
+        place: From where on.
+        flushed: Flushes up to this place are left out.
+        step_bytes: No piece is longer.
+    """
+
+    def __init__(self, tape: Tape, place: int, flushed: int, step_bytes: int) -> None:
+        self._tape = tape
+        self._place = place
+        self._flushed = flushed
+        self._step_bytes = step_bytes
+
+    def next(self) -> bytes | Flush | None:
+        """The next piece; None: there is none yet.
+
+        Raises:
+            Unavailable: STREAM_CUT: what comes next is not kept any more.
+        """
+        flush = self._tape.flush_after(self._flushed)
+        end = self._tape.end if flush is None else flush
+        if self._place < end:
+            end = min(end, self._place + self._step_bytes)
+            start, self._place = self._place, end
+            return self._tape.read(start, end)
+        if flush is None:
+            return None
+        self._flushed = flush
+        return Flush()
