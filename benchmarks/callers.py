@@ -58,7 +58,7 @@ class Call:
         hops: Of all of it, in order.
         regions: Told as final.
         complete: Whether it ended with a Summary that is complete.
-        failure: Reason of the error that ended it; empty: none.
+        failure: Reason and message of the error that ended it; empty: none.
     """
 
     audio: bytes
@@ -111,7 +111,7 @@ async def hold(client: DiarizationClient, call: Call, session: str = "") -> None
                 notes.take(event)
         call.failure = "" if call.complete else "NOT_COMPLETE"
     except VoiceFlowError as error:
-        call.failure = error.reason
+        call.failure = f"{error.reason}: {error.message}"
 
 
 async def hold_on(

@@ -340,7 +340,7 @@ def table(package: ModelPackage, plan: Plan, what: str, runs: Mapping[Mode, Figu
         values = "".join(f" {getattr(one, name):g} |" for one in runs.values())
         lines.append(f"| {name.replace('_', ' ')} |{values}")
     reasons = sorted({reason for one in runs.values() for reason in one.reasons})
-    return "\n".join([*lines, *([f"\nDropped with: {', '.join(reasons)}"] if reasons else [])])
+    return "\n".join([*lines, *([f"\nDropped with: {'; '.join(reasons)}"] if reasons else [])])
 
 
 def main() -> int:

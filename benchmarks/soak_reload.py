@@ -362,7 +362,7 @@ def table(package: ModelPackage, plan: Plan, what: str, found: Figures) -> str:
         if name != "reasons":
             lines.append(f"| {name.replace('_', ' ')} | {value:g} |")
     return "\n".join(
-        [*lines, *([f"\nDropped with: {', '.join(found.reasons)}"] * bool(found.reasons))]
+        [*lines, *([f"\nDropped with: {'; '.join(found.reasons)}"] * bool(found.reasons))]
     )
 
 

@@ -119,9 +119,10 @@ def check(events: list[Event], uncut: list[Event], streams: int) -> None:
         (grpc.StatusCode.UNAVAILABLE, "Socket closed"),
         (grpc.StatusCode.INTERNAL, "Received RST_STREAM with error code 2"),
         (grpc.StatusCode.CANCELLED, "Received RST_STREAM with error code 8"),
+        (grpc.StatusCode.UNKNOWN, "Stream removed"),
         None,
     ],
-    ids=["unavailable", "reset", "cancelled", "silence"],
+    ids=["unavailable", "reset", "cancelled", "removed", "silence"],
 )
 async def test_a_stream_that_is_cut_goes_on(
     uncut: list[Event], cut_at: int, cut_by: tuple[grpc.StatusCode, str] | None

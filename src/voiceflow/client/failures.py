@@ -41,8 +41,7 @@ def is_cut(error: grpc.aio.AioRpcError) -> bool:
     written to, nobody learns how (`fate`).
     """
     details = error.details() or ""
-    wordless = _RESET in details or details in {"", OF_THE_LIBRARY, grpc.StatusCode.CANCELLED.name}
-    return error.code() in _RESET_CODES and wordless
+    return error.code() in _RESET_CODES and (_RESET in details or details in _WORDLESS)
 
 
 def no_connection(
@@ -72,6 +71,10 @@ _NO_CONNECTION: Final = (
     "connections to all backends failing",
 )
 _RESET: Final = "RST_STREAM"
+_WORDLESS: Final = frozenset(
+    # The last one should be UNAVAILABLE (grpc/grpc#34076).
+    {"", OF_THE_LIBRARY, grpc.StatusCode.CANCELLED.name, "Stream removed"}
+)
 _RESET_CODES: Final = frozenset(
     {grpc.StatusCode.INTERNAL, grpc.StatusCode.CANCELLED, grpc.StatusCode.UNKNOWN}
 )
