@@ -415,6 +415,9 @@ class Running:
             async with aclosing(self.source.wanted()) as stream:
                 async for wanted in stream:
                     self.seen.append(wanted)
+                    if not self.serves:  # as a manager starts
+                        await self._take(wanted)
+                        continue
                     if taking is not None:
                         taking.cancel()
                     taking = asyncio.create_task(self._take(wanted))

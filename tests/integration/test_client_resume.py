@@ -416,7 +416,8 @@ async def test_an_error_of_the_server_is_never_a_cut() -> None:
     """What it says of this stream would only come again."""
     call = Call(cut_at=120, cut_by=(grpc.StatusCode.INTERNAL, "the model failed"))
     async with simulated(call) as (server, address):
-        _, error = await failing(address)
+        # What is written to a stream that ends may cost its status (see `fate`).
+        _, error = await failing(address, audio=resting_pieces(128))
     assert error.reason == "INTERNAL"
     assert len(server.calls) == 1
 
@@ -455,9 +456,9 @@ async def test_servers_that_send_a_stream_on_and_on_are_asked_less_and_less_ofte
     assert 1 < len(server.calls) < 60
 
 
-async def resting_pieces() -> AsyncIterator[bytes]:
+async def resting_pieces(frames: int = 1) -> AsyncIterator[bytes]:
     """Audio of which no more comes."""
-    yield AUDIO[:FRAME_BYTES]
+    yield AUDIO[: frames * FRAME_BYTES]
     await asyncio.Event().wait()
 
 

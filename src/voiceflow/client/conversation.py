@@ -15,23 +15,19 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from voiceflow.artifact import SAMPLE_RATE_HERTZ
 from voiceflow.client import wire
-from voiceflow.client.config import Flush, StreamConfig
+from voiceflow.client.config import StreamConfig
 from voiceflow.client.events import Begin, Event, GoAway, Resumed, Summary, Update
 from voiceflow.client.retry import RetryPolicy, pause_before_resuming
+from voiceflow.client.sending import Score, Sender
 from voiceflow.client.source import Source
 from voiceflow.client.stream import Stream, cut
 from voiceflow.client.tape import Tape
 from voiceflow.client.told import Told
-from voiceflow.diarization.v1 import diarization_pb2 as pb
-from voiceflow.errors import InvalidInput, Overloaded, Unavailable, VoiceFlowError
+from voiceflow.errors import Overloaded, Unavailable, VoiceFlowError
 
 Reopen = Callable[[StreamConfig, bytes], Awaitable[Stream]]
 """Opens a stream that goes on with a token, or from the beginning; raises a `VoiceFlowError`."""
-
-Score = Callable[[], float | None]
-"""Asked once, when the audio has ended."""
 
 
 class Conversation:
@@ -64,17 +60,13 @@ class Conversation:
         self._tape = tape
         self._reopen = reopen
         self._policy = policy
-        self._score = score
-        self._finish: pb.Finish | None = None
-        self._failure: Exception | None = None
+        self._sender = Sender(stream, source, tape, score)
         self._told = Told(stream.begin)
         self._token: _Token | None = None
         self._tried: _Token | None = None
         self._final_until = 0
         self._moving: asyncio.Task[None] | None = None
         self._next: Stream | None = None  # hears what this one hears, and is not told of yet
-        self._halt = 0  # until that stream has caught up, no audio is taken from beyond this place
-        self._changed = asyncio.Event()  # the tape, or who takes audio from the source
         self._failures = 0
         self._give_up_at = math.inf
         self._kept_from = 0  # no token needs audio from before
@@ -89,7 +81,7 @@ class Conversation:
             Exception: What the source or the score has raised.
         """
         try:
-            self._begin(self._stream)
+            self._sender.begin(self._stream)
             yield self._stream.begin
             while True:
                 try:
@@ -181,13 +173,10 @@ class Conversation:
                 pause = pause_before_resuming(self._policy, refused, failures, math.inf, _chance())
                 await asyncio.sleep(pause or 0.0)
             try:
-                stream = await self._open()
-                self._next, self._halt = (
-                    stream,
-                    self._tape.end + self._tape.place(_CATCH_UP_SAMPLES),
-                )
-                self._begin(stream)
-                await self._catch_up(stream)
+                self._next = await self._open()
+                self._sender.hold()
+                self._sender.begin(self._next)
+                await self._catch_up(self._next)
             except VoiceFlowError as error:
                 await self._drop_next()
                 if not isinstance(error, Overloaded | Unavailable):
@@ -234,7 +223,7 @@ class Conversation:
     async def _drop_next(self) -> None:
         self._tried = None
         stream, self._next = self._next, None
-        self._changed.set()
+        self._sender.release()
         if stream is not None:
             await stream.close()
 
@@ -273,7 +262,7 @@ class Conversation:
 
     def _check(self, lost: Unavailable) -> None:
         """Raises what ends the conversation, whatever servers say."""
-        if failure := self._failure or self._source.failure:
+        if failure := self._sender.failure:
             raise failure
         if not self._may_resume():
             raise lost
@@ -302,15 +291,6 @@ class Conversation:
         kept = self._tape.start <= self._tape.place(start) <= self._tape.end
         return kept and start <= at <= self._told.final_until_samples
 
-    def _begin(self, stream: Stream) -> None:
-        """Has a stream hear what is kept from where it wants it on, and then what comes."""
-        begin = stream.begin
-        at = begin.resumed_at_samples or 0
-        # What lies before is heard and not told, so it must not count as running ahead.
-        stream.window.restart(at)
-        start = self._tape.place(begin.audio_start_samples or 0)
-        stream.send(self._send(stream, start, flushes_after=self._tape.place(at)))
-
     async def _change_to(self, stream: Stream) -> Resumed:
         await self._stream.close()
         self._kept_from = 0 if self._tried is None else self._tried.audio_from
@@ -318,11 +298,11 @@ class Conversation:
         self._changes += 1
         self._model_fails = False
         self._final_until = stream.begin.resumed_at_samples or 0
+        self._sender.lead(stream)
         if stream is self._next:
             self._next = None
-            self._changed.set()
         else:
-            self._begin(stream)
+            self._sender.begin(stream)
         return self._told.resume(stream.begin)
 
     async def _close(self) -> None:
@@ -330,71 +310,6 @@ class Conversation:
         await self._stop_moving()
         await self._drop_next()
         await self._source.close()
-
-    # What goes out.
-
-    async def _send(self, stream: Stream, start: int, flushes_after: int) -> None:
-        """Sends what is kept from a place on, then what comes, then `finish`."""
-        try:
-            if await self._send_kept(stream, start, flushes_after):
-                await self._send_on(stream)
-        except Exception as error:
-            if stream is self._stream:
-                self._failure = error
-            raise
-
-    async def _send_kept(self, stream: Stream, start: int, flushes_after: int) -> bool:
-        """Until everything is sent, and the stream is the one that is told of; False: it ended."""
-        most = stream.begin.limits.message_audio_bytes or _PIECE_BYTES
-        kept = self._tape.playback(
-            start, flushes_after=flushes_after, piece_bytes=min(most, _PIECE_BYTES)
-        )
-        stream.window.sent(start)
-        while True:
-            if (piece := kept.next()) is not None:
-                if not await _pass(stream, piece):
-                    return False
-            elif stream is self._stream:
-                return True
-            else:
-                self._changed.clear()
-                await self._changed.wait()
-
-    async def _send_on(self, stream: Stream) -> None:
-        """Takes audio from the source, to its end."""
-        while (piece := await self._next_piece()) is not None:
-            self._changed.set()
-            if not await _pass(stream, piece):
-                return
-        if await stream.write(pb.DiarizeRequest(finish=self._scored())):
-            await stream.done_writing()
-
-    async def _next_piece(self) -> bytes | Flush | None:
-        """From the source; a source that is faster than speech waits for a stream to catch up."""
-        while self._next is not None and self._tape.end >= self._halt:
-            self._changed.clear()
-            await self._changed.wait()
-        return await self._source.next()
-
-    def _scored(self) -> pb.Finish:
-        if self._finish is None:
-            value = None if self._score is None else self._score()
-            if value is not None and not math.isfinite(value):
-                raise InvalidInput(
-                    f"a score of {value}; it must be a finite number",
-                    reason="SCORE_NOT_FINITE",
-                    field="score",
-                )
-            self._finish = pb.Finish(score=value)
-        return self._finish
-
-
-async def _pass(stream: Stream, piece: bytes | Flush) -> bool:
-    """Sends one piece; False: the stream has ended."""
-    if isinstance(piece, Flush):
-        return await stream.write(pb.DiarizeRequest(flush=pb.Flush()))
-    await stream.window.room(len(piece))
-    return await stream.write(pb.DiarizeRequest(audio=piece))
 
 
 @dataclass(frozen=True, slots=True)
@@ -415,12 +330,6 @@ _MODEL_FAILED: Final = "MODEL_FAILED"
 
 _CATCH_UP_SECONDS: Final = 10.0
 """Longer a stream that hears beside another one is not waited for."""
-
-_CATCH_UP_SAMPLES: Final = 5 * SAMPLE_RATE_HERTZ
-"""Audio that may come meanwhile."""
-
-_PIECE_BYTES: Final = 64 * 1024
-"""Of what is sent once more."""
 
 _TOKEN_REASONS: Final = frozenset({"RESUME_TOKEN_INVALID", "RESUME_TOKEN_EXPIRED"})
 _NOT_SERVED: Final = ("NOT_YET_SERVED", "config.resume_token")

@@ -23,12 +23,13 @@ from grpc_health.v1 import health_pb2
 
 from voiceflow.client import wire
 from voiceflow.client.config import Flush, StreamConfig
-from voiceflow.client.conversation import Conversation, Score
+from voiceflow.client.conversation import Conversation
 from voiceflow.client.events import Begin, DrainingState, Event, FileResult, ServingState
 from voiceflow.client.failures import is_no_connection, no_connection
 from voiceflow.client.fate import Fate, heed_cancellation
 from voiceflow.client.identity import ClientIdentity, open_channel
 from voiceflow.client.retry import RetryPolicy, pause_before_retry
+from voiceflow.client.sending import Score
 from voiceflow.client.source import Source
 from voiceflow.client.stream import Stream, done_writing, ended, write
 from voiceflow.client.tape import Tape
