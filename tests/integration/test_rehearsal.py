@@ -55,7 +55,7 @@ def test_a_blue_green_switch_behind_a_balancer_of_connections_loses_nothing(audi
 @pytest.mark.slow
 def test_streams_go_through_version_after_version(audio: bytes) -> None:
     """Carried, replayed and resumed, each as its pair of versions needs it."""
-    plan = soak_reload.Plan(swaps=9, streams=4, conversation_seconds=20.0, rest_seconds=0.5)
+    plan = soak_reload.Plan(swaps=5, streams=4, conversation_seconds=10.0, rest_seconds=0.5)
     found = soak_reload.run(plan, DEFAULT_MODEL, audio, processes=1)
     # So few swaps say nothing of memory: most of it is taken by the first ones.
     assert replace(found, growth_percent=0.0).faults() == []

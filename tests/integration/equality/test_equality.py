@@ -115,7 +115,7 @@ async def test_as_a_recording(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("mode", "seconds"), [(LatencyMode.DENSITY, 600), (LatencyMode.AGENT, 30)])
+@pytest.mark.parametrize(("mode", "seconds"), [(LatencyMode.DENSITY, 180), (LatencyMode.AGENT, 30)])
 @both_contracts
 async def test_among_31_other_streams(
     services: dict[str, Service],
