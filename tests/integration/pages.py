@@ -12,6 +12,7 @@ from pathlib import Path
 
 from click.testing import CliRunner
 
+from tests.fakes.processes import serving
 from voiceflow.cli.commands import commands, error_lines, exit_code
 from voiceflow.errors import VoiceFlowError
 
@@ -90,17 +91,5 @@ async def python(*arguments: str) -> tuple[int, str, str]:
 @asynccontextmanager
 async def service(*arguments: str) -> AsyncIterator[str]:
     """A service that a page starts with Python, on a free port; yields its address."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, *arguments, "--port", "0"),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    assert process.stdout is not None
-    try:
-        line = (await process.stdout.readline()).decode()
-        assert line.startswith("ready "), (await process.communicate())[1].decode()
-        yield line.split()[1].removeprefix("address=")
-    finally:
-        if process.returncode is None:
-            process.terminate()
-        await process.communicate()
+    async with serving(*arguments) as (_, address):
+        yield address

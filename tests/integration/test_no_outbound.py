@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.models import Spoken, tones, write_stream_package
+from tests.fakes.processes import serving
 from tests.fakes.service import FINISH, audio, config, diarize, pcm16
 from voiceflow.client.registry import RegistryClient
 
@@ -29,23 +30,13 @@ async def isolated(home: Path, *arguments: str) -> AsyncIterator[str]:
     await asyncio.to_thread(home.mkdir)
     hidden = ("CI", "ORT_DISABLE_TELEMETRY")
     environment = {name: value for name, value in os.environ.items() if name not in hidden}
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-m", "tests.fakes.isolated", *arguments, "--port", "0"),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env=environment | {"HOME": str(home)},
-    )
-    assert process.stdout is not None
-    try:
-        line = (await process.stdout.readline()).decode()
-        assert line.startswith("ready "), (await process.communicate())[1].decode()
-        yield line.split()[1].removeprefix("address=")
-    finally:
-        if process.returncode is None:
-            process.send_signal(signal.SIGTERM)
-        _, log = await process.communicate()
-    assert process.returncode == 0, log.decode()
+    arguments = ("-m", "tests.fakes.isolated", *arguments)
+    async with serving(*arguments, environment=environment | {"HOME": str(home)}) as (
+        failure,
+        address,
+    ):
+        yield address
+    assert not failure, failure
 
 
 async def test_turning_to_another_machine_would_be_seen(tmp_path: Path) -> None:

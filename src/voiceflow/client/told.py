@@ -24,7 +24,8 @@ from voiceflow.client.events import (
     Turn,
     Update,
 )
-from voiceflow.pipeline.turns import UNKNOWN, SpeechEventKind
+from voiceflow.pipeline.naming import by_appearance
+from voiceflow.pipeline.turns import SpeechEventKind
 
 
 class Told:
@@ -187,7 +188,7 @@ class Told:
         known = {one.speaker: one for one in summary.speakers}
         speakers = [
             replace(known.get(name, SpeakerSummary(name, 0)), talk_samples=self._talk[name])
-            for name in sorted(self._talk, key=_order)
+            for name in sorted(self._talk, key=by_appearance)
         ]
         merges = {(one.from_speaker, one.to_speaker): one for one in summary.merges}
         return replace(
@@ -232,8 +233,3 @@ _FAMILIES: Final = {
     SpeechEventKind.OVERLAP_ENDED: "overlap",
 }
 _ENDS: Final = {SpeechEventKind.SPEECH_ENDED, SpeechEventKind.OVERLAP_ENDED}
-
-
-def _order(name: str) -> tuple[bool, int, str]:
-    """Known speakers in order of appearance, the unknown last."""
-    return name == UNKNOWN, len(name), name
