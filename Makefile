@@ -8,6 +8,7 @@ SHELL := /bin/bash
 PYTHON ?= python3.11
 VENV ?= .venv
 TRAINING_VENV ?= .venv-training
+PEER_VENV ?= .venv-peer-diart
 BIN := $(VENV)/bin
 TORCH ?= torch==2.13.0
 
@@ -90,6 +91,7 @@ lock: install  ## write requirements/*.lock anew (UV_FLAGS=--upgrade for newer v
 		-c requirements/runtime.lock -c requirements/build.lock -o requirements/dev.lock
 	$(UV_COMPILE) pyproject.toml --group training \
 		-c requirements/runtime.lock -c requirements/build.lock -o requirements/training.lock
+	$(UV_COMPILE) --config-file $(PEER)/uv.toml $(PEER)/requirements.in -o $(PEER)/requirements.lock
 
 # ---------------------------------------------------------------- install
 
@@ -130,6 +132,21 @@ $(TRAINING_VENV)/.editable: $(TRAINING_VENV)/.training pyproject.toml
 train: $(TRAINING_VENV)/.editable  ## make the default model anew from ../shared/speech, half an hour (RESUME=1 to go on)
 	$(TRAINING_VENV)/bin/python -m training $(if $(RESUME),--resume)
 
+# ---------------------------------------------------------------- peers
+
+PEER := benchmarks/peers/diart
+
+# The lock is complete by $(PEER)/uv.toml, which says less than the packages do; without --no-deps
+# pip would install all that they name. PyTorch as for training.
+$(PEER_VENV)/.peer: $(PEER)/requirements.lock
+	test -x $(PEER_VENV)/bin/python || $(PYTHON) -m venv $(PEER_VENV)
+	$(PEER_VENV)/bin/python $(PIP_INSTALL) --no-deps --require-hashes -r $(PEER)/requirements.lock
+	$(PEER_VENV)/bin/python $(PIP_INSTALL) "$(TORCH)"
+	touch $@
+
+.PHONY: peers
+peers: $(PEER_VENV)/.peer  ## make the environment of the diarizer we are compared with
+
 .PHONY: clean
 clean:  ## remove the virtual environments and everything built
-	rm -rf $(VENV) $(TRAINING_VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(TRAINING_VENV) $(PEER_VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
