@@ -13,8 +13,8 @@ SOURCES = [
     *(ROOT / "src/voiceflow/validation").rglob("*.py"),
     *(ROOT / f"src/voiceflow/identity/{name}.py" for name in ("certificates", "grants", "key_set")),
     *(ROOT / f"src/voiceflow/trust/{name}.py" for name in ("authority", "root", "statements")),
+    *(ROOT / f"src/voiceflow/evaluation/{name}.py" for name in ("rttm", "scoring", "sets")),
     ROOT / "src/voiceflow/difference.py",
-    ROOT / "src/voiceflow/evaluation.py",
 ]
 ELSEWHERE = {"SIZE_UNSIGNED", "KEY_INVALID"}
 """Of modules that give other reasons, which the registry never meets."""

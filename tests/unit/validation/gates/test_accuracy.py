@@ -36,7 +36,7 @@ def conversations(tmp_path_factory: pytest.TempPathFactory) -> EvaluationSet:
 
 def score(der_percent: float) -> Score:
     """Made-up rates."""
-    return Score("pooled", 100.0, der_percent, der_percent, 0.0, 0.0, "")
+    return Score("pooled", 100.0, der_percent, der_percent, 0.0, 0.0, der_percent, "")
 
 
 def rules(version: float, other: float | None, budget: AccuracyBudget) -> list[str]:
