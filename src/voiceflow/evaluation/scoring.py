@@ -59,7 +59,7 @@ class Score:
 
     def rounded(self) -> Score:
         """With two decimals, as it is printed."""
-        numbers = {
+        numbers: dict[str, Any] = {
             field.name: round(value, 2)
             for field in fields(self)
             if isinstance(value := getattr(self, field.name), float)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from voiceflow.errors import InvalidInput
@@ -42,6 +42,7 @@ def test_what_is_written_has_the_fields_of_the_format() -> None:
     )
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(st.sampled_from("ab"), st.integers(0, 10**9), st.integers(1, 10**6)), max_size=8
