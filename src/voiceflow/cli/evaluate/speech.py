@@ -2,8 +2,8 @@
 
     {"covered_seconds": 0.16, "start_seconds": 0.08, "frame_seconds": 0.04, "speech": [0.1, 0.9]}
 
-When `covered_seconds` of audio had been computed, the frames from `start_seconds` on were told, each
-once. Any system can write it; how soon it would notice the end of speech is measured by it.
+When `covered_seconds` of audio had been computed, the frames from `start_seconds` on were told,
+each once. Any system can write it; how soon it would notice the end of speech is measured by it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,9 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from voiceflow.errors import InvalidInput
 
@@ -49,16 +52,26 @@ def read_speech(path: Path) -> list[SpeechFrames]:
         InvalidInput: SPEECH_INVALID, with the line at fault.
     """
     frames = []
-    for number, line in enumerate(path.read_text("utf-8").splitlines(), start=1):
+    for number, text in enumerate(path.read_text("utf-8").splitlines(), start=1):
         try:
-            told = json.loads(line)
-            times = (float(told[f"{name}_seconds"]) for name in ("covered", "start", "frame"))
-            frames.append(SpeechFrames(*times, tuple(float(value) for value in told["speech"])))
-        except (KeyError, TypeError, ValueError) as error:
+            line = _Line.model_validate_json(text)
+        except ValidationError as error:
             raise InvalidInput(
-                f"{path.name}: line {number} is {line[:200]!r}; allowed is an object with"
+                f"{path.name}: line {number} is {text[:200]!r}; allowed is an object with"
                 " covered_seconds, start_seconds, frame_seconds and a list speech",
                 reason="SPEECH_INVALID",
                 field="speech",
             ) from error
+        frames.append(
+            SpeechFrames(line.covered_seconds, line.start_seconds, line.frame_seconds, line.speech)
+        )
     return frames
+
+
+class _Line(BaseModel):
+    model_config = ConfigDict(frozen=True, strict=True, allow_inf_nan=False)
+
+    covered_seconds: Annotated[float, Field(ge=0.0)]
+    start_seconds: Annotated[float, Field(ge=0.0)]
+    frame_seconds: Annotated[float, Field(gt=0.0)]
+    speech: tuple[float, ...]
