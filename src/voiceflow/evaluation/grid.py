@@ -49,6 +49,12 @@ def off_grid(active: BoolArray, labels: Sequence[str]) -> list[Spoken]:
     return united(spoken)
 
 
+def anybody(active: BoolArray) -> BoolArray:
+    """Whether any column of (frames, labels) is true, (frames,)."""
+    spoken: BoolArray = np.logical_or.reduce(active, axis=1)
+    return spoken
+
+
 def runs(active: BoolArray) -> list[tuple[int, int]]:
     """Half-open spans of true frames, (frames,), in order."""
     edges = np.flatnonzero(np.diff(active.astype(np.int8), prepend=0, append=0))

@@ -14,6 +14,7 @@ in it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -43,21 +44,17 @@ class Telling:
     turns: tuple[Spoken, ...]
 
 
-def final(tellings: Iterable[Telling]) -> list[Spoken]:
+def final(tellings: Sequence[Telling]) -> list[Spoken]:
     """What is said in the end, to the last digit of its times."""
     spoken: list[Spoken] = []
-    for telling in tellings:
+    end = math.inf  # from here on, later tellings have said
+    for telling in reversed(tellings):
         start = telling.from_seconds
-        spoken = [
-            Spoken(one.speaker, one.start_seconds, min(one.end_seconds, start))
-            for one in spoken
-            if one.start_seconds < start
-        ]
         spoken += [
-            Spoken(turn.speaker, max(turn.start_seconds, start), turn.end_seconds)
+            Spoken(turn.speaker, max(turn.start_seconds, start), min(turn.end_seconds, end))
             for turn in telling.turns
-            if turn.end_seconds > start
         ]
+        end = min(end, start)
     return united(spoken)
 
 
