@@ -34,7 +34,7 @@ from voiceflow.client import (
 )
 from voiceflow.client.audio import open_recording
 from voiceflow.diarization.v1 import diarization_pb2 as pb
-from voiceflow.errors import InvalidInput, NotServed, Overloaded, Unavailable, VoiceFlowError
+from voiceflow.errors import InvalidInput, Overloaded, Unavailable, VoiceFlowError
 from voiceflow.onnx import bind
 from voiceflow.package import load_package
 from voiceflow.pipeline.model import BoundModel
@@ -239,8 +239,8 @@ async def freed(app: App) -> None:
                 FORMAT,
                 enrolled_speakers=(EnrolledSpeaker("Ann", (Prototype("s", (1.0,), 1.0),)),),
             ),
-            NotServed,
-            "enrolled_speakers",
+            InvalidInput,
+            "enrolled_speakers[0].prototypes[0].embedding_space",
         ),
     ],
     ids=["rate", "channels", "enrolment"],

@@ -12,6 +12,8 @@ from google.protobuf.duration_pb2 import Duration
 
 from voiceflow.artifact import SAMPLE_RATE_HERTZ, LatencyMode, Manifest
 from voiceflow.diarization.v1 import diarization_pb2 as pb
+from voiceflow.pipeline.diarizer import MAXIMUM_SPEAKERS
+from voiceflow.pipeline.gallery import PROTOTYPES_PER_SPEAKER
 from voiceflow.pipeline.turns import (
     Event,
     Region,
@@ -21,6 +23,7 @@ from voiceflow.pipeline.turns import (
     Turn,
 )
 from voiceflow_inference.audio import AudioEncoding
+from voiceflow_inference.enrolment import SentPrototype, SentSpeaker
 from voiceflow_inference.recording import Recording
 from voiceflow_inference.route import Moved
 from voiceflow_inference.serving.placing import How
@@ -74,7 +77,6 @@ def stream_request(config: pb.StreamConfig) -> StreamRequest:
     """A config as plain values, nothing of it checked."""
     audio_format = config.audio_format
     not_served = {
-        "enrolled_speakers": bool(config.enrolled_speakers),
         "send_timings": config.send_timings,
     }
     return StreamRequest(
@@ -91,6 +93,7 @@ def stream_request(config: pb.StreamConfig) -> StreamRequest:
         session=config.session,
         not_served=tuple(name for name, is_set in not_served.items() if is_set),
         resume_token=config.resume_token,
+        enrolled_speakers=tuple(map(_sent_speaker, config.enrolled_speakers[:_MOST_SPEAKERS])),
     )
 
 
@@ -176,6 +179,19 @@ def generation_state(view: GenerationView) -> pb.GenerationState:
         manifest_digest=view.pin.manifest_digest,
         percentage=view.percentage,
     )
+
+
+# One more than there may be: the rest of what was sent, which may be millions, is not looked at.
+_MOST_SPEAKERS: Final = MAXIMUM_SPEAKERS + 1
+_MOST_PROTOTYPES: Final = PROTOTYPES_PER_SPEAKER + 1
+
+
+def _sent_speaker(speaker: pb.EnrolledSpeaker) -> SentSpeaker:
+    prototypes = (
+        SentPrototype(one.embedding_space, one.values, one.speech.seconds + one.speech.nanos / 1e9)
+        for one in speaker.prototypes[:_MOST_PROTOTYPES]
+    )
+    return SentSpeaker(speaker.name, tuple(prototypes))
 
 
 def _selector(model: pb.ModelSelector) -> Selector | None:

@@ -23,6 +23,7 @@ from voiceflow_inference.admission import Admission, StreamKind
 from voiceflow_inference.batcher import EngineLoad, Urgency
 from voiceflow_inference.conversation import Conversation, Tokens
 from voiceflow_inference.draining import Draining, Transport
+from voiceflow_inference.enrolment import VoiceSpace
 from voiceflow_inference.file_stream import FileStream
 from voiceflow_inference.outbox import Outbox
 from voiceflow_inference.requests import RequestReader
@@ -229,7 +230,14 @@ class DiarizationServicer(diarization_pb2_grpc.DiarizationServicer):
         def fits(generation: Generation) -> bool:
             return is_selected(request.selector, self._served(generation))
 
+        def fits_voices(generation: Generation) -> bool:
+            voices = self._served(generation).voices
+            return fits(generation) and voices.has(request.enrolled_speakers)
+
         place = self._places.place(session, fits)
+        if request.enrolled_speakers and not fits_voices(place.generation):
+            other = self._places.place(session, fits_voices)
+            place = other if fits_voices(other.generation) else place
         return place, check(request, self._served(place.generation), resumption)
 
     def _served(self, generation: Generation) -> Served:
@@ -240,6 +248,7 @@ class DiarizationServicer(diarization_pb2_grpc.DiarizationServicer):
             channel=self._settings.channel,
             hop_samples=manifest.hop_samples,
             maximum_speakers=self._settings.speakers_per_stream,
+            voices=VoiceSpace.of(manifest),
         )
 
     def _outbox(self, context: Context) -> Outbox[pb.DiarizeResponse]:

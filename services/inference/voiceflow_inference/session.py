@@ -13,6 +13,7 @@ from typing import Final, TypedDict
 
 from voiceflow.artifact import SAMPLE_RATE_HERTZ, Manifest
 from voiceflow.pipeline.diarizer import StreamDiarizer
+from voiceflow.pipeline.enrolment import EnrolledSpeaker
 from voiceflow.pipeline.hops import HopCutter
 from voiceflow.pipeline.model import FloatArray, Frames
 from voiceflow.pipeline.snapshot import Snapshot, start_samples
@@ -123,6 +124,7 @@ class Session:
                 lag_seconds=shadow_lag_seconds,
                 minimum_speakers=config.minimum_speakers,
                 maximum_speakers=config.maximum_speakers,
+                enrolled=_known_to(place.shadow, config, manifest),
                 horizon_seconds=horizon_seconds,
                 start_samples=self.start_samples,
                 clock=clock,
@@ -288,10 +290,22 @@ def _diarizer(
         horizon_seconds=horizon_seconds,
     )
     if config.resumption is None:
-        return StreamDiarizer(manifest, **options), 0
+        return StreamDiarizer(manifest, enrolled=config.enrolled, **options), 0
     snapshot = config.resumption.snapshot
     start = start_samples(snapshot, manifest, config.latency_mode)
     return StreamDiarizer.resumed(manifest, snapshot, start, **options), start
+
+
+def _known_to(
+    shadow: Generation, config: StreamConfig, manifest: Manifest
+) -> tuple[EnrolledSpeaker, ...]:
+    """Enrolled speakers, where their voices mean to a shadow what they mean to the stream."""
+    theirs = shadow.manifest
+    one_space = (theirs.embedding_space, theirs.embedding_dim) == (
+        manifest.embedding_space,
+        manifest.embedding_dim,
+    )
+    return config.enrolled if one_space else ()
 
 
 class _Options(TypedDict):

@@ -16,7 +16,9 @@ import semver
 
 from voiceflow.artifact import LatencyMode
 from voiceflow.errors import InvalidInput, NotFound, NotServed
+from voiceflow.pipeline.enrolment import EnrolledSpeaker
 from voiceflow_inference.audio import AudioEncoding, AudioFormat
+from voiceflow_inference.enrolment import SentSpeaker, VoiceSpace, check_enrolled
 from voiceflow_inference.resuming import Resumption
 
 MINIMUM_SAMPLE_RATE_HERTZ: Final = 8_000
@@ -58,6 +60,7 @@ class StreamRequest:
         latency_mode: The name of a mode, "" for the default, None for one that is not known.
         not_served: Paths of fields that are set and that this server does not serve.
         resume_token: Of a stream that is to go on; empty: a new one.
+        enrolled_speakers: One more than there may ever be, if there are more.
     """
 
     encoding: AudioEncoding | None
@@ -73,6 +76,7 @@ class StreamRequest:
     session: str
     not_served: tuple[str, ...] = ()
     resume_token: bytes = field(default=b"", repr=False)
+    enrolled_speakers: tuple[SentSpeaker, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,7 @@ class Served:
         channel: The channel that it stands for.
         hop_samples: Hop of each latency mode that it has.
         maximum_speakers: Speakers per stream.
+        voices: What the model's vectors mean.
     """
 
     model: str
@@ -92,11 +97,16 @@ class Served:
     channel: str
     hop_samples: Mapping[LatencyMode, int]
     maximum_speakers: int
+    voices: VoiceSpace
 
 
 @dataclass(frozen=True, slots=True)
 class StreamConfig:
-    """What one stream is."""
+    """What one stream is.
+
+    Attributes:
+        enrolled: Whose voices are known; of a resumed stream nobody: its snapshot has them.
+    """
 
     audio_format: AudioFormat
     latency_mode: LatencyMode
@@ -106,6 +116,7 @@ class StreamConfig:
     send_activity: bool
     session: str
     resumption: Resumption | None = None
+    enrolled: tuple[EnrolledSpeaker, ...] = field(default=(), repr=False)
 
 
 def check(
@@ -144,6 +155,7 @@ def check(
         send_activity=request.send_activity,
         session=_session(request.session, resumption),
         resumption=resumption,
+        enrolled=_enrolled(request, served, maximum) if resumption is None else (),
     )
 
 
@@ -220,6 +232,12 @@ def _speakers(request: StreamRequest, limit: int) -> tuple[int, int]:
             field="config.minimum_speakers",
         )
     return request.minimum_speakers, maximum
+
+
+def _enrolled(request: StreamRequest, served: Served, maximum: int) -> tuple[EnrolledSpeaker, ...]:
+    if not request.enrolled_speakers:
+        return ()
+    return check_enrolled(request.enrolled_speakers, served.voices, maximum)
 
 
 def _latency_mode(request: StreamRequest, served: Served) -> LatencyMode:

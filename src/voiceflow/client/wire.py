@@ -53,8 +53,12 @@ _EVENT_KINDS = {
 
 
 def config_message(config: StreamConfig, resume_token: bytes = b"") -> pb.StreamConfig:
-    """The first request of a stream; with a token it goes on with an earlier one."""
+    """The first request of a stream; with a token it goes on with an earlier one.
+
+    A token holds those who are enrolled: their voices need not be sent again.
+    """
     audio = config.audio_format
+    enrolled = () if resume_token else config.enrolled_speakers
     message = pb.StreamConfig(
         audio_format=pb.AudioFormat(
             encoding=_ENCODINGS[audio.encoding],
@@ -64,7 +68,7 @@ def config_message(config: StreamConfig, resume_token: bytes = b"") -> pb.Stream
         latency_mode=_MODES[config.latency_mode],
         minimum_speakers=config.minimum_speakers,
         maximum_speakers=config.maximum_speakers,
-        enrolled_speakers=[_enrolled_message(speaker) for speaker in config.enrolled_speakers],
+        enrolled_speakers=[_enrolled_message(speaker) for speaker in enrolled],
         send_provisional_turns=config.send_provisional_turns,
         send_activity=config.send_activity,
         send_timings=config.send_timings,

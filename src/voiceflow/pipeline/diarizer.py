@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Self
 
@@ -10,6 +11,7 @@ import numpy as np
 from voiceflow.artifact import SAMPLE_RATE_HERTZ, Manifest
 from voiceflow.pipeline.activity import EdgeDetector, Voices, rank_tracks
 from voiceflow.pipeline.changes import ChangeDetector
+from voiceflow.pipeline.enrolment import EnrolledSpeaker
 from voiceflow.pipeline.finding import Finder
 from voiceflow.pipeline.identity import SHORTEST_SEGMENT_SECONDS, Identity, Named
 from voiceflow.pipeline.labels import LOST, SILENCE, Labels, drop_short_runs, runs, tidy
@@ -45,7 +47,9 @@ class StreamDiarizer:
     Args:
         manifest: Of the model whose frames are pushed.
         minimum_speakers: How many speakers there are at least, 0 if not known.
-        maximum_speakers: How many there can be.
+        maximum_speakers: How many there can be, those who are enrolled included.
+        enrolled: Speakers who are called by their names from the first turn on; names are unique,
+            and none is of the form of a label that is given here.
         provisional_turns: Whether results carry turns that may still change.
         horizon_seconds: How long after its audio a turn may still change.
     """
@@ -56,6 +60,7 @@ class StreamDiarizer:
         *,
         minimum_speakers: int = 0,
         maximum_speakers: int = MAXIMUM_SPEAKERS,
+        enrolled: Sequence[EnrolledSpeaker] = (),
         provisional_turns: bool = False,
         horizon_seconds: float = HORIZON_SECONDS,
     ) -> None:
@@ -69,7 +74,8 @@ class StreamDiarizer:
         self._overlap_edge_frames = self._frames_in(OVERLAP_EDGE_SECONDS)
         self._provisional_turns = provisional_turns
         self._identity = Identity(
-            point, manifest.embedding_dim, self._frame_seconds, minimum_speakers, maximum_speakers
+            *(point, manifest.embedding_dim, self._frame_seconds),
+            *(minimum_speakers, maximum_speakers, enrolled),
         )
         self._speech = EdgeDetector(
             point.speech_threshold,
@@ -81,6 +87,7 @@ class StreamDiarizer:
         )
         self._turns = TurnBuilder()
         self._names = Names()
+        self._names.know({number: one.name for number, one in enumerate(enrolled)})
         self._changes = ChangeDetector(self._frames_in(CHANGE_LAG_SECONDS))
         self._lead_in_frames = manifest.look_ahead_frames
         self._covered_frames = 0
@@ -109,9 +116,10 @@ class StreamDiarizer:
         """One that goes on where another one's snapshot was taken.
 
         Its frames begin before that, with audio that is heard again: nothing of it is told. Regions
-        and turns go on from `at_samples` on, events from where they had been told. In another
-        embedding space speakers are found again by who spoke when in the audio that is heard again;
-        labels of those who did not speak there are given to nobody.
+        and turns go on from `at_samples` on, events from where they had been told. Who was enrolled
+        still is. In another embedding space speakers are found again, the enrolled like all others,
+        by who spoke when in the audio that is heard again; labels of those who did not speak there
+        are given to nobody.
 
         Args:
             manifest: Of the model whose frames are pushed.
@@ -209,11 +217,12 @@ class StreamDiarizer:
         if self._overlap.active:
             events.append(self._event(SpeechEventKind.OVERLAP_ENDED, self._covered_frames))
         result = self._emit(self._identity.held_frames, events)
+        self._identity.finish()
         turns = result.turns_final + tuple(self._turns.finish())
         return replace(result, turns_final=turns, turns_provisional=())
 
     def summary(self) -> tuple[SpeakerTalk, ...]:
-        """Everybody who speaks in final regions, as first labelled, in order of appearance."""
+        """Everybody who speaks in final regions, as first labelled: enrolled, in order, unknown."""
         talk = self._turns.talk_samples
         numbers = {self._names.get(speaker): speaker for speaker in self._identity.live_speakers()}
         return tuple(
@@ -388,7 +397,8 @@ class StreamDiarizer:
             now(snapshot.final_second),
         )
         self._changes.announced = now(snapshot.announced)
-        self._identity.begin(list(found.values()), self._final_first, self._final_frames)
+        enrolled = len(found.keys() & {*snapshot.enrolled_names})
+        self._identity.begin(list(found.values()), enrolled, self._final_first, self._final_frames)
         self._finding = None
 
     def _final_samples(self) -> int:

@@ -34,6 +34,7 @@ class Finder:
         self._point = point
         self._frame_samples = frame_samples
         self._first_frame = first_frame
+        self._enrolled = snapshot.enrolled_names
         self._aliases = {merge.from_speaker: merge.to_speaker for merge in snapshot.merges}
         self._ends = [region.end_samples for region in snapshot.recent]
         self._starts = [region.start_samples for region in snapshot.recent]
@@ -61,7 +62,7 @@ class Finder:
             self._voices[name] = (total + heard, frames + float(own.sum()))
 
     def found(self, least_frames: float) -> dict[str, tuple[FloatArray, float]]:
-        """The speakers heard for long enough, first labelled first.
+        """The speakers heard for long enough: the enrolled, then first labelled first.
 
         Args:
             least_frames: What says enough of a voice.
@@ -69,7 +70,7 @@ class Finder:
         Returns:
             By label, the sum of unit embeddings, (dim,), and how many there are.
         """
-        names = sorted(self._voices, key=lambda name: (len(name), name))
+        names = sorted(self._voices, key=self._rank)
         return {name: self._voices[name] for name in names if self._voices[name][1] >= least_frames}
 
     def resolve(self, name: str) -> str:
@@ -77,6 +78,11 @@ class Finder:
         while name in self._aliases:
             name = self._aliases[name]
         return name
+
+    def _rank(self, name: str) -> tuple[int, int, str]:
+        if name in self._enrolled:
+            return self._enrolled.index(name), 0, name
+        return len(self._enrolled), len(name), name
 
     def _speaker_at(self, frame: int) -> str:
         """The one speaker told at the middle of a frame; empty where there was none, or two."""

@@ -133,10 +133,16 @@ class Gallery:
         """Speakers that are nobody's alias."""
         return [speaker for speaker in range(self.size) if self._aliases[speaker] == speaker]
 
-    def replace(self, speaker: int, total: FloatArray, frames: float) -> None:
-        """Learns a speaker anew from the sum of its frame embeddings, (dim,)."""
+    def replace(self, speaker: int, voices: Sequence[tuple[FloatArray, float]]) -> None:
+        """Learns a speaker anew.
+
+        Args:
+            speaker: The number.
+            voices: For each prototype, the sum of frame embeddings, (dim,), and how many there are.
+        """
         self._weights[speaker] = 0.0
-        self._set(speaker, 0, total, min(frames, MAXIMUM_WEIGHT_FRAMES))
+        for slot, (total, frames) in enumerate(voices):
+            self._set(speaker, slot, total, min(frames, MAXIMUM_WEIGHT_FRAMES))
 
     def prototypes(self, speaker: int, frame_seconds: float) -> tuple[Prototype, ...]:
         """Copies of the vectors that stand for a speaker."""

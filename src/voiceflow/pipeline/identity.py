@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from voiceflow.artifact import OperatingPoint
 from voiceflow.pipeline.activity import RANKS, Voices
 from voiceflow.pipeline.births import Nursery
+from voiceflow.pipeline.enrolment import EnrolledSpeaker, Enrolment
 from voiceflow.pipeline.gallery import Gallery
 from voiceflow.pipeline.labels import SILENCE, UNNAMED, Labels, runs
 from voiceflow.pipeline.model import FloatArray
@@ -72,7 +73,8 @@ class Identity:
         dim: Length of an embedding.
         frame_seconds: Length of a frame.
         minimum_speakers: How many there are at least, 0 if not known.
-        maximum_speakers: How many there can be.
+        maximum_speakers: How many there can be, those who are enrolled included.
+        enrolled: Speakers who are known from the first frame on, by the numbers from 0 on.
     """
 
     def __init__(
@@ -82,6 +84,7 @@ class Identity:
         frame_seconds: float,
         minimum_speakers: int,
         maximum_speakers: int,
+        enrolled: Sequence[EnrolledSpeaker] = (),
     ) -> None:
         self._point = point
         self._frame_seconds = frame_seconds
@@ -89,7 +92,8 @@ class Identity:
         self._gallery = Gallery(maximum_speakers, dim)
         self._path = SpeakerPath(switch_cost=point.smoothing_seconds / frame_seconds)
         self._nursery = Nursery(point.same_speaker_threshold)
-        self._memory = SegmentMemory(dim)
+        enrolment = Enrolment.of(enrolled, dim, frame_seconds)
+        self._memory = SegmentMemory(dim, enrolment)
         self._voices = Voices(
             np.zeros((0, RANKS), np.float32), np.zeros((0, RANKS, dim), np.float32)
         )
@@ -99,6 +103,10 @@ class Identity:
         self._last_final_state = NOBODY_KNOWN
         self._final_frames = 0
         self._next_recluster_frame = self._frames_in(RECLUSTER_SECONDS)
+        if enrolment.size:
+            numbers = range(enrolment.size)
+            self._gallery.resume(numbers, enrolment.speakers, enrolment.totals, enrolment.frames)
+            self._path.resume(np.zeros(enrolment.size + 1, np.float32))
 
     def adopt(self, point: OperatingPoint) -> None:
         """Goes on with the frames of a model with other thresholds in the same embedding space."""
@@ -110,13 +118,16 @@ class Identity:
         """What is known so far."""
         aliases, owners, prototypes, weights = self._gallery.known()
         remembered, segments, segment_frames = self._memory.known()
+        enrolment = self._memory.enrolment
         unnamed = self._nursery.voices()
         rows = [total for total, _ in unnamed] + [self._segment.total]
         counts = [frames for _, frames in unnamed] + [self._segment.frames]
         return KnownVoices(
             table=VoiceTable.of(
-                np.concatenate([prototypes, np.array(rows), segments]),
-                np.concatenate([weights, np.array(counts, np.float32), segment_frames]),
+                np.concatenate([prototypes, np.array(rows), segments, enrolment.totals]),
+                np.concatenate(
+                    [weights, np.array(counts, np.float32), segment_frames, enrolment.frames]
+                ),
             ),
             aliases=tuple(aliases),
             prototype_speakers=tuple(owners),
@@ -126,6 +137,7 @@ class Identity:
             path_totals=tuple(self._path.totals().tolist()),
             last_final_state=self._last_final_state,
             next_recluster_seconds=self._next_recluster_frame * self._frame_seconds,
+            enrolled_speakers=enrolment.speakers,
         )
 
     def resume(self, known: KnownVoices, final_frames: int, scale: float) -> None:
@@ -140,24 +152,33 @@ class Identity:
         frames = np.array(known.table.frames, np.float32) * np.float32(scale)
         named = len(known.prototype_speakers)
         at = named + known.unnamed
+        heard = at + 1 + len(known.remembered_speakers)
         self._gallery.resume(
             known.aliases, known.prototype_speakers, totals[:named], frames[:named]
         )
         self._nursery.resume((totals[row], round(float(frames[row]))) for row in range(named, at))
         self._segment = _Segment(known.segment_speaker, totals[at], round(float(frames[at])))
-        self._memory.resume(known.remembered_speakers, totals[at + 1 :], frames[at + 1 :])
+        self._memory.resume(
+            known.remembered_speakers, totals[at + 1 : heard], frames[at + 1 : heard]
+        )
+        self._memory.enrolment = Enrolment(known.enrolled_speakers, totals[heard:], frames[heard:])
         self._path.resume(np.array(known.path_totals, np.float32) * np.float32(scale))
         self._last_final_state = known.last_final_state
         self._final_frames = final_frames
         self._next_recluster_frame = self._frames_in(known.next_recluster_seconds)
 
     def begin(
-        self, voices: Sequence[tuple[FloatArray, float]], last: int, final_frames: int
+        self,
+        voices: Sequence[tuple[FloatArray, float]],
+        enrolled: int,
+        last: int,
+        final_frames: int,
     ) -> None:
         """Begins in the midst of a stream, with speakers who were found again.
 
         Args:
             voices: Sums of unit embeddings, (dim,), and their frames, by the speakers' numbers.
+            enrolled: So many of them, the first, were enrolled; what was found stands for that.
             last: Number of the speaker of the last final frame, or a label that is none.
             final_frames: Frames of the stream before the next that is given.
         """
@@ -167,7 +188,10 @@ class Identity:
             totals[number] = total
         weights = np.array([frames for _, frames in voices], np.float32)
         self._gallery.resume(numbers, numbers, totals, weights)
-        self._memory.resume(numbers, totals, weights)
+        self._memory.resume(numbers[enrolled:], totals[enrolled:], weights[enrolled:])
+        self._memory.enrolment = Enrolment(
+            tuple(numbers[:enrolled]), totals[:enrolled], weights[:enrolled]
+        )
         self._last_final_state = max(last, UNNAMED) + 1
         self._path.restart(self._gallery.size + 1, self._last_final_state)
         self._final_frames = final_frames
@@ -237,6 +261,10 @@ class Identity:
             return []
         self._next_recluster_frame += self._frames_in(RECLUSTER_SECONDS)
         return self._recluster()
+
+    def finish(self) -> None:
+        """Learns the rest of what is final: nothing comes after it."""
+        self._close_segment()
 
     def live_speakers(self) -> list[int]:
         """Speakers that have not been merged into another."""
@@ -363,8 +391,8 @@ class Identity:
                 self._gallery.merge(source, target)
                 self._memory.rename(source, target)
                 merges.append((source, target))
-        for speaker, (total, frames) in correction.voices.items():
-            self._gallery.replace(speaker, total, frames)
+        for speaker, voices in correction.voices.items():
+            self._gallery.replace(speaker, voices)
         if correction.voices:
             self._follow_anew()
         return merges

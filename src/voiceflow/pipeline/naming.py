@@ -1,4 +1,4 @@
-"""What speakers are called: numbers in the pipeline, `S1`, `S2`, … for everybody else."""
+"""What speakers are called: numbers in the pipeline, `S1`, `S2`, … or a name elsewhere."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from voiceflow.pipeline.turns import UNKNOWN, SpeakerMerged
 
 class Names:
     """Labels are given in the order in which speakers are first seen, and stay theirs.
+
+    Who is enrolled has a name before that, which stays theirs: nothing of it is ever another's.
 
     Attributes:
         given: How many of the form `S1` there have been.
@@ -27,7 +29,7 @@ class Names:
         self.merges += merges
 
     def know(self, names: Mapping[int, str]) -> None:
-        """Labels of speakers who had them before, by number."""
+        """Labels of speakers who had them before, or are enrolled, by number."""
         self._of |= names
 
     def __getitem__(self, speaker: int) -> str:
@@ -70,6 +72,13 @@ class Names:
         return told
 
 
-def by_appearance(name: str) -> tuple[bool, int, str]:
-    """Sorts labels: known speakers in the order in which they were seen, the unknown last."""
-    return name == UNKNOWN, len(name), name
+def is_automatic(name: str) -> bool:
+    """Whether a name has the form of a label that is given here: `S1`, `UNKNOWN`."""
+    return name == UNKNOWN or (name[:1] == "S" and name.isascii() and name[1:].isdecimal())
+
+
+def by_appearance(name: str) -> tuple[int, int, str]:
+    """Sorts labels: enrolled names, then speakers as they were first seen, the unknown last."""
+    if name == UNKNOWN:
+        return 2, 0, name
+    return (1, len(name), name) if is_automatic(name) else (0, 0, name)

@@ -3,10 +3,14 @@
 Segments of final speech are kept as sums of embeddings, a bounded number of them. Clustered all
 together (average linkage on cosine distance, cut where two speakers count as one) they show which
 two labels are one person, and what of a label's speech is really of one voice.
+
+Enrolled voices are clustered with them and never change: what an enrolled speaker has said counts
+as that voice where it lies with what was enrolled, however much there is of anything else.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -14,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.cluster.hierarchy import fcluster, linkage
 
+from voiceflow.pipeline.enrolment import Enrolment
 from voiceflow.pipeline.model import FloatArray
 
 MAXIMUM_SEGMENTS = 96
@@ -27,13 +32,13 @@ class Correction:
     """What a re-clustering found.
 
     Attributes:
-        merges: (source, target) pairs; the target appeared first.
-        voices: By speaker that stays, the sum of embeddings, (dim,), and the frames of the speech
-            that is its own.
+        merges: (source, target) pairs; the target appeared first, or is enrolled.
+        voices: By speaker that stays, for each prototype the sum of embeddings, (dim,), and the
+            frames of the speech that is its own.
     """
 
     merges: tuple[tuple[int, int], ...]
-    voices: dict[int, tuple[FloatArray, float]] = field(repr=False)
+    voices: dict[int, list[tuple[FloatArray, float]]] = field(repr=False)
 
 
 class SegmentMemory:
@@ -41,13 +46,15 @@ class SegmentMemory:
 
     Args:
         dim: Length of an embedding.
+        enrolment: Voices that were known before; they take no place among the others.
     """
 
-    def __init__(self, dim: int) -> None:
+    def __init__(self, dim: int, enrolment: Enrolment) -> None:
         self._totals = np.zeros((MAXIMUM_SEGMENTS, dim), np.float32)
         self._frames = np.zeros(MAXIMUM_SEGMENTS, np.float32)
         self._speakers = np.zeros(MAXIMUM_SEGMENTS, np.intp)
         self._size = 0
+        self.enrolment = enrolment
 
     def add(self, speaker: int, total: FloatArray, frames: float) -> None:
         """Keeps one segment: sum of unit frame embeddings, (dim,), of a number of frames."""
@@ -76,41 +83,42 @@ class SegmentMemory:
 
     def correct(self, same_speaker_threshold: float) -> Correction:
         """Clusters everything that is kept."""
-        speakers = self._speakers[: self._size]
-        if self._size < 2:
+        heard = slice(0, self._size)
+        if not self._size or self._size + len(self.enrolment.speakers) < 2:
             return Correction((), {})
-        clusters = self._clusters(same_speaker_threshold)
-        homes, shares = {}, {}
-        for speaker in np.unique(speakers).tolist():
-            weight = np.bincount(clusters, self._frames[: self._size] * (speakers == speaker))
-            homes[speaker] = int(weight.argmax())
-            shares[speaker] = float(weight.max() / weight.sum())
+        speakers = np.concatenate([self._speakers[heard], self.enrolment.speakers]).astype(np.intp)
+        totals = np.concatenate([self._totals[heard], self.enrolment.totals])
+        frames = np.concatenate([self._frames[heard], self.enrolment.frames])
+        clusters = _clusters(totals, same_speaker_threshold)
+
+        def voice(speaker: int, home: int) -> tuple[FloatArray, float]:
+            own = (speakers == speaker) & (clusters == home)
+            return totals[own].sum(axis=0), float(frames[own].sum())
+
+        enrolled = zip(self.enrolment.speakers, clusters[self._size :].tolist(), strict=True)
+        homes = sorted({*enrolled})
+        sharing = Counter(home for _, home in homes)
+        # Home cluster -> the speaker that appeared first; nobody's where two are enrolled in it.
+        kept = {home: speaker for speaker, home in homes if sharing[home] == 1}
+        voices: dict[int, list[tuple[FloatArray, float]]] = {}
+        for speaker, home in homes:
+            voices.setdefault(speaker, []).append(voice(speaker, home))
         merges = []
-        kept: dict[int, int] = {}  # home cluster -> the speaker that appeared first
-        voices = {}
-        for speaker, home in homes.items():
-            if shares[speaker] >= MERGE_SHARE and home in kept:
+        born = speakers[speakers >= self.enrolment.size]
+        for speaker in np.unique(born).tolist():
+            weight = np.bincount(clusters, frames * (speakers == speaker))
+            home, share = int(weight.argmax()), float(weight.max() / weight.sum())
+            if share >= MERGE_SHARE and home in kept:
                 merges.append((speaker, kept[home]))
                 continue
-            if shares[speaker] >= MERGE_SHARE:
+            if share >= MERGE_SHARE:
                 kept[home] = speaker
-            own = (speakers == speaker) & (clusters == home)
-            frames = float(self._frames[: self._size][own].sum())
-            voices[speaker] = (self._totals[: self._size][own].sum(axis=0), frames)
+            voices[speaker] = [voice(speaker, home)]
         return Correction(tuple(merges), voices)
-
-    def _units(self) -> FloatArray:
-        totals = self._totals[: self._size]
-        units: FloatArray = totals / np.linalg.norm(totals, axis=1, keepdims=True).clip(1e-9)
-        return units
-
-    def _clusters(self, same_speaker_threshold: float) -> NDArray[np.intp]:
-        tree = linkage(self._units(), "average", "cosine")
-        return fcluster(tree, 1.0 - same_speaker_threshold, "distance").astype(np.intp)
 
     def _join_closest(self) -> None:
         """Joins the two most similar segments of one speaker, which frees the last place."""
-        units = self._units()
+        units = _units(self._totals[: self._size])
         cosines = units @ units.T
         cosines[self._speakers[:, None] != self._speakers[None, :]] = -2.0
         np.fill_diagonal(cosines, -2.0)
@@ -121,3 +129,13 @@ class SegmentMemory:
         for array in (self._totals, self._frames, self._speakers):
             array[second] = array[last]
         self._size = last
+
+
+def _units(totals: FloatArray) -> FloatArray:
+    units: FloatArray = totals / np.linalg.norm(totals, axis=1, keepdims=True).clip(1e-9)
+    return units
+
+
+def _clusters(totals: FloatArray, same_speaker_threshold: float) -> NDArray[np.intp]:
+    tree = linkage(_units(totals), "average", "cosine")
+    return fcluster(tree, 1.0 - same_speaker_threshold, "distance").astype(np.intp)

@@ -67,7 +67,8 @@ class KnownVoices:
 
     Attributes:
         table: Voices: those of `prototype_speakers`, then `unnamed` ones heard too briefly to be
-            named, then the segment that is being gathered, then those of `remembered_speakers`.
+            named, then the segment that is being gathered, then those of `remembered_speakers`,
+            then those of `enrolled_speakers`.
         aliases: By number, the speaker that one was merged into, or itself.
         prototype_speakers: Whose prototype each of the first voices is.
         unnamed: How many voices have no name.
@@ -76,6 +77,8 @@ class KnownVoices:
         path_totals: Of the search before the first frame that is not final, (states,).
         last_final_state: Of the search, at the last frame that is.
         next_recluster_seconds: Where in the audio all speech is looked at again.
+        enrolled_speakers: Whose each voice is that was known before it was heard: the first
+            numbers, in order.
     """
 
     table: VoiceTable
@@ -87,6 +90,7 @@ class KnownVoices:
     path_totals: tuple[float, ...] = field(repr=False)
     last_final_state: int
     next_recluster_seconds: float
+    enrolled_speakers: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +103,8 @@ class Snapshot:
         frame_samples: Of the model.
         embedding_space: What the voices mean.
         voices: Who speaks.
-        names: Their labels, by number; empty where one has not been seen in the audio yet.
+        names: Their labels, by number; empty where one is not enrolled and has not been seen in
+            the audio yet.
         names_given: How many labels of the form `S1` have been given; the next one is new.
         final_first: Label of the loudest voice at the last final frame, as a number.
         final_second: Of the second voice.
@@ -130,6 +135,11 @@ class Snapshot:
     talk_samples: dict[str, int]
     merges: tuple[SpeakerMerged, ...]
     recent: tuple[Region, ...]
+
+    @property
+    def enrolled_names(self) -> tuple[str, ...]:
+        """Of those whose voices were known before they were heard."""
+        return self.names[: len({*self.voices.enrolled_speakers})]
 
     def is_in_space_of(self, manifest: Manifest) -> bool:
         """Whether its voices mean to a model what they meant to its own."""

@@ -94,6 +94,16 @@ def test_a_model_choice_is_sent_as_what_it_is(text: str, selector: str) -> None:
     assert message.model.WhichOneof("selector") == selector
 
 
+def test_voices_are_not_sent_along_with_a_token() -> None:
+    """It holds them: a voiceprint travels once."""
+    people = (EnrolledSpeaker("Ann", (Prototype("space", (0.6, 0.8), 2.5),)),)
+    config = StreamConfig(PLAIN, enrolled_speakers=people)
+    message = wire.config_message(config, b"token")
+    assert message.resume_token == b"token"
+    assert not message.enrolled_speakers
+    assert wire.config_message(config).enrolled_speakers
+
+
 def test_what_is_not_chosen_is_not_sent() -> None:
     """Without a channel or a model the fields are absent, so the server's defaults hold."""
     message = wire.config_message(StreamConfig(PLAIN))

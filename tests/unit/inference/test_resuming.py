@@ -139,9 +139,9 @@ def packed(text: bytes) -> bytes:
 
 def test_a_token_of_another_version_of_the_software_is_refused_and_not_shown() -> None:
     """Genuine, and not to be read: neither the error nor what caused it shows what it holds."""
-    good = resuming._pack(resuming._Content(1, "meeting", DIGEST, SNAPSHOT))
+    good = resuming._pack(resuming._Content(resuming._VERSION, "meeting", DIGEST, SNAPSHOT))
     assert tokens().read(sealed(good), "alice").snapshot == SNAPSHOT
-    newer = resuming._pack(resuming._Content(2, "meeting", DIGEST, SNAPSHOT))
+    newer = resuming._pack(resuming._Content(resuming._VERSION + 1, "meeting", DIGEST, SNAPSHOT))
     for content in (
         newer,
         b"",
@@ -158,7 +158,7 @@ def test_a_token_of_another_version_of_the_software_is_refused_and_not_shown() -
 
 def test_a_content_that_would_grow_without_end_is_refused() -> None:
     """A few bytes that would become many: too much is not unpacked, well-formed or not."""
-    good = resuming._pack(resuming._Content(1, "meeting", DIGEST, SNAPSHOT))
+    good = resuming._pack(resuming._Content(resuming._VERSION, "meeting", DIGEST, SNAPSHOT))
     end = 4 + int.from_bytes(good[:4], "big")
     text = zlib.decompress(good[4:end])
     resumption = tokens().read(sealed(packed(b" " * 1000 + text) + good[end:]), "alice")
@@ -212,5 +212,5 @@ def test_what_is_said_of_a_resumption_shows_no_voice(caplog: pytest.LogCaptureFi
 
 def test_vectors_go_into_a_token_as_they_are() -> None:
     """What cannot be compressed is not compressed, which would take longer than all the rest."""
-    content = resuming._pack(resuming._Content(1, "meeting", DIGEST, SNAPSHOT))
+    content = resuming._pack(resuming._Content(resuming._VERSION, "meeting", DIGEST, SNAPSHOT))
     assert content.endswith(SNAPSHOT.voices.table.directions)

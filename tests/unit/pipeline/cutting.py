@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tests.unit.pipeline.synthetic import DIM, FRAME_SAMPLES, LOOK_AHEAD_FRAMES, random_frames
 from voiceflow.artifact import LatencyMode, Manifest
 from voiceflow.pipeline.diarizer import MAXIMUM_SPEAKERS, StreamDiarizer
+from voiceflow.pipeline.enrolment import EnrolledSpeaker
 from voiceflow.pipeline.model import FloatArray, Frames
 from voiceflow.pipeline.snapshot import context_samples, start_samples
 from voiceflow.pipeline.turns import HopResult, SpeakerMerged, SpeakerTalk, SpeechEvent
@@ -123,6 +124,7 @@ def told(
     flushes: Collection[int] = (),
     context_seconds: float = 0.0,
     maximum_speakers: int = MAXIMUM_SPEAKERS,
+    enrolled: Sequence[EnrolledSpeaker] = (),
 ) -> Told:
     """Pushes a conversation through one stream after another.
 
@@ -134,10 +136,11 @@ def told(
         flushes: After which hops the client flushes, once each.
         context_seconds: Audio that the client keeps.
         maximum_speakers: What the client asks for.
+        enrolled: Whom the client knows, told to the first stream alone.
     """
     total = len(frames.speech)
     hop = manifest.hop_samples[mode] // FRAME_SAMPLES
-    diarizer = StreamDiarizer(manifest, maximum_speakers=maximum_speakers)
+    diarizer = StreamDiarizer(manifest, maximum_speakers=maximum_speakers, enrolled=enrolled)
     first, turn = 0, None
     results: list[HopResult] = []
     resumed: list[Resumed] = []

@@ -8,6 +8,7 @@ from numpy.testing import assert_array_equal
 
 from tests.unit.pipeline.synthetic import DIM, voice
 from voiceflow.pipeline.births import Nursery
+from voiceflow.pipeline.enrolment import Enrolment
 from voiceflow.pipeline.gallery import Gallery
 from voiceflow.pipeline.model import FloatArray
 from voiceflow.pipeline.path import SpeakerPath
@@ -51,7 +52,8 @@ def test_a_gallery_makes_room_for_those_it_has() -> None:
 
 def test_what_re_clustering_remembers_goes_on() -> None:
     """Also when it is full: what is joined next is the same."""
-    one, other = SegmentMemory(DIM), SegmentMemory(DIM)
+    nobody = Enrolment.of((), DIM, 0.04)
+    one, other = SegmentMemory(DIM, nobody), SegmentMemory(DIM, nobody)
     generator = np.random.default_rng(0)
 
     def segment() -> FloatArray:

@@ -18,6 +18,7 @@ from opentelemetry import metrics
 from voiceflow.artifact import SAMPLE_RATE_HERTZ, LatencyMode
 from voiceflow.errors import VoiceFlowError
 from voiceflow.pipeline.diarizer import StreamDiarizer
+from voiceflow.pipeline.enrolment import EnrolledSpeaker
 from voiceflow.pipeline.hops import HopCutter
 from voiceflow.pipeline.model import FloatArray
 from voiceflow.pipeline.turns import HopResult, Region
@@ -52,6 +53,7 @@ class Shadow:
         lag_seconds: So much audio it may be behind; with more it is dropped.
         minimum_speakers: As the stream's own.
         maximum_speakers: Likewise.
+        enrolled: Likewise; they are known to a model of the stream's embedding space alone.
         horizon_seconds: Likewise.
         start_samples: Where in the stream the first hop lies.
         clock: Monotonic seconds, the batcher's.
@@ -65,6 +67,7 @@ class Shadow:
         lag_seconds: float,
         minimum_speakers: int,
         maximum_speakers: int,
+        enrolled: Sequence[EnrolledSpeaker] = (),
         horizon_seconds: float,
         start_samples: int = 0,
         clock: Callable[[], float] = time.monotonic,
@@ -79,6 +82,7 @@ class Shadow:
             manifest,
             minimum_speakers=minimum_speakers,
             maximum_speakers=maximum_speakers,
+            enrolled=enrolled,
             horizon_seconds=horizon_seconds,
         )
         self._agreement = Agreement(manifest.frame_samples)
