@@ -14,6 +14,8 @@ from voiceflow.client import (
     LatencyMode,
     ModelChoice,
     Region,
+    SpeechEvent,
+    SpeechEventKind,
     StreamConfig,
     Timeline,
     Update,
@@ -83,6 +85,7 @@ async def hear(
     regions: list[Region] = []
     tellings: list[Telling] = []
     speech: list[SpeechFrames] = []
+    ends_seconds: list[float] = []
     frame_samples = 0
     stream = client.diarize(source.pieces(_PIECE_SECONDS), config, resume=False)
     async with aclosing(stream) as events:
@@ -93,6 +96,8 @@ async def hear(
                 tellings.append(telling_of(event, timeline.final_until_samples))
                 speech += _speech_of(event, frame_samples)
                 regions += event.final_regions
+            elif isinstance(event, SpeechEvent) and event.kind is SpeechEventKind.SPEECH_ENDED:
+                ends_seconds.append(seconds(event.noticed_at_samples))
             timeline.add(event)
     if timeline.summary is None or not timeline.summary.complete:
         raise VoiceFlowError(
@@ -105,6 +110,7 @@ async def hear(
         tuple(spoken_in(timeline.regions())),
         tuple(tellings),
         tuple(speech),
+        tuple(ends_seconds),
     )
 
 

@@ -2,24 +2,28 @@
 
 `<name>.rttm` holds who spoke when, by the labels sent; `aliases/<name>.rttm` the same with
 labels that were found to be one person read as one; `<name>.tellings.jsonl` what was said when;
-`<name>.speech.jsonl` the speech probabilities. Only the first must be there.
+`<name>.speech.jsonl` the speech probabilities; `<name>.ends.json` when it was told that speech had
+ended, a list of seconds of audio computed by then. Only the first must be there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Final
 
 import soundfile
+from pydantic import Field, TypeAdapter, ValidationError
 
 from voiceflow.artifact import SAMPLE_RATE_HERTZ
 from voiceflow.cli.evaluate.speech import SpeechFrames, write_speech
 from voiceflow.errors import InvalidInput
-from voiceflow.evaluation import Recording, Spoken, read_rttm, write_rttm
+from voiceflow.evaluation import EvaluationSet, Recording, Spoken, read_rttm, write_rttm
 from voiceflow.evaluation.telling import Telling, write_tellings
 
-ALIASES = "aliases"
+ALIASES: Final = "aliases"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,7 @@ class Heard:
         aliased: The same, labels that were found to be one person read as one.
         tellings: What was said, provisional turns included, one for each update.
         speech: Speech probabilities, likewise.
+        ends_seconds: How much audio had been computed at each event that speech had ended.
     """
 
     model_version: str
@@ -39,6 +44,7 @@ class Heard:
     aliased: tuple[Spoken, ...]
     tellings: tuple[Telling, ...]
     speech: tuple[SpeechFrames, ...]
+    ends_seconds: tuple[float, ...]
 
 
 def write_heard(folder: Path, name: str, heard: Heard) -> None:
@@ -47,6 +53,7 @@ def write_heard(folder: Path, name: str, heard: Heard) -> None:
     write_hypothesis(folder / ALIASES, name, heard.aliased)
     write_tellings(tellings_path(folder, name), heard.tellings)
     write_speech(speech_path(folder, name), heard.speech)
+    ends_path(folder, name).write_text(json.dumps(heard.ends_seconds) + "\n", "utf-8")
 
 
 def write_hypothesis(folder: Path, name: str, spoken: Iterable[Spoken]) -> None:
@@ -67,12 +74,7 @@ def read_hypothesis(folder: Path, name: str) -> list[Spoken]:
     try:
         text = path.read_text("utf-8", "replace")
     except FileNotFoundError:
-        raise InvalidInput(
-            f"{path}: there is no such file; each recording of the reference needs one, which is"
-            " empty where nobody was heard",
-            reason="HYPOTHESIS_MISSING",
-            field="hypotheses",
-        ) from None
+        raise _missing(path, ", which is empty where nobody was heard") from None
     return read_rttm(text, str(path))
 
 
@@ -86,6 +88,52 @@ def speech_path(folder: Path, name: str) -> Path:
     return folder / f"{name}.speech.jsonl"
 
 
+def ends_path(folder: Path, name: str) -> Path:
+    """Where a folder holds when the end of speech was told."""
+    return folder / f"{name}.ends.json"
+
+
+def read_ends(folder: Path, name: str) -> list[float]:
+    """When the end of speech was told, in seconds of audio computed by then.
+
+    Raises:
+        InvalidInput: ENDS_INVALID, if it is no list of times.
+    """
+    path = ends_path(folder, name)
+    try:
+        return _ENDS.validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise InvalidInput(
+            f"{path.name}: allowed is a list of times in seconds from 0",
+            reason="ENDS_INVALID",
+            field="ends",
+        ) from error
+
+
+def holds_all(labelled: EvaluationSet, path_of: Callable[[str], Path]) -> bool:
+    """Whether a folder has a file for every recording of a set, or for none.
+
+    Raises:
+        InvalidInput: HYPOTHESIS_MISSING, if it has some.
+    """
+    paths = [path_of(one.name) for one in labelled.recordings]
+    missing = [path for path in paths if not path.is_file()]
+    if missing and len(missing) < len(paths):
+        raise _missing(missing[0], "")
+    return not missing
+
+
 def length_samples(recording: Recording) -> int:
     """How long a recording is at 16 kHz; all of it is evaluated."""
     return round(soundfile.info(str(recording.audio)).duration * SAMPLE_RATE_HERTZ)
+
+
+def _missing(path: Path, more: str) -> InvalidInput:
+    return InvalidInput(
+        f"{path}: there is no such file; each recording of the reference needs one{more}",
+        reason="HYPOTHESIS_MISSING",
+        field="hypotheses",
+    )
+
+
+_ENDS: Final = TypeAdapter(list[Annotated[float, Field(ge=0.0, allow_inf_nan=False)]])
