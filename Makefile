@@ -49,6 +49,12 @@ check-protos: install  ## proto lint, breaking changes, generated code is curren
 	$(BIN)/buf breaking --against protos/baseline.binpb
 	$(BIN)/python scripts/generate_protos.py --check
 
+# ---------------------------------------------------------------- measure
+
+.PHONY: evaluate
+evaluate: install  ## accuracy through the service, beside the peer and baselines (EVALUATE="--no-peer")
+	$(BIN)/python -m benchmarks.accuracy $(EVALUATE)
+
 # ---------------------------------------------------------------- rehearse
 
 .PHONY: rehearsal

@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from benchmarks.accuracy_plots import (
     Results,
@@ -33,6 +33,7 @@ from benchmarks.accuracy_systems import (
     WHAT,
     System,
     folder_of,
+    left_by_peer,
     run_baselines,
     run_peer,
     run_service,
@@ -40,6 +41,7 @@ from benchmarks.accuracy_systems import (
 from benchmarks.accuracy_targets import Outcome, outcomes
 from benchmarks.der import DEFAULT_MODEL, SPEECH
 from benchmarks.provenance import ROOT, provenance, write_report
+from voiceflow.cli.evaluate.figures import finite
 from voiceflow.cli.evaluate.report import measure
 from voiceflow.errors import VoiceFlowError
 from voiceflow.evaluation import PROTOCOL, EvaluationSet, scorer_version
@@ -71,8 +73,11 @@ def main() -> None:
         if not arguments.measure_only:
             _timed("ours", lambda: run_service(arguments.model, sets, arguments.out))
             _timed("baselines", lambda: run_baselines(arguments.model, sets, arguments.out))
-        no_peer = "it was not asked for" if arguments.no_peer else None
-        if not (arguments.no_peer or arguments.measure_only):
+        if arguments.no_peer:
+            no_peer: str | None = "it was not asked for"
+        elif arguments.measure_only:
+            no_peer = left_by_peer(sets, arguments.out)
+        else:
             no_peer = _timed("peer", lambda: run_peer(folders, sets, arguments.out))
         systems = [one for one in System if one is not System.PEER or no_peer is None]
         results = _timed("measures", lambda: measured(arguments.out, sets, systems))
@@ -110,11 +115,11 @@ def _write(
     remarks = [f"{origin}.", f"{PROTOCOL}; {scorer_version()}. Delays are audio, not computing."]
     if no_peer is not None:
         remarks.append(f"**There is no {WHAT[System.PEER]} beside it: {no_peer}.**")
-    report: dict[str, Any] = {
+    report = {
         "provenance": asdict(origin),
         "protocol": PROTOCOL,
         "no_peer": no_peer,
-        "targets": [_outcome(one) for one in found],
+        "targets": [asdict(one) | {"reached": one.reached} for one in found],
         "equal_error_percent": equal_errors,
         "sets": {
             name: {system: report.as_data() for system, report in reports.items()}
@@ -122,18 +127,15 @@ def _write(
         },
     }
     stem = arguments.json.stem
-    write_report(arguments.json, report, as_markdown(results, found, equal_errors, remarks, stem))
+    write_report(
+        arguments.json, finite(report), as_markdown(results, found, equal_errors, remarks, stem)
+    )
     for name, plot in (
         ("by-delay", plot_by_delay),
         ("by-age", plot_by_age),
         ("end-of-speech", plot_end_of_speech),
     ):
         plot(results, arguments.json.with_name(f"{stem}-{name}.png"))
-
-
-def _outcome(one: Outcome) -> dict[str, Any]:
-    figures = asdict(one) | {"reached": one.reached}
-    return figures | ({"measured": None} if one.reached is None else {})
 
 
 def _equal_error(text: str) -> tuple[str, dict[str, float]]:

@@ -60,15 +60,21 @@ def targets_table(found: Sequence[Outcome]) -> str:
     """A row for each target."""
     words = {True: "reached", False: "not reached", None: "not measured"}
     rows = [
-        [
-            one.what,
-            f"at most {one.maximum:g} {one.unit}",
-            f"{number(one.measured, 2)} {one.unit}" if math.isfinite(one.measured) else "-",
-            words[one.reached],
-        ]
+        [one.what, f"at most {one.maximum:g} {one.unit}", _measured(one), words[one.reached]]
         for one in found
     ]
     return table(["", "target", "measured", ""], rows)
+
+
+def _measured(one: Outcome) -> str:
+    if math.isinf(one.measured):
+        return "too many missed"
+    if one.reached is None:
+        return "-"
+    figure = f"{number(one.measured, 2)} {one.unit}"
+    if one.interval is None:
+        return figure
+    return f"{figure} ({number(one.interval.low)} to {number(one.interval.high)})"
 
 
 def _set_text(reports: Reports) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
@@ -112,20 +112,23 @@ def run_peer(folders: Mapping[str, Path], sets: list[EvaluationSet], out: Path) 
     return None
 
 
+def left_by_peer(sets: list[EvaluationSet], out: Path) -> str | None:
+    """Why an earlier run has left no peer's hypotheses, if it has left none of some set."""
+    missing = [one.name for one in sets if not folder_of(out, System.PEER, one).is_dir()]
+    return f"an earlier run has left nothing of it on {', '.join(missing)}" if missing else None
+
+
 async def _hear(address: str, sets: list[EvaluationSet], out: Path) -> None:
+    modes = {System.DENSITY: LatencyMode.DENSITY, System.AGENT: LatencyMode.AGENT}
     async with DiarizationClient(address) as client:
-        for mode, system in (
-            (LatencyMode.DENSITY, System.DENSITY),
-            (LatencyMode.AGENT, System.AGENT),
-        ):
+        for system, mode in modes.items():
             for labelled in sets:
-                await hear_set(
-                    client,
-                    labelled,
-                    folder_of(out, system, labelled),
-                    on_heard=lambda name, system=system: print(f"{system}: {name}", flush=True),
-                    mode=mode,
-                )
+                folder = folder_of(out, system, labelled)
+                await hear_set(client, labelled, folder, on_heard=_say(system), mode=mode)
+
+
+def _say(system: System) -> Callable[[str], None]:
+    return lambda name: print(f"{system}: {name}", flush=True)
 
 
 def _write(folder: Path, hypotheses: Hypotheses) -> None:

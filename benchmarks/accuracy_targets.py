@@ -11,6 +11,8 @@ from benchmarks.accuracy_plots import Results
 from benchmarks.accuracy_systems import System
 from voiceflow.cli.evaluate.end_of_speech import MAXIMUM_CUT_IN_PERCENT
 from voiceflow.cli.evaluate.report import Report
+from voiceflow.cli.evaluate.scores import ErrorRates
+from voiceflow.evaluation.bootstrap import Interval, pooled_interval
 from voiceflow.evaluation.streaming import FINAL
 
 LABEL_DELAY_SECONDS: Final = 1.0
@@ -50,14 +52,16 @@ class Outcome:
     Attributes:
         what: Is measured, and on which set.
         maximum: That is allowed.
-        measured: NaN: it could not be.
+        measured: NaN: it could not be; infinite: of a latency, too many ends were missed.
         unit: Of both.
+        interval: Of what was measured, over recordings drawn anew; None: not computed.
     """
 
     what: str
     maximum: float
     measured: float
     unit: str
+    interval: Interval | None = None
 
     @property
     def reached(self) -> bool | None:
@@ -85,13 +89,13 @@ def outcomes(results: Results, equal_error_percent: float | None) -> list[Outcom
 
 def _of_set(name: str, reports: Mapping[System, Report], target: SetTarget) -> Iterator[Outcome]:
     ours, peer = reports[System.DENSITY], reports.get(System.PEER)
-    pooled = ours.rates[0.0].pooled
-    yield Outcome(f"{name}: DER", target.maximum_der_percent, pooled.der_percent, "%")
+    rates = ours.rates[0.0]
+    pooled, interval = rates.pooled, rates.der_interval_percent
+    yield Outcome(f"{name}: DER", target.maximum_der_percent, pooled.der_percent, "%", interval)
     yield Outcome(
         f"{name}: confusion", target.maximum_confusion_percent, pooled.confusion_percent, "%"
     )
-    ratio = pooled.der_percent / peer.rates[0.0].pooled.der_percent if peer else math.nan
-    yield Outcome(f"{name}: DER beside the peer's", target.maximum_ratio, ratio, "times")
+    yield _beside(name, rates, peer.rates[0.0] if peer else None, target.maximum_ratio)
     if ours.streaming is not None:
         known = ours.streaming.by_delay
         later = known[LABEL_DELAY_SECONDS].der_percent - known[FINAL].der_percent
@@ -113,3 +117,13 @@ def _of_set(name: str, reports: Mapping[System, Report], target: SetTarget) -> I
         latency = 1000 * best.endings.latency_seconds(percent) if best else math.nan
         what = f"{name}: end of speech, P{percent:g} at {MAXIMUM_CUT_IN_PERCENT:g} % false cut-ins"
         yield Outcome(what, maximum, latency, "ms")
+
+
+def _beside(name: str, ours: ErrorRates, peer: ErrorRates | None, maximum: float) -> Outcome:
+    """Our DER in percent of the peer's, on the same recordings."""
+    what = f"{name}: DER, of the peer's"
+    if peer is None:
+        return Outcome(what, 100 * maximum, math.nan, "%")
+    errors = [[one.error_seconds for one in rates.recordings] for rates in (ours, peer)]
+    ratio = 100 * ours.pooled.der_percent / peer.pooled.der_percent
+    return Outcome(what, 100 * maximum, ratio, "%", pooled_interval(*errors))

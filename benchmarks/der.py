@@ -1,4 +1,4 @@
-"""Diarization error rate of a model through the pipeline, pooled over a folder of conversations.
+"""Diarization error rate of a model through the pipeline alone: quick, for who trains a model.
 
     python -m benchmarks.der [--data FOLDER]... [--model FOLDER] [--shuffle] [--json PATH]
         [--measured PATH]
@@ -7,7 +7,8 @@ A folder holds `<name>.flac` or `<name>.opus` beside `<name>.rttm`. Collar 0, ov
 oracle speech detection, the whole file is evaluated, rates are pooled over reference speech.
 Speakers are mapped to the reference by pyannote.metrics. `--shuffle` permutes the embeddings of
 each file over its frames: what that costs is what speaker identity earns. `--measured` writes the
-pooled figures as a manifest has them, for `python -m training.package --measured`.
+pooled figures as a manifest has them, for `python -m training.package --measured`. Through the
+service, with all other measures and beside others: `python -m benchmarks.accuracy`.
 """
 
 from __future__ import annotations

@@ -86,5 +86,8 @@ def _scored(
 
 
 def _score(name: str, seconds: float, missed: float, false_alarm: float, confused: float) -> Score:
-    parts = tuple(100 * part if seconds else math.nan for part in (missed, false_alarm, confused))
-    return Score(name, seconds, sum(parts), *parts, jer_percent=math.nan, speakers="")
+    missed, false_alarm, confused = (
+        100 * part if seconds else math.nan for part in (missed, false_alarm, confused)
+    )
+    rate = missed + false_alarm + confused
+    return Score(name, seconds, rate, missed, false_alarm, confused, math.nan, "")

@@ -125,7 +125,8 @@ def holds_all(labelled: EvaluationSet, path_of: Callable[[str], Path]) -> bool:
 
 def length_samples(recording: Recording) -> int:
     """How long a recording is at 16 kHz; all of it is evaluated."""
-    return round(soundfile.info(str(recording.audio)).duration * SAMPLE_RATE_HERTZ)
+    seconds: float = soundfile.info(str(recording.audio)).duration
+    return round(seconds * SAMPLE_RATE_HERTZ)
 
 
 def _missing(path: Path, more: str) -> InvalidInput:
