@@ -16,11 +16,9 @@ from voiceflow.errors import InvalidInput
 from voiceflow.pipeline.enrolment import EnrolledSpeaker
 from voiceflow.pipeline.gallery import PROTOTYPES_PER_SPEAKER
 from voiceflow.pipeline.model import FloatArray
-from voiceflow.pipeline.naming import is_automatic
+from voiceflow.pipeline.naming import why_no_name
 from voiceflow.pipeline.turns import Prototype
 from voiceflow.pipeline.vectors import unit
-
-MAXIMUM_NAME_CHARACTERS: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,16 +114,10 @@ _LENGTH_TOLERANCE: Final = 0.01
 
 
 def _check_name(name: str, taken: set[str], path: str) -> None:
-    what = None
-    if not 1 <= len(name) <= MAXIMUM_NAME_CHARACTERS:
-        what = f"a name of {len(name)} characters; allowed are 1 to {MAXIMUM_NAME_CHARACTERS}"
-    elif not name.isprintable() or name != name.strip():
-        what = "a name with what is not seen; allowed are printable characters, spaces inside"
-    elif is_automatic(name):
-        what = "a name of the form of an automatic label; allowed are all but S1, S2, …, UNKNOWN"
-    elif name in taken:
+    what = why_no_name(name)
+    if name in taken:
         what = "a name that another enrolled speaker has; each is given once"
-    if what is not None:
+    if what:
         raise _invalid(what, reason="ENROLLED_NAME_INVALID", path=path)
 
 

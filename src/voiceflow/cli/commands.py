@@ -21,6 +21,7 @@ from voiceflow.cli.audit import audit
 from voiceflow.cli.demo import demo
 from voiceflow.cli.diarize import diarize
 from voiceflow.cli.draining import drain
+from voiceflow.cli.enrol import enrol_command
 from voiceflow.cli.evaluate import evaluate
 from voiceflow.cli.fleet import fleet_command
 from voiceflow.cli.identity import dev_certs, tokens
@@ -74,6 +75,7 @@ def commands() -> None:
 
 
 commands.add_command(diarize)
+commands.add_command(enrol_command)
 commands.add_command(demo)
 commands.add_command(evaluate)
 commands.add_command(serving_state)

@@ -22,12 +22,14 @@ from voiceflow.client import (
     AudioFormat,
     DiarizationClient,
     Encoding,
+    EnrolledSpeaker,
     ModelChoice,
     StreamConfig,
     Timeline,
 )
 from voiceflow.client.audio import AudioSource, open_recording
 from voiceflow.client.live_audio import open_microphone, open_pipe
+from voiceflow.client.voices import read_voice
 from voiceflow.errors import VoiceFlowError
 from voiceflow.report import AudioKeeper
 
@@ -43,6 +45,7 @@ class Wish:
     model: ModelChoice | None = None
     session: str = ""
     resume: bool = True
+    enrolled: tuple[EnrolledSpeaker, ...] = ()
 
 
 @click.command()
@@ -66,6 +69,13 @@ class Wish:
 )
 @click.option(
     "--maximum-speakers", type=click.IntRange(0, MAXIMUM_INT32), default=0, help="0: not known."
+)
+@click.option(
+    "--enrol",
+    "voices",
+    metavar="PATH",
+    multiple=True,
+    help="Call this person by name: a file of `voiceflow enrol`. Once for each person.",
 )
 @click.option(
     "--channel",
@@ -107,6 +117,7 @@ def diarize(
     html: str | None,
     minimum_speakers: int,
     maximum_speakers: int,
+    voices: tuple[str, ...],
     channel: int | None,
     model: str | None,
     session: str,
@@ -144,6 +155,7 @@ def diarize(
         ModelChoice.parse(model) if model else None,
         session,
         not no_resume,
+        tuple(read_voice(Path(voice)).speaker for voice in voices),
     )
     if mic:
         source = open_microphone(device=device)
@@ -183,6 +195,7 @@ async def diarize_source(
         wish.model,
         wish.minimum_speakers,
         wish.maximum_speakers,
+        wish.enrolled,
         send_provisional_turns=console.is_terminal and not from_file,
         session=wish.session,
     )

@@ -123,7 +123,7 @@ class LiveView:
             speaker = self._timeline.name_of(turn.speaker)
             line = Text()
             line.append(f" {clock(seconds(turn.start_samples)):>8}  ", "dim")
-            line.append(f"{speaker:<{_NAME_WIDTH}}", self._colour(speaker))
+            line.append(f"{speaker[: _NAME_WIDTH - 2]:<{_NAME_WIDTH}}", self._colour(speaker))
             line.append(f"{seconds(turn.end_samples - turn.start_samples):5.1f} s", "dim")
             rows.append(line)
         return Panel(
@@ -266,7 +266,9 @@ def talk_table(timeline: Timeline) -> Table:
     turns = timeline.turns()
     for speaker, samples in talk.items():
         own = sum(turn.speaker == speaker for turn in turns)
-        table.add_row(speaker, clock(seconds(samples)), f"{100 * samples / total:.0f} %", str(own))
+        table.add_row(
+            Text(speaker), clock(seconds(samples)), f"{100 * samples / total:.0f} %", str(own)
+        )
     return table
 
 

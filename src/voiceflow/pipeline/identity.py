@@ -106,7 +106,7 @@ class Identity:
         if enrolment.size:
             numbers = range(enrolment.size)
             self._gallery.resume(numbers, enrolment.speakers, enrolment.totals, enrolment.frames)
-            self._path.resume(np.zeros(enrolment.size + 1, np.float32))
+            self._restart_path()
 
     def adopt(self, point: OperatingPoint) -> None:
         """Goes on with the frames of a model with other thresholds in the same embedding space."""
@@ -307,11 +307,19 @@ class Identity:
 
     def _follow_anew(self) -> None:
         """Searches all held frames again: there are other speakers than before."""
+        self._restart_path()
+        self._follow(self._voices)
+
+    def _restart_path(self) -> None:
+        states = self._gallery.size + 1
+        if self._memory.enrolment.size and not self._final_frames:
+            # Who is known before a word is said may have the first one, as likely as a stranger.
+            self._path.resume(np.zeros(states, np.float32))
+            return
         state = self._last_final_state
         if state != NOBODY_KNOWN:
             state = self._gallery.resolve(state - 1) + 1
-        self._path.restart(self._gallery.size + 1, state)
-        self._follow(self._voices)
+        self._path.restart(states, state)
 
     def _bear(self) -> None:
         """Makes a speaker of a voice that nobody is known by, once there is enough of it."""

@@ -7,6 +7,9 @@ from collections.abc import Iterable, Mapping
 from voiceflow.pipeline.labels import SILENCE, UNNAMED, Labels
 from voiceflow.pipeline.turns import UNKNOWN, SpeakerMerged
 
+MAXIMUM_NAME_CHARACTERS = 64
+"""Of a name that somebody is enrolled with."""
+
 
 class Names:
     """Labels are given in the order in which speakers are first seen, and stay theirs.
@@ -75,6 +78,17 @@ class Names:
 def is_automatic(name: str) -> bool:
     """Whether a name has the form of a label that is given here: `S1`, `UNKNOWN`."""
     return name == UNKNOWN or (name[:1] == "S" and name.isascii() and name[1:].isdecimal())
+
+
+def why_no_name(name: str) -> str:
+    """What is wrong with a name that somebody is to be enrolled with; empty if nothing is."""
+    if not 1 <= len(name) <= MAXIMUM_NAME_CHARACTERS:
+        return f"a name of {len(name)} characters; allowed are 1 to {MAXIMUM_NAME_CHARACTERS}"
+    if not name.isprintable() or name != name.strip():
+        return "a name with what is not seen; allowed are printable characters, spaces inside"
+    if is_automatic(name):
+        return "a name of the form of an automatic label; allowed are all but S1, S2, …, UNKNOWN"
+    return ""
 
 
 def by_appearance(name: str) -> tuple[int, int, str]:

@@ -73,6 +73,15 @@ def test_the_first_frames_need_not_wait_for_more() -> None:
     assert [names for *_, names in regions_of(results)] == [("Bob",), ()]
 
 
+@pytest.mark.parametrize("mode", LatencyMode)
+def test_the_first_turn_keeps_its_name_when_a_stranger_is_found(mode: LatencyMode) -> None:
+    """All that is not final is heard anew then, and the first word is still Ann's."""
+    frames = conversation([(0.24, (1,)), (0.4, ()), (3.0, (5,))])
+    hop = manifest().hop_samples[mode] // FRAME_SAMPLES
+    results = stream(frames, StreamDiarizer(manifest(), enrolled=[ANN]), hop_frames=hop)
+    assert [names for *_, names in regions_of(results)] == [("Ann",), (), ("S1",)]
+
+
 def test_a_stranger_beside_an_enrolled_speaker_is_a_stranger() -> None:
     """Born after a second as always, and numbered as if nobody were enrolled."""
     script: Script = [(3.0, (1,)), (3.0, (5,)), (3.0, (2,)), (3.0, (6,)), (3.0, (1,))]
