@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from benchmarks.accuracy_plots import Results
+from benchmarks.accuracy_plots import MAXIMUM_LATENCY_MILLISECONDS, Results
 from benchmarks.accuracy_systems import System
 from voiceflow.cli.evaluate.end_of_speech import MAXIMUM_CUT_IN_PERCENT
 from voiceflow.cli.evaluate.report import Report
@@ -20,10 +20,6 @@ MAXIMUM_LATER_POINTS: Final = 4.0
 """DER of what is known after `LABEL_DELAY_SECONDS`, above that in the end."""
 MAXIMUM_CHANGES_PER_MINUTE: Final = 2.0
 MAXIMUM_EQUAL_ERROR_PERCENT: Final = 8.0
-
-
-MAXIMUM_LATENCY_MILLISECONDS: Final[Mapping[float, float]] = {50.0: 200.0, 95.0: 400.0}
-"""Of the end of speech, by percent of the ends, at `MAXIMUM_CUT_IN_PERCENT` false cut-ins."""
 
 
 @dataclass(frozen=True, slots=True)

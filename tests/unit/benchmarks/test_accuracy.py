@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import accuracy
+from benchmarks import accuracy, accuracy_systems
 from benchmarks.accuracy_systems import System
 from benchmarks.accuracy_targets import Outcome, outcomes
 from voiceflow.cli.evaluate.hypotheses import write_hypothesis
@@ -57,7 +57,13 @@ def test_the_report_has_every_system_and_its_pictures(
     assert isinstance(sets, dict)
     assert list(sets["simulated"]) == list(System)
     assert figures["no_peer"] is None
-    for what in ("ours, density mode", "Silero VAD", "one speaker from beginning", "two-second"):
+    for what in (
+        "ours, density mode",
+        "ours, told",
+        "Silero VAD",
+        "one speaker from beginning",
+        "two-second",
+    ):
         assert f"| {what}" in page
     for line in page.splitlines():
         if line.startswith("!["):
@@ -76,6 +82,23 @@ def test_a_peer_that_is_not_there_is_said(
     assert "simulated" in str(figures["no_peer"])
     assert "**There is no Silero VAD" in page
     assert "not measured" in page
+
+
+def test_a_peer_that_cannot_be_run_is_said(
+    monkeypatch: pytest.MonkeyPatch, labelled: EvaluationSet, tmp_path: Path
+) -> None:
+    """Its environment cannot be made, or it fails: the last that it said."""
+    data = {"simulated": tmp_path / "data" / "simulated"}
+    monkeypatch.setattr(accuracy_systems, "ROOT", tmp_path)  # where there is no Makefile
+    monkeypatch.setattr(accuracy_systems, "PEER_PYTHON", tmp_path / "python")
+    why = accuracy_systems.run_peer(data, [labelled], tmp_path / "out")
+    assert why is not None
+    assert why.startswith("`make peers` failed: make: ")
+    monkeypatch.setattr(accuracy_systems, "PEER_PYTHON", Path(sys.executable))
+    why = accuracy_systems.run_peer(data, [labelled], tmp_path / "out")
+    assert why is not None
+    assert why.startswith("it failed on simulated: ")
+    assert "No module named" in why
 
 
 def test_targets_are_reached_or_not(left: Path, labelled: EvaluationSet) -> None:

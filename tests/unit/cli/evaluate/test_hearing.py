@@ -2,9 +2,27 @@
 
 from __future__ import annotations
 
-from voiceflow.cli.evaluate.hearing import telling_of
-from voiceflow.client import Region, Turn, Update
-from voiceflow.evaluation import Spoken
+from collections.abc import AsyncGenerator, AsyncIterable
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import pytest
+import soundfile
+
+from voiceflow.artifact import LatencyMode
+from voiceflow.cli.evaluate.hearing import hear, hear_set, telling_of
+from voiceflow.client import (
+    DiarizationClient,
+    Event,
+    Region,
+    StreamConfig,
+    Summary,
+    Turn,
+    Update,
+)
+from voiceflow.errors import VoiceFlowError
+from voiceflow.evaluation import EvaluationSet, Spoken
 from voiceflow.evaluation.telling import Telling, final
 
 
@@ -47,3 +65,59 @@ def test_what_is_provisional_is_replaced_and_what_is_final_stays() -> None:
     assert final(told[:1]) == [Spoken("S2", 0.0, 1.0)]
     assert final(told[:2]) == [Spoken("S1", 0.0, 1.0), Spoken("S2", 1.0, 2.0)]
     assert final(told) == [Spoken("S1", 0.0, 1.0)]
+
+
+class Told:
+    """A client whose streams end well or too soon, each by another version of the model."""
+
+    def __init__(self, *, complete: bool) -> None:
+        self._complete = complete
+        self._streams = 0
+
+    async def diarize(
+        self, audio: AsyncIterable[bytes], config: StreamConfig, *, resume: bool
+    ) -> AsyncGenerator[Event, None]:
+        """One region, and the summary."""
+        del audio
+        assert not resume, "what another server says afterwards would be measured as this one's"
+        assert config.send_provisional_turns
+        assert config.send_activity
+        self._streams += 1
+        yield Update((Region(0, 16_000, ("S1",)),), (), 16_000, 16_000)
+        yield Summary((), 16_000, self._complete, (), f"models/m/versions/{self._streams}.0.0")
+
+
+def client(*, complete: bool) -> DiarizationClient:
+    """As `Told`."""
+    return cast("DiarizationClient", Told(complete=complete))
+
+
+@pytest.fixture
+def labelled(tmp_path: Path) -> EvaluationSet:
+    """Two recordings of a second."""
+    for name in ("a", "b"):
+        soundfile.write(tmp_path / f"{name}.wav", np.zeros(16_000, np.float32), 16_000)
+        (tmp_path / f"{name}.rttm").write_text("SPEAKER a 1 0 1 <NA> <NA> A <NA> <NA>\n")
+    return EvaluationSet.open(tmp_path)
+
+
+async def test_a_stream_that_ends_too_soon_is_no_result(labelled: EvaluationSet) -> None:
+    """What was not heard would count as missed."""
+    with pytest.raises(VoiceFlowError, match="a: ") as caught:
+        await hear(client(complete=False), labelled.recordings[0], LatencyMode.DENSITY)
+    assert caught.value.reason == "STREAM_INCOMPLETE"
+
+
+async def test_every_version_that_served_is_named(labelled: EvaluationSet, tmp_path: Path) -> None:
+    """A set that two versions heard is not the first one's."""
+    names: list[str] = []
+    told = await hear_set(
+        client(complete=True),
+        labelled,
+        tmp_path / "out",
+        on_heard=names.append,
+        mode=LatencyMode.AGENT,
+    )
+    assert told == "models/m/versions/1.0.0, models/m/versions/2.0.0"
+    assert names == ["a", "b"]
+    assert (tmp_path / "out" / "b.rttm").is_file()

@@ -164,13 +164,21 @@ def test_a_merged_hypothesis_that_is_missing_is_an_error(
         measure(folder, labelled)
 
 
-def test_a_hole_in_the_speech_probabilities_is_an_error(
-    folder: Path, labelled: EvaluationSet
+@pytest.mark.parametrize(
+    "frames",
+    [
+        [SpeechFrames(0.04, 0.0, 0.04, (0.1,)), SpeechFrames(0.12, 0.08, 0.04, (0.1,))],
+        [SpeechFrames(0.04, 0.04, 0.04, (0.1,))],
+        [SpeechFrames(0.04, 0.0, 0.04, (0.1,)), SpeechFrames(0.06, 0.04, 0.02, (0.1,))],
+    ],
+    ids=["hole", "late-start", "other-length"],
+)
+def test_frames_that_do_not_follow_each_other_are_an_error(
+    folder: Path, labelled: EvaluationSet, frames: list[SpeechFrames]
 ) -> None:
-    """All later frames would lie at the wrong place."""
-    frames = list(heard().speech)
-    write_speech(speech_path(folder, "one"), [*frames[:20], *frames[21:]])
-    with pytest.raises(InvalidInput, match=r"0\.84 s") as caught:
+    """All later ones would lie at the wrong place."""
+    write_speech(speech_path(folder, "one"), frames)
+    with pytest.raises(InvalidInput, match="one: ") as caught:
         measure(folder, labelled)
     assert caught.value.reason == "SPEECH_INVALID"
 
