@@ -50,8 +50,6 @@ def pooled_interval(
     """
     values = np.array([numerators, denominators], np.float64)  # (2, recordings)
     recordings = values.shape[1]
-    if not recordings:
-        return Interval(math.nan, math.nan)
     drawn = np.random.default_rng(seed).integers(recordings, size=(resamples, recordings))
     upper, lower = values[:, drawn].sum(axis=2)  # (resamples,)
     # A draw of recordings with nothing to divide by has no rate.

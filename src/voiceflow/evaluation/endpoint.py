@@ -160,9 +160,9 @@ def endings(events: Iterable[float], silences: Sequence[Silence]) -> Endings:
     for event in sorted(events):
         told += 1
         number = bisect_right(starts, event) - 1
-        if event >= silences[number].end_seconds:  # somebody speaks
+        if number < len(starts) - 1 and event >= silences[number].end_seconds:  # somebody speaks
             number += 1
-            if number == len(starts) or event < starts[number] - EARLY_SECONDS:
+            if event < starts[number] - EARLY_SECONDS:
                 in_speech += 1
                 continue
         first_events.setdefault(number, event)
@@ -214,7 +214,7 @@ def pareto_front(points: Iterable[OperatingPoint], percent: float = 50.0) -> lis
         (point.endings.latency_seconds(percent), point.endings.cut_in_percent, point)
         for point in points
     ]
-    placed = [place for place in placed if math.isfinite(place[0]) and math.isfinite(place[1])]
+    placed = [place for place in placed if math.isfinite(place[0] + place[1])]
     front: list[OperatingPoint] = []
     fewest = math.inf
     for _, cut_ins, point in sorted(placed, key=lambda place: place[:2]):

@@ -80,10 +80,9 @@ def replay(
     for telling in tellings:
         first = frame_at(telling.from_seconds)
         said[first:last] = False
-        last = min(first, last)
         for turn in telling.turns:
             start = max(first, frame_at(turn.start_seconds))
-            end = min(frames, frame_at(turn.end_seconds))
+            end = frame_at(turn.end_seconds)
             said[start:end, column[turn.speaker]] = True
             last = max(last, end)
         yield telling, said

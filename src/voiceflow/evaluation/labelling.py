@@ -159,15 +159,15 @@ class _Turn:
 
     def look(self, said: BoolArray, covered_seconds: float) -> None:
         """Looks at what is said after a telling, (frames, labels)."""
-        if math.isfinite(self.first_seconds) and math.isfinite(self.correct_seconds):
-            return
+        if math.isfinite(self.correct_seconds):
+            return  # then a first label was there, too
         own = said[self.start_frame : self.end_frame]
         needed = min(len(own), frame_at(LABELLED_SECONDS))
         after = covered_seconds - self.start_seconds
         if anybody(own).sum() >= needed:
             self.first_seconds = min(self.first_seconds, after)
         if self.column is not None and own[:, self.column].sum() >= needed:
-            self.correct_seconds = min(self.correct_seconds, after)
+            self.correct_seconds = after
 
 
 def _changes(before: BoolArray, after: BoolArray, named: BoolArray) -> LabelChanges:

@@ -141,7 +141,7 @@ def measure(
         [mapping.get(label) == speaker for label in labels for speaker in speakers], np.bool_
     ).reshape(len(labels), len(speakers))
     known = {delay: known_on_grid(tellings, labels, frames, delay) for delay in DELAYS_SECONDS}
-    ages = pairwise([*AGES_SECONDS, max(seconds, AGES_SECONDS[-1])])
+    ages = pairwise([*AGES_SECONDS, seconds])
     return Streaming(
         by_delay={delay: _errors(truth, said, right) for delay, said in known.items()},
         by_age={

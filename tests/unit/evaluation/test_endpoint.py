@@ -93,6 +93,13 @@ def test_an_event_told_when_another_speaks_is_no_end_noticed() -> None:
     assert late.events_in_speech == 1
 
 
+def test_an_event_told_with_the_last_audio_belongs_to_the_silence_there() -> None:
+    """All has been heard by then, and nobody speaks any more."""
+    assert endings([10.0], SILENCES).latencies_seconds == (math.inf, 2.0)
+    cut = silences_in([Spoken("ann", 1.0, 10.0)], 10.0)
+    assert endings([10.0], cut) == Endings(events=1, speech_seconds=9.0)
+
+
 def test_only_the_first_event_of_a_silence_counts() -> None:
     """An agent that has begun to speak does not begin once more."""
     assert endings([5.6, 5.2, 5.9], SILENCES).latencies_seconds[0] == pytest.approx(0.2)
@@ -148,7 +155,7 @@ def point(latency_seconds: float, cut_ins: int) -> OperatingPoint:
 
 def test_the_front_holds_what_no_other_beats() -> None:
     """Neither later with as many cut-ins, nor with more of them as late; misses have no place."""
-    best = [point(0.1, 50), point(0.2, 20), point(0.4, 0)]
+    best = [point(0.1, 50), point(0.2, 20), point(0.4, 5)]
     worse = [point(0.2, 30), point(0.3, 20), point(0.5, 10), point(math.inf, 0)]
     unknown = OperatingPoint(0.5, 0.2, Endings((0.05,)))
     assert pareto_front([*worse, unknown, *reversed(best)]) == best

@@ -154,6 +154,21 @@ def test_audio_that_was_passed_over_in_silence_was_told() -> None:
     assert changes(*told) == LabelChanges(added=1, speech_seconds=3.0)
 
 
+def test_a_guess_that_was_left_to_stand_was_told() -> None:
+    """Audio from 1 s to 2 s was S1's by a guess, and still when it was heard; S2's is a change."""
+    told = [
+        hearing(("S1", 0.0, 4.0), at=1.0),
+        hearing(("S1", 2.0, 3.0), at=3.0, since=2.0),
+        hearing(("S2", 1.0, 2.0), ("S1", 2.0, 3.0), at=3.0, since=1.0),
+    ]
+    assert changes(*told) == LabelChanges(replaced=1, speech_seconds=3.0)
+
+
+def test_changes_in_no_speech_have_no_rate() -> None:
+    """There is no minute of speech to count them in."""
+    assert math.isnan(LabelChanges(replaced=1).per_minute)
+
+
 def test_changes_are_counted_at_every_telling() -> None:
     """There and back again is two."""
     first, other = (("S1", 1.0, 2.0),), (("S2", 1.0, 2.0),)

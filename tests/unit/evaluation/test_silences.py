@@ -28,7 +28,7 @@ def test_every_silence_is_found_with_the_one_before_the_first_word() -> None:
 
 def test_half_a_second_is_an_end_whoever_speaks_next() -> None:
     """The speaker who goes on or another one; written as 0.5 s, whatever its last bits say."""
-    assert kinds(Spoken("ann", 0.0, 9.8), Spoken("ann", 10.3, 11.0), seconds=11.0) == [END, NEITHER]
+    assert kinds(Spoken("ann", 0.0, 0.9), Spoken("ann", 1.4, 9.9)) == [END, NEITHER]
     assert kinds(Spoken("ann", 0.0, 1.0), Spoken("bob", 1.5, 9.9)) == [END, NEITHER]
 
 

@@ -149,6 +149,29 @@ def test_who_comes_back_is_known_again_or_not() -> None:
     assert math.isnan(Reentry().recall_percent)
 
 
+def test_what_is_past_the_end_of_the_recording_does_not_count() -> None:
+    """Neither speech, nor somebody who comes back, nor a speaker."""
+    beyond = [*REFERENCE, Spoken("ann", 40.0, 50.0), Spoken("cy", 40.0, 50.0)]
+    told = at_once(Spoken("S1", 0.0, 4.0))
+    assert measure(beyond, told, 10.0, MAPPING) == measure(REFERENCE, told, 10.0, MAPPING)
+
+
+def test_how_a_reference_cuts_its_turns_makes_no_difference() -> None:
+    """Pieces that touch or overlap, in any order, are one turn."""
+    whole = [Spoken("ann", 0.0, 4.0), Spoken("bob", 4.0, 35.0), Spoken("ann", 40.0, 44.0)]
+    pieces = [
+        Spoken("ann", 42.0, 44.0),
+        Spoken("ann", 40.0, 43.0),
+        Spoken("bob", 4.0, 35.0),
+        Spoken("ann", 0.0, 3.0),
+        Spoken("ann", 3.0, 4.0),
+    ]
+    told = at_once(Spoken("S1", 0.0, 4.0), Spoken("S1", 42.5, 44.0), seconds=60.0)
+    measures = measure(whole, told, 60.0, MAPPING)
+    assert measures.reentries[30.0].recall_percent == pytest.approx(37.5)
+    assert measure(pieces, told, 60.0, MAPPING) == measures
+
+
 def test_measures_add_up_over_recordings() -> None:
     """Seconds and counts are added, so that rates are pooled and not averaged."""
     told = at_once(Spoken("S1", 0.0, 4.0))

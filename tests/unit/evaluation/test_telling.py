@@ -126,6 +126,7 @@ GOOD = '{"covered_seconds": 1, "from_seconds": 0, "turns": [["S1", 0.5, 1]]}'
         '{"covered_seconds": -1, "from_seconds": 0, "turns": []}',
         '{"covered_seconds": 2, "from_seconds": "0", "turns": []}',
         '{"covered_seconds": 2, "from_seconds": NaN, "turns": []}',
+        '{"covered_seconds": Infinity, "from_seconds": 0, "turns": []}',
         '{"covered_seconds": 2, "from_seconds": 0, "turns": [["S1", 0.5]]}',
         '{"covered_seconds": 2, "from_seconds": 0, "turns": [[1, 0.5, 1]]}',
         '{"covered_seconds": 2, "from_seconds": 0, "turns": [["S1", -0.5, 1]]}',
