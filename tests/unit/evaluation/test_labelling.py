@@ -6,7 +6,9 @@ import math
 
 import pytest
 
-from voiceflow.evaluation import Spoken
+from tests.unit.pipeline.synthetic import conversation, manifest, stream
+from voiceflow.artifact import SAMPLE_RATE_HERTZ
+from voiceflow.evaluation import Spoken, spoken_in
 from voiceflow.evaluation.labelling import (
     LabelChanges,
     label_changes,
@@ -15,6 +17,7 @@ from voiceflow.evaluation.labelling import (
     percentile,
 )
 from voiceflow.evaluation.telling import Telling
+from voiceflow.pipeline.diarizer import StreamDiarizer
 from voiceflow.pipeline.turns import UNKNOWN
 
 ANN = [Spoken("ann", 1.0, 4.0)]
@@ -174,3 +177,29 @@ def test_changes_are_counted_at_every_telling() -> None:
     first, other = (("S1", 1.0, 2.0),), (("S2", 1.0, 2.0),)
     told = [hearing(*first, at=2.0), hearing(*other, at=3.0), hearing(*first, at=3.0)]
     assert changes(*told).replaced == 2
+
+
+def test_changes_of_our_own_streams_are_those_that_they_count_themselves() -> None:
+    """Names in place of names, as `StreamDiarizer.label_changes` has them without any telling."""
+    script: list[tuple[float, tuple[int, ...]]] = [(3.0, (1,)), (3.0, (2,)), (2.0, (1,))]
+    script[2:2] = [(0.5, (1,)), (0.6, (2,))] * 10
+    diarizer = StreamDiarizer(manifest(), provisional_turns=True)
+    told, final_until = [], 0
+    for result in stream(conversation(script), diarizer, hop_frames=2):
+        provisional = [
+            Spoken(
+                turn.speaker,
+                max(turn.start_samples, result.final_until_samples) / SAMPLE_RATE_HERTZ,
+                turn.end_samples / SAMPLE_RATE_HERTZ,
+            )
+            for turn in result.turns_provisional
+        ]
+        told.append(
+            Telling(
+                result.covered_samples / SAMPLE_RATE_HERTZ,
+                final_until / SAMPLE_RATE_HERTZ,
+                (*spoken_in(result.final_regions), *provisional),
+            )
+        )
+        final_until = result.final_until_samples
+    assert label_changes([], told, 19.0).replaced == diarizer.label_changes > 0
