@@ -62,7 +62,9 @@ def test_told_speech_is_the_references_in_every_frame(model: BoundModel) -> None
         at = int(seconds / frame_seconds)
         assert speech[at] == (voices > 0)
         assert activity[at + late].tolist() == [voices > 0, voices > 1]
-    assert not activity[:late].any()
+    first = round(0.5 / frame_seconds - 0.5)  # the frame with the reference's start in its middle
+    assert np.flatnonzero(speech)[0] == first
+    assert np.flatnonzero(activity[:, 0])[0] == first + late
 
 
 def test_told_speech_leaves_the_voices_alone(model: BoundModel) -> None:

@@ -125,7 +125,7 @@ def telling_of(update: Update, told_until_samples: int) -> Telling:
     provisional = [
         Spoken(turn.speaker, seconds(max(until, turn.start_samples)), seconds(turn.end_samples))
         for turn in update.turns
-        if not turn.final and turn.end_samples > until
+        if turn.end_samples > until  # final ones end within what is final
     ]
     return Telling(
         seconds(update.covered_samples),
