@@ -76,7 +76,7 @@ class StreamRequest:
     session: str
     not_served: tuple[str, ...] = ()
     resume_token: bytes = field(default=b"", repr=False)
-    enrolled_speakers: tuple[SentSpeaker, ...] = field(default=(), repr=False)
+    enrolled_speakers: tuple[SentSpeaker, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

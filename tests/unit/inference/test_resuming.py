@@ -19,13 +19,16 @@ from tests.unit.pipeline.synthetic import (
     conversation,
     manifest,
     stream,
+    voice,
 )
 from voiceflow.errors import InvalidInput
 from voiceflow.identity.key_set import KeySet, SealingKey
 from voiceflow.identity.sealing import MAXIMUM_SEALED_BYTES, Sealer
 from voiceflow.pipeline.diarizer import StreamDiarizer
+from voiceflow.pipeline.enrolment import EnrolledSpeaker
 from voiceflow.pipeline.model import Frames
 from voiceflow.pipeline.snapshot import LEAST_CONTEXT_SAMPLES, Snapshot
+from voiceflow.pipeline.turns import Prototype
 from voiceflow_inference import resuming
 from voiceflow_inference.resuming import ResumeTokens
 
@@ -199,6 +202,26 @@ def test_a_token_does_not_grow_with_its_stream() -> None:
     most_voices = 20 * 2 + 4 + 1 + 96
     assert sizes[0] < max(sizes) < most_voices * DIM * 2 + 4_000
     assert max(sizes[4:]) < sizes[4] * 1.05
+
+
+def test_who_is_enrolled_goes_along_in_a_token_of_bounded_size() -> None:
+    """Twenty people with long names and two prototypes each, all of whom speak for minutes."""
+    people = [
+        EnrolledSpeaker(
+            f"{number:02}{chr(0x1F600 + number) * 62}",
+            tuple(Prototype(voice(one), 60.0) for one in (number, number + 100)),
+        )
+        for number in range(20)
+    ]
+    diarizer = StreamDiarizer(manifest(), enrolled=people)
+    stream(conversation([(2.0, (number,)) for number in range(20)] * 4), diarizer)
+    snapshot = diarizer.snapshot(30 * 16_000)
+    token = tokens().make("meeting", "alice", DIGEST, snapshot)
+    most_voices = 20 * 2 + 4 + 1 + 96 + 20 * 2
+    assert len(token) < most_voices * DIM * 2 + 8_000
+    resumed = tokens().read(token, "alice").snapshot
+    assert resumed == snapshot
+    assert resumed.enrolled_names == tuple(one.name for one in people)
 
 
 def test_what_is_said_of_a_resumption_shows_no_voice(caplog: pytest.LogCaptureFixture) -> None:

@@ -27,7 +27,9 @@ from voiceflow.pipeline.enrolment import EnrolledSpeaker, Enrolment
 from voiceflow.pipeline.model import FloatArray, Frames
 from voiceflow.pipeline.naming import by_appearance, is_automatic
 from voiceflow.pipeline.recluster import SegmentMemory
+from voiceflow.pipeline.snapshot import context_samples
 from voiceflow.pipeline.turns import UNKNOWN, HopResult, Prototype, SpeakerMerged
+from voiceflow.pipeline.vectors import unit
 
 
 def enrolled(name: str, *voices: FloatArray, speech_seconds: float = 5.0) -> EnrolledSpeaker:
@@ -249,20 +251,26 @@ def test_where_vectors_mean_something_else_who_spoke_keeps_the_name() -> None:
     assert heard == [("Ann",), ("S1",), ("Bob",), ("S2",), ("S1",), ("Bob",)]
 
 
-def test_who_was_enrolled_is_so_after_a_cut_into_another_space_and_another_cut() -> None:
-    """What was found again stands for what was enrolled: it comes first, and goes along."""
-    frames = conversation([(4.0, (5,)), (4.0, (2,)), (4.0, (1,)), (6.0, (2,)), (6.0, (5,))])
-    cuts = [Cut(round(seconds / 0.48), OTHER, turned()) for seconds in (13.0, 18.0)]
-    parts = told(
-        frames,
-        manifest(),
-        LatencyMode.DENSITY,
-        cuts,
-        context_seconds=15.0,
-        enrolled=[ANN, BOB],
-    )
-    heard = [parts.labels(600)[round(seconds * 25)] for seconds in (2, 6, 10, 16, 22)]
-    assert heard == [("S1",), ("Bob",), ("Ann",), ("Bob",), ("S1",)]
+def test_who_is_found_again_in_another_space_is_still_enrolled() -> None:
+    """What was found stands for what was enrolled, by the first numbers; S1 is no more than S1."""
+    frames = conversation([(4.0, (5,)), (4.0, (1,)), (4.0, (2,)), (4.0, (5,))])
+    before = StreamDiarizer(manifest(), enrolled=[BOB, enrolled("Eve", voice(9)), ANN])
+    before.push(frames)
+    old = before.snapshot(context_samples(manifest(), 20.0))
+    assert old.names == ("Bob", "Eve", "Ann", "S1")
+    other = manifest(embedding_space="synthetic-2", look_ahead_frames=0)
+    diarizer = StreamDiarizer.resumed(other, old, 0)
+    heard = slice(0, old.at_samples // FRAME_SAMPLES)
+    turned_round = (frames.embedding @ turned()).astype(np.float32)
+    diarizer.push(Frames(frames.speech[heard], frames.activity[heard], turned_round[heard]))
+    new = diarizer.snapshot(16_000)
+    assert new.names == ("Bob", "Ann", "S1")
+    assert new.enrolled_names == ("Bob", "Ann")
+    assert new.voices.enrolled_speakers == (0, 1)
+    assert new.voices.remembered_speakers == (2,)
+    kept = new.voices.table.totals(1.0)[-2:]
+    for total, number in zip(kept, (2, 1), strict=True):
+        assert float(unit(total) @ (voice(number) @ turned())) > 0.95
 
 
 def test_a_snapshot_says_who_is_enrolled() -> None:
