@@ -49,9 +49,12 @@ async def enrol(
     """
     if what := why_no_name(name):
         raise InvalidInput(what, reason="ENROLLED_NAME_INVALID", field="name")
+    # One person is what the caller says: what is like the voice at all counts as it, and all else
+    # is unknown. Whether that is who was heard before is open: there is a place for somebody else.
     config = StreamConfig(
         source.audio_format,
         model=model,
+        maximum_speakers=1 if known is None else 2,
         enrolled_speakers=() if known is None else (known.speaker,),
     )
     result = await client.diarize_file(lambda: source.pieces(_PIECE_SECONDS), config)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from voiceflow.client import UNKNOWN, FileResult, Prototype, SpeakerMerged, SpeakerSummary, Summary
@@ -56,3 +58,11 @@ def test_what_is_not_one_persons_is_refused(result: FileResult, reason: str) -> 
     with pytest.raises(InvalidInput, match=r"a\.wav: ") as caught:
         one_voice(result, "a.wav")
     assert (caught.value.reason, caught.value.field) == (reason, "audio")
+
+
+def test_a_speaker_without_a_voice_is_none() -> None:
+    """Whatever server leaves it out: nobody is enrolled with nothing."""
+    summary = heard(("S1", 9.0)).summary
+    bare = replace(summary, speakers=(SpeakerSummary("S1", 9 * 16_000),))
+    with pytest.raises(InvalidInput):
+        one_voice(FileResult((), (), bare), "a.wav")

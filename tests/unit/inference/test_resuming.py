@@ -214,7 +214,8 @@ def test_who_is_enrolled_goes_along_in_a_token_of_bounded_size() -> None:
         for number in range(20)
     ]
     diarizer = StreamDiarizer(manifest(), enrolled=people)
-    stream(conversation([(2.0, (number,)) for number in range(20)] * 4), diarizer)
+    script: Script = [(2.0, (number,)) for number in range(20)]
+    stream(conversation(script * 4), diarizer)
     snapshot = diarizer.snapshot(30 * 16_000)
     token = tokens().make("meeting", "alice", DIGEST, snapshot)
     most_voices = 20 * 2 + 4 + 1 + 96 + 20 * 2
