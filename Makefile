@@ -1,4 +1,4 @@
-# Everything here needs no more than Python 3.11, make and a C compiler. `make help` lists it.
+# Everything here needs no more than Python 3.11, make and a C++ compiler. `make help` lists it.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
