@@ -1,4 +1,4 @@
-# Everything here needs no more than Python 3.11, make and a C++ compiler. `make help` lists it.
+# Everything here needs no more than Python 3.11, make and a C compiler. `make help` lists it.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -95,6 +95,7 @@ lock: install  ## write requirements/*.lock anew (UV_FLAGS=--upgrade for newer v
 	$(UV_COMPILE) --group build -o requirements/build.lock
 	$(UV_COMPILE) pyproject.toml --extra mic --extra registry --group dev \
 		-c requirements/runtime.lock -c requirements/build.lock -o requirements/dev.lock
+	$(UV_COMPILE) --group scorer -c requirements/dev.lock -o requirements/scorer.lock
 	$(UV_COMPILE) pyproject.toml --group training \
 		-c requirements/runtime.lock -c requirements/build.lock -o requirements/training.lock
 	$(UV_COMPILE) --config-file $(PEER)/uv.toml $(PEER)/requirements.in -o $(PEER)/requirements.lock
@@ -104,7 +105,7 @@ lock: install  ## write requirements/*.lock anew (UV_FLAGS=--upgrade for newer v
 # A stamp is newer than what it was made from, or pip runs again. Who only runs the service
 # waits for no tool that only a developer needs.
 .PHONY: install
-install: $(VENV)/.editable $(VENV)/.dev  ## make the virtual environment (the other targets do it themselves)
+install: $(VENV)/.editable $(VENV)/.dev $(VENV)/.scorer  ## make the virtual environment (the other targets do it themselves)
 
 $(VENV)/.runtime: requirements/runtime.lock requirements/build.lock
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -118,6 +119,15 @@ $(VENV)/.editable: $(VENV)/.runtime pyproject.toml
 $(VENV)/.dev: $(VENV)/.runtime requirements/dev.lock
 	$(BIN)/python $(PIP_INSTALL) --require-hashes -r requirements/dev.lock
 	touch $@
+
+# The second scorer comes as C++ source. Where nothing compiles that, it is left out and its tests
+# are skipped.
+$(VENV)/.scorer: $(VENV)/.dev requirements/scorer.lock
+	if command -v $(CXX) > /dev/null; then \
+		$(BIN)/python $(PIP_INSTALL) --require-hashes -r requirements/scorer.lock && touch $@; \
+	else \
+		echo "no C++ compiler ($(CXX)): the second scorer is left out"; \
+	fi
 
 # ---------------------------------------------------------------- train
 

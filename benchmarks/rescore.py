@@ -10,6 +10,7 @@ differs, and ends with status 1 if that is more than 0.05 points anywhere.
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import math
 import sys
@@ -17,7 +18,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.second_scorer import SecondScorer, second_scorer_version
 from voiceflow.cli.evaluate.figures import finite
 from voiceflow.cli.evaluate.hypotheses import ALIASES
 from voiceflow.cli.evaluate.scores import (
@@ -27,7 +27,7 @@ from voiceflow.cli.evaluate.scores import (
     read_hypotheses,
 )
 from voiceflow.cli.evaluate.tables import rates_text
-from voiceflow.errors import VoiceFlowError
+from voiceflow.errors import NotAllowedNow, VoiceFlowError
 from voiceflow.evaluation import EvaluationSet, Score, Spoken, scorer_version
 
 ALLOWED_DIFFERENCE_PERCENT: Final = 0.05
@@ -53,7 +53,7 @@ def scored_twice(
         hypotheses,
         labelled,
         collar_total_seconds=collar_total_seconds,
-        scorer=SecondScorer(collar_total_seconds),
+        scorer=_second_scorer().SecondScorer(collar_total_seconds),
     )
     return first, second
 
@@ -76,13 +76,29 @@ def main() -> None:
     sys.exit(0 if agree else 1)
 
 
+def _second_scorer() -> Any:
+    """Its module, which needs spyder.
+
+    Raises:
+        NotAllowedNow: SCORER_MISSING.
+    """
+    try:
+        return importlib.import_module("benchmarks.second_scorer")
+    except ModuleNotFoundError as error:
+        raise NotAllowedNow(
+            "the second scorer, spy-der, is not installed here; `make install` builds it where"
+            " there is a C++ compiler",
+            reason="SCORER_MISSING",
+        ) from error
+
+
 def _rescore(folder: Path, labelled: EvaluationSet, *, second: bool) -> tuple[dict[str, Any], bool]:
     report: dict[str, Any] = {"set": labelled.name, "digest": labelled.digest}
     report |= {"scorer": scorer_version(), "rates": []}
     scorers = scorer_version()
     if second:
-        report["second_scorer"] = second_scorer_version()
-        scorers += f" and {second_scorer_version()}"
+        report["second_scorer"] = _second_scorer().second_scorer_version()
+        scorers += f" and {report['second_scorer']}"
     print(f"{labelled.name}, {len(labelled.recordings)} recordings, {scorers}")
     agree = True
     for aliases in (False, True):
