@@ -17,7 +17,6 @@ from voiceflow.cli.evaluate.scores import error_rates, read_hypotheses
 from voiceflow.cli.evaluate.tables import rates_text
 from voiceflow.evaluation import EvaluationSet
 
-
 needs_second_scorer = pytest.mark.skipif(
     importlib.util.find_spec("spyder") is None,
     reason="the second scorer is built where there is a C++ compiler",

@@ -10,7 +10,7 @@ from voiceflow.evaluation import Score, Scorer, Spoken
 
 pytest.importorskip("spyder", reason="the second scorer is built where there is a C++ compiler")
 
-from benchmarks.second_scorer import SecondScorer  # noqa: E402
+from benchmarks.second_scorer import SecondScorer
 
 SECONDS = 60.0
 SAMPLES = 960_000
