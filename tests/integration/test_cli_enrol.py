@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import stat
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import soundfile
@@ -13,8 +16,12 @@ import soundfile
 from tests.fakes.models import Spoken, tones
 from tests.fakes.service import running
 from tests.integration.test_cli import finish
+from voiceflow.client import Prototype, SpeakerSummary, Summary
+from voiceflow.client.voices import read_voice
 from voiceflow.onnx import bind
 from voiceflow.package import load_package
+
+PAGE = (Path(__file__).parents[2] / "docs/enrolment.md").read_text("utf-8")
 
 
 @pytest.fixture
@@ -124,3 +131,31 @@ async def test_voice_files_that_are_none_or_collide_are_refused(
         code, out, err = await finish("diarize", call, "--server", server, *options)
         assert (code, out) == (3, "")
         assert reason in err
+
+
+async def test_the_page_says_what_can_be_done(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its commands run as they stand there, in that order, and its code does what it says."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("VOICEFLOW_SERVER", server)
+    for name, band in (("ann", 8), ("bob-desk", 2), ("bob-phone", 2)):
+        recorded(tmp_path / f"{name}.wav", Spoken((band,), 4.0))
+    recorded(tmp_path / "meeting.wav", Spoken((8,), 0.9), Spoken((2,), 2.0), Spoken((5,), 2.0))
+    (console,) = re.findall(r"```console\n(.*?)```", PAGE, re.DOTALL)
+    for line in console.splitlines():
+        dollar, command, *arguments = shlex.split(line)
+        assert (dollar, command) == ("$", "voiceflow")
+        code, out, err = await finish(*arguments)
+        assert code == 0, err
+    assert [line.split("\t")[2] for line in out.splitlines()] == ["Ann Lee", "Bob", "S1"]
+
+    (source,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    code_of_page: dict[str, Any] = {}
+    exec(source, code_of_page)  # noqa: S102 - our own page
+    ann = read_voice(tmp_path / "ann.voice.json").speaker
+    assert code_of_page["with_ann"](tmp_path / "ann.voice.json").enrolled_speakers == (ann,)
+    voice = (Prototype("tones-1", (1.0,), 3.0),)
+    heard = (SpeakerSummary("S1", 16_000, voice),)
+    summary = Summary(heard, 16_000, complete=True, merges=(), model_version="")
+    assert code_of_page["remembered"](summary, "S1", "Eve").prototypes == voice

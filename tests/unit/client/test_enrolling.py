@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
 
-from voiceflow.client import UNKNOWN, FileResult, Prototype, SpeakerMerged, SpeakerSummary, Summary
-from voiceflow.client.enrolling import one_voice
+from voiceflow.client import (
+    UNKNOWN,
+    AudioFormat,
+    DiarizationClient,
+    Encoding,
+    FileResult,
+    Prototype,
+    SpeakerMerged,
+    SpeakerSummary,
+    StreamConfig,
+    Summary,
+)
+from voiceflow.client.audio import AudioSource
+from voiceflow.client.enrolling import enrol, one_voice
 from voiceflow.errors import InvalidInput
 
 VECTOR = (Prototype("s", (1.0,), 3.0),)
@@ -66,3 +79,49 @@ def test_a_speaker_without_a_voice_is_none() -> None:
     bare = replace(summary, speakers=(SpeakerSummary("S1", 9 * 16_000),))
     with pytest.raises(InvalidInput):
         one_voice(FileResult((), (), bare), "a.wav")
+
+
+class Scripted(DiarizationClient):
+    """A client whose service is never dialled: it hears what it is told to.
+
+    Attributes:
+        asked: The configs.
+    """
+
+    def __init__(self, *results: FileResult) -> None:
+        super().__init__("127.0.0.1:1")
+        self.asked: list[StreamConfig] = []
+        self._results = list(results)
+
+    async def diarize_file(self, open_audio: object, config: StreamConfig) -> FileResult:
+        """The next result."""
+        del open_audio
+        self.asked.append(config)
+        return self._results.pop(0)
+
+
+async def nothing(_piece_seconds: float) -> AsyncIterator[bytes]:
+    """No audio."""
+    for piece in ():
+        yield piece
+
+
+SOURCE = AudioSource("a.wav", AudioFormat(Encoding.PCM16, 16_000), nothing, 4.0, repeatable=True)
+
+
+async def test_one_person_is_asked_for_and_then_recognised_among_two() -> None:
+    """So one voice is not split in two; and whoever comes after may turn out to be another."""
+    client = Scripted(heard(("S1", 4.0)), heard(("Ann", 4.0)), heard(("S1", 4.0)))
+    async with client:
+        first = await enrol(client, SOURCE, "Ann")
+        second = await enrol(client, SOURCE, "Ann", known=first)
+        with pytest.raises(InvalidInput) as caught:
+            await enrol(client, SOURCE, "Ann", known=second)
+    assert caught.value.reason == "NOT_THE_SAME_VOICE"
+    assert [one.maximum_speakers for one in client.asked] == [1, 2, 2]
+    assert [one.enrolled_speakers for one in client.asked] == [
+        (),
+        (first.speaker,),
+        (second.speaker,),
+    ]
+    assert first.speaker.prototypes == VECTOR
