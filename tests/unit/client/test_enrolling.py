@@ -102,7 +102,8 @@ class Scripted(DiarizationClient):
 
 async def nothing(_piece_seconds: float) -> AsyncIterator[bytes]:
     """No audio."""
-    for piece in ():
+    pieces: tuple[bytes, ...] = ()
+    for piece in pieces:
         yield piece
 
 
