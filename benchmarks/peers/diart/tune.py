@@ -9,6 +9,7 @@ combination of what it names and keeps the best. All that was tried goes to `tun
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import sys
 from collections import Counter
@@ -73,7 +74,7 @@ STAGES: Final[tuple[tuple[str, dict[str, tuple[float | None, ...]]], ...]] = (
         "diarization",
         {"window_dbfs": (None, -40.0, -35.0, -30.0, -25.0, -20.0), "delta_new": _COARSE},
     ),
-    ("diarization", {"window_seconds": (1.6, 2.0, 2.5, 3.0), "delta_new": _COARSE}),
+    ("diarization", {"window_seconds": (1.6, 2.0, 2.5, 3.0, 4.0, 5.0), "delta_new": _COARSE}),
     (
         "diarization",
         {
@@ -81,7 +82,7 @@ STAGES: Final[tuple[tuple[str, dict[str, tuple[float | None, ...]]], ...]] = (
             "delta_new": tuple(round(0.16 + 0.02 * n, 2) for n in range(13)),
         },
     ),
-    ("diarization", {"latency_seconds": (0.5, 1.0, 1.5, 2.0, 2.5, 3.0)}),
+    ("diarization", {"latency_seconds": (0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0)}),
 )
 
 
@@ -107,6 +108,11 @@ class Conversation:
     def audio(self) -> FloatArray:
         """At 16 kHz, (samples,)."""
         return read_audio(self.path)
+
+    @cached_property
+    def digest(self) -> str:
+        """Of the recording, so that nothing is kept of another one that had its name."""
+        return hashlib.sha256(self.path.read_bytes()).hexdigest()[:16]
 
     @cached_property
     def reference(self) -> Annotation:
@@ -142,7 +148,7 @@ class Conversation:
         s = settings
         place = (
             cache / f"{s.level_dbfs} {s.threshold} {s.window_seconds} {s.window_dbfs}"
-            f"/{self.path.stem}.npy"
+            f"/{self.path.stem} {self.digest}.npy"
         )
         if not place.exists():
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -219,10 +225,10 @@ def main() -> None:
                 "by": f"{measure} error",
                 "tried": names,
                 "chosen": [asdict(settings)[name] for name in names],
-                "error_percent": [
-                    [*(asdict(one)[name] for name in names), round(result.error_percent, 2)]
+                "error_percent": {
+                    ", ".join(str(asdict(one)[name]) for name in names): result.error_percent
                     for result, one in tried
-                ],
+                },
             }
         )
         print(measure, {name: asdict(settings)[name] for name in names}, figures)
