@@ -27,9 +27,9 @@ def pins(lock: Path) -> Iterator[tuple[str, str]]:
             yield entry.split(maxsplit=1)[0], entry
 
 
-def test_the_four_groups_are_locked() -> None:
-    """There is a lock for what runs, what builds, what checks and what trains."""
-    assert [lock.stem for lock in LOCKS] == ["build", "dev", "runtime", "training"]
+def test_every_group_is_locked() -> None:
+    """There is a lock for what runs, builds, checks, scores a second time and trains."""
+    assert [lock.stem for lock in LOCKS] == ["build", "dev", "runtime", "scorer", "training"]
 
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.stem)
