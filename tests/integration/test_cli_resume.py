@@ -41,7 +41,12 @@ async def test_a_stream_that_is_cut_goes_on_and_says_so(tmp_path: Path) -> None:
     assert code == 0, err
     turns = [line.split("\t")[:3] for line in out.splitlines()]
     assert turns == [["0.000", "0.900", "S1"], ["0.900", "2.100", "S2"], ["2.100", "3.100", "S1"]]
-    assert "1.750 s: resumed with models/simulated/versions/1.0.0" in err.splitlines()
+    # What was final when it was cut, or a hop less: the last words may be lost with the stream.
+    places = [
+        line.partition(": resumed with models/simulated/versions/1.0.0")
+        for line in err.splitlines()
+    ]
+    assert [place for place, resumed, _ in places if resumed] in (["1.750 s"], ["1.670 s"])
     told = json.loads(await asyncio.to_thread(result.read_text))
     assert told["complete"]
     assert told["duration_seconds"] == len(AUDIO) / FRAME_BYTES / 100

@@ -136,9 +136,8 @@ def _prototype(sent: SentPrototype, space: VoiceSpace, path: str) -> Prototype:
             path=f"{path}.values",
         )
     values = np.array(sent.values, np.float32)
-    if (
-        not abs(float(np.linalg.norm(values.astype(np.float64))) - 1.0) <= _LENGTH_TOLERANCE
-    ):  # also not of NaN
+    length = float(np.linalg.norm(values.astype(np.float64)))
+    if not abs(length - 1.0) <= _LENGTH_TOLERANCE:  # NaN is not either
         raise _invalid(
             "a prototype that is no vector of unit length",
             reason="PROTOTYPE_INVALID",

@@ -47,6 +47,9 @@ _UNTIL_IT_SERVES: Final = RetryPolicy(
 )
 
 _CHANNEL_OPTIONS: Final = (
+    # Clients of one process share no connection: each may meet another server behind one address,
+    # and none waits out the failures of another.
+    ("grpc.use_local_subchannel_pool", 1),
     # A target of several addresses: each call goes to the next that is there, so that asking again
     # after one that stops asks another.
     ("grpc.service_config", '{"loadBalancingConfig": [{"round_robin": {}}]}'),

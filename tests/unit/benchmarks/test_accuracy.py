@@ -93,7 +93,8 @@ def test_a_peer_that_cannot_be_run_is_said(
     monkeypatch.setattr(accuracy_systems, "PEER_PYTHON", tmp_path / "python")
     why = accuracy_systems.run_peer(data, [labelled], tmp_path / "out")
     assert why is not None
-    assert why.startswith("`make peers` failed: make: ")
+    assert why.startswith("`make peers` failed: make")
+    assert "No rule to make target" in why
     monkeypatch.setattr(accuracy_systems, "PEER_PYTHON", Path(sys.executable))
     why = accuracy_systems.run_peer(data, [labelled], tmp_path / "out")
     assert why is not None

@@ -22,6 +22,8 @@ _Response = TypeVar("_Response")
 _Value = TypeVar("_Value")
 
 _CHANNEL_OPTIONS: Final = (
+    # Clients of one process share no connection, so that none waits out the failures of another.
+    ("grpc.use_local_subchannel_pool", 1),
     # A registry that restarts is found again soon.
     ("grpc.initial_reconnect_backoff_ms", 200),
     ("grpc.max_reconnect_backoff_ms", 5_000),
