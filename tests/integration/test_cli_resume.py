@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -41,12 +42,10 @@ async def test_a_stream_that_is_cut_goes_on_and_says_so(tmp_path: Path) -> None:
     assert code == 0, err
     turns = [line.split("\t")[:3] for line in out.splitlines()]
     assert turns == [["0.000", "0.900", "S1"], ["0.900", "2.100", "S2"], ["2.100", "3.100", "S1"]]
-    # What was final when it was cut, or a hop less: the last words may be lost with the stream.
-    places = [
-        line.partition(": resumed with models/simulated/versions/1.0.0")
-        for line in err.splitlines()
-    ]
-    assert [place for place, resumed, _ in places if resumed] in (["1.750 s"], ["1.670 s"])
+    # Where depends on how much of what the server said last was lost with the stream.
+    resumed = re.compile(r"(\d\.\d{3}) s: resumed with models/simulated/versions/1\.0\.0")
+    (place,) = [found for line in err.splitlines() if (found := resumed.fullmatch(line))]
+    assert 0.0 < float(place[1]) <= 1.75
     told = json.loads(await asyncio.to_thread(result.read_text))
     assert told["complete"]
     assert told["duration_seconds"] == len(AUDIO) / FRAME_BYTES / 100
