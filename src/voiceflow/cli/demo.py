@@ -11,6 +11,7 @@ from voiceflow.artifact import LatencyMode
 from voiceflow.catalog.names import ChannelName
 from voiceflow.cli.diarize import Wish, diarize_source
 from voiceflow.cli.models.promoting import promote_version, publish_package
+from voiceflow.cli.options import mode_option
 from voiceflow.cli.outputs import Outputs
 from voiceflow.cli.run import stop_on_interrupt
 from voiceflow.cli.service_process import newest_model, running_service
@@ -31,13 +32,7 @@ _CHANNEL = "stable"
     help="Your own recording; else a synthetic conversation made on the spot.",
 )
 @click.option("--model-dir", type=click.Path(path_type=Path), help=f"Else the newest in {_MODELS}.")
-@click.option(
-    "--mode",
-    type=click.Choice([mode.value for mode in LatencyMode]),
-    default=LatencyMode.DENSITY.value,
-    show_default=True,
-    help="Hops of 480 ms (density) or 80 ms (agent).",
-)
+@mode_option
 @click.option(
     "--output",
     type=click.Path(path_type=Path, file_okay=False),

@@ -14,7 +14,7 @@ import click
 from rich.console import Console
 
 from voiceflow.artifact import LatencyMode
-from voiceflow.cli.options import MAXIMUM_INT32, Target, server_option, text
+from voiceflow.cli.options import MAXIMUM_INT32, Target, mode_option, server_option, text
 from voiceflow.cli.outputs import STDOUT, Outputs
 from voiceflow.cli.run import Views, run_file, run_live, stop_on_interrupt
 from voiceflow.cli.views import FileView, LineView, LiveView, talk_table
@@ -54,13 +54,7 @@ class Wish:
 @click.option("--realtime", is_flag=True, help="Send a file as fast as it plays, and watch it.")
 @click.option("--mic", is_flag=True, help="Listen to the microphone, until Ctrl-C.")
 @click.option("--device", help="Which microphone: its number or a part of its name.")
-@click.option(
-    "--mode",
-    type=click.Choice([mode.value for mode in LatencyMode]),
-    default=LatencyMode.DENSITY.value,
-    show_default=True,
-    help="Hops of 480 ms (density) or 80 ms (agent), where audio is live.",
-)
+@mode_option
 @click.option("--rttm", metavar="PATH", help="Write the turns as RTTM; - is standard output.")
 @click.option("--json", "json_", metavar="PATH", help="Write everything as JSON; - likewise.")
 @click.option("--html", metavar="PATH", help="Write a page that plays the audio over a timeline.")

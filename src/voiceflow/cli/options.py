@@ -14,6 +14,7 @@ from typing import Any, Final
 import click
 from click.core import ParameterSource
 
+from voiceflow.artifact import LatencyMode
 from voiceflow.client.identity import ClientIdentity, check_plain_text
 
 DEFAULT_SERVER = "127.0.0.1:50051"
@@ -218,6 +219,14 @@ def _identity(own: dict[str, Any], *, insecure: bool) -> ClientIdentity | None:
 
 
 server_option = target_option("server", DEFAULT_SERVER, "The inference service")
+
+mode_option = click.option(
+    "--mode",
+    type=click.Choice([mode.value for mode in LatencyMode]),
+    default=LatencyMode.DENSITY.value,
+    show_default=True,
+    help="Hops of 480 ms (density) or 80 ms (agent), where audio is live.",
+)
 
 
 def _moment(text: str, *, direction: int) -> datetime:

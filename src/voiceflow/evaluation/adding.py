@@ -22,7 +22,8 @@ class Additive:
             field.name: _added(getattr(self, field.name), getattr(other, field.name))
             for field in fields(value)
         }
-        return replace(value, **sums)  # type: ignore[no-any-return]
+        total: Self = replace(value, **sums)
+        return total
 
 
 def _added(one: Any, other: Any) -> Any:

@@ -13,7 +13,7 @@ import click
 
 from voiceflow.artifact import LatencyMode
 from voiceflow.cli.evaluate.hearing import hear_set
-from voiceflow.cli.options import Target, server_option, text
+from voiceflow.cli.options import Target, mode_option, server_option, text
 from voiceflow.cli.outputs import STDOUT
 from voiceflow.cli.printing import tell
 from voiceflow.client import DiarizationClient, ModelChoice
@@ -29,13 +29,7 @@ from voiceflow.evaluation import EvaluationSet, Scorer
     help="Holds NAME.flac, .opus or .wav beside NAME.rttm.",
 )
 @server_option
-@click.option(
-    "--mode",
-    type=click.Choice([mode.value for mode in LatencyMode]),
-    default=LatencyMode.DENSITY.value,
-    show_default=True,
-    help="Hops of 480 ms (density) or 80 ms (agent).",
-)
+@mode_option
 @click.option(
     "--model", type=text, help="models/M/versions/V, models/M/channels/C or models/M@RANGE."
 )
