@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import pairwise
-from typing import Final
+from typing import Any, Final
 
+from benchmarks.accuracy_curve import curve_text
 from benchmarks.accuracy_plots import Results
+from benchmarks.accuracy_summary import summary
 from benchmarks.accuracy_systems import WHAT, System
-from benchmarks.accuracy_targets import Outcome
+from benchmarks.accuracy_targets import PEER_THRESHOLD, PEER_WAIT_SECONDS
 from voiceflow.cli.evaluate.end_of_speech import MAXIMUM_CUT_IN_PERCENT
 from voiceflow.cli.evaluate.report import Report
 from voiceflow.cli.evaluate.scores import NIST_COLLAR_TOTAL_SECONDS, ErrorRates
 from voiceflow.cli.evaluate.tables import ENDINGS_HEAD, age_name, endings_cells, number, table
+from voiceflow.evaluation.endpoint import OperatingPoint
 from voiceflow.evaluation.labelling import never, percentile
 from voiceflow.evaluation.streaming import Streaming
 
@@ -27,54 +30,21 @@ PLOTS: Final[Mapping[str, str]] = {
 Reports = Mapping[System, Report]
 
 
-def as_markdown(
-    results: Results,
-    found: Sequence[Outcome],
-    equal_errors: Mapping[str, Mapping[str, float]],
-    remarks: Sequence[str],
-    stem: str,
-) -> str:
+def as_markdown(results: Results, report: Mapping[str, Any], stem: str) -> str:
     """The whole report.
 
     Args:
         results: By set and system.
-        found: Targets, reached or not.
-        equal_errors: Rates of two-second verification in percent, by whose embeddings and by set.
-        remarks: What a reader has to know first: where the figures come from, what is missing.
+        report: The same as JSON has it, with all that is not of one set.
         stem: Of the pictures' names.
     """
-    parts = ["# Accuracy", *remarks, "## Targets", targets_table(found)]
+    parts = ["# Accuracy", summary(report), "Delays are audio, not computing."]
     for name, reports in results.items():
         parts += [f"## {name}", _set_text(reports)]
-    if equal_errors:
-        parts += [
-            "## Two-second verification",
-            "Equal error rates, %.",
-            _equal_errors(equal_errors),
-        ]
+    if report["peer_curve"]:
+        parts += ["## The peer, set otherwise", curve_text(report["peer_curve"])]
     parts += [f"![{what}]({stem}-{name}.png)" for name, what in PLOTS.items()]
     return "\n\n".join(parts)
-
-
-def targets_table(found: Sequence[Outcome]) -> str:
-    """A row for each target."""
-    words = {True: "reached", False: "not reached", None: "not measured"}
-    rows = [
-        [one.what, f"at most {one.maximum:g} {one.unit}", _measured(one), words[one.reached]]
-        for one in found
-    ]
-    return table(["", "target", "measured", ""], rows)
-
-
-def _measured(one: Outcome) -> str:
-    if math.isinf(one.measured):
-        return "too many missed"
-    if one.reached is None:
-        return "-"
-    figure = f"{number(one.measured, 2)} {one.unit}"
-    if one.interval is None:
-        return figure
-    return f"{figure} ({number(one.interval.low)} to {number(one.interval.high)})"
 
 
 def _set_text(reports: Reports) -> str:
@@ -171,18 +141,14 @@ def _ends(reports: Reports) -> str:
         if found.as_sent is not None:
             named.append(("as sent", found.as_sent))
         if system is System.PEER:
-            named.append(("over 0.5, 200 ms", found.at(0.5, 0.2).endings))
+            point = found.at(PEER_THRESHOLD, PEER_WAIT_SECONDS)
+            named.append((_point_name(point), point.endings))
         if best := found.best():
-            what = f"over {best.threshold:g}, {1000 * best.wait_seconds:.0f} ms: the best"
-            named.append((f"{what} within {MAXIMUM_CUT_IN_PERCENT:g} %", best.endings))
+            what = f"{_point_name(best)}: the best within {MAXIMUM_CUT_IN_PERCENT:g} %"
+            named.append((what, best.endings))
         rows += [[f"{WHAT[system]}, {how}", *endings_cells(one)] for how, one in named]
     return table(ENDINGS_HEAD, rows) if rows else ""
 
 
-def _equal_errors(rates: Mapping[str, Mapping[str, float]]) -> str:
-    sets = list(dict.fromkeys(name for by_set in rates.values() for name in by_set))
-    rows = [
-        [whose, *(number(by_set.get(name, math.nan)) for name in sets)]
-        for whose, by_set in rates.items()
-    ]
-    return table(["", *sets], rows)
+def _point_name(point: OperatingPoint) -> str:
+    return f"over {point.threshold:g}, {1000 * point.wait_seconds:.0f} ms"

@@ -26,6 +26,9 @@ from voiceflow.evaluation import EvaluationSet
 from voiceflow.onnx import bind
 from voiceflow.package import load_package
 
+DELTAS_NEW: Final = (0.16, 0.2, 0.24, 0.28, 0.32, 0.36, 0.4)
+"""Of the peer's threshold for a new speaker, beside the one that was tuned."""
+
 PEER_PYTHON: Final = ROOT / ".venv-peer-diart" / "bin" / "python"
 
 
@@ -99,17 +102,28 @@ def run_peer(folders: Mapping[str, Path], sets: list[EvaluationSet], out: Path) 
             return f"`make peers` failed: {_last_line(made.stderr)}"
     for labelled in sets:
         target = folder_of(out, System.PEER, labelled)
-        ran = subprocess.run(  # noqa: S603
-            [PEER_PYTHON, "-m", "benchmarks.peers.diart.run", folders[labelled.name], target],
-            cwd=ROOT,
-            stderr=subprocess.PIPE,
-            text=True,
-            check=False,
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
-        )
-        if ran.returncode:
-            return f"it failed on {labelled.name}: {_last_line(ran.stderr)}"
+        also = ("--also-delta-new", *map(str, DELTAS_NEW))
+        why = peer_module("run", folders[labelled.name], target, *also)
+        if why is not None:
+            return f"it failed on {labelled.name}: {why}"
     return None
+
+
+def peer_module(name: str, *arguments: str | Path) -> str | None:
+    """Runs a module of the peer in its environment.
+
+    Returns:
+        The last that it said of why it failed, if it did.
+    """
+    ran = subprocess.run(  # noqa: S603
+        [PEER_PYTHON, "-m", f"benchmarks.peers.diart.{name}", *arguments],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    return _last_line(ran.stderr) if ran.returncode else None
 
 
 def left_by_peer(sets: list[EvaluationSet], out: Path) -> str | None:

@@ -47,3 +47,8 @@ class Settings:
 def read_tuned(path: Path = TUNED) -> Settings:
     """The settings that were chosen on the tuning split."""
     return Settings(**json.loads(path.read_text("utf-8"))["settings"])
+
+
+def delta_name(delta_new: float) -> str:
+    """The folder of what is said with another `delta_new`, all else as it was."""
+    return f"delta-new-{delta_new:g}"
