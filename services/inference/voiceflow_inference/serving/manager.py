@@ -22,6 +22,7 @@ from voiceflow.errors import Unavailable, VoiceFlowError
 from voiceflow.pipeline.model import BoundModel
 from voiceflow_inference.batcher import EngineLoad, ModelFailed
 from voiceflow_inference.serving.generation import Generation
+from voiceflow_inference.serving.inspection import Inspector
 from voiceflow_inference.serving.judge import Breach
 from voiceflow_inference.serving.making import Maker, NotNow, Pauses
 from voiceflow_inference.serving.placing import How, Mover, Place
@@ -83,7 +84,6 @@ class Manager:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._source = source
-        self._judge = judge
         self._channel = pod.channel
         self._reverts = Reverts(pod, now)
         self._times = times
@@ -93,6 +93,7 @@ class Manager:
         self._cores = usable_cores()
         self._wake = asyncio.Event()
         self._roster = Roster(call_clock)
+        self._inspector = Inspector(judge, self._roster)
         self._maker = Maker(source, loader, verify, self._roster)
         self._snapshot = Snapshot(clock())
         self._wishes = Wishes(source.instead)
@@ -113,7 +114,7 @@ class Manager:
         """
         self._told = self._source.wanted()
         self._take(await anext(self._told))
-        while (primary := self._primary()) is None:
+        while (primary := self._roster.serving(self._snapshot, Role.PRIMARY)) is None:
             if self._loading is None:
                 raise self._error or Unavailable("there is nothing to serve", reason="NOT_READY")
             await self._loading
@@ -210,7 +211,7 @@ class Manager:
         """A hop has failed: looked at soon; an engine that does not come back is left at once."""
         _LOG.debug("%s: %s", generation.name, error.message)
         known = self._view(generation.number)
-        if known is not None and not known.dead and generation.tally.evidence().hung:
+        if known is not None and self._inspector.hangs(known):
             self._look()
         self._wake.set()
 
@@ -293,9 +294,8 @@ class Manager:
         except VoiceFlowError as error:
             self._error = error
             breach = Breach(Cause.WARM_FAILED, error.message, "", 0)
-            pin, role = action.pin, action.role
-            failure = Failure(number, action.sequence, pin, role, error.reason, error.message)
-            self._reject(failure, breach)
+            view = view_of(self._snapshot, number)
+            self._reject(view.failed(action.sequence, error.reason, error.message), breach)
         else:
             manifest = made.generation.manifest
             self._roster.add(made.generation, made.hows)
@@ -315,10 +315,7 @@ class Manager:
     def _put_off(self, view: GenerationView, sequence: int, reason: str, message: str) -> None:
         """A version is made again after a pause."""
         retry_seconds = self._clock() + self._pauses.next(view.pin)
-        failure = Failure(
-            view.number, sequence, view.pin, view.role, reason, message, retry_seconds
-        )
-        self._snapshot = fail(self._snapshot, failure)
+        self._snapshot = fail(self._snapshot, view.failed(sequence, reason, message, retry_seconds))
 
     # Swapping
 
@@ -355,24 +352,16 @@ class Manager:
     # Leaving what fails
 
     def _try(self, view: GenerationView) -> None:
-        """Looks whether a generation breaks a rule."""
-        generation, served = self._roster.get(view.number), self._snapshot.in_force
-        if generation is None or served is None or view.dead:
+        """Leaves a generation if it breaks a rule."""
+        served = self._snapshot.in_force
+        if served is None:
             return
-        subject = generation.tally.evidence()
-        rejected = any(failure.number == view.number for failure in self._snapshot.failures)
-        if view.assigned and not rejected:
-            primary = self._primary() if view.role is Role.CANARY else None
-            base = None if primary is None else primary.tally.evidence()
-            breach = self._judge.look(self._wishes.rules, subject, base)
-            if breach is not None:
-                reason = breach.cause.value.upper()
-                message = f"{breach.seen}; allowed: {breach.allowed}"
-                failure = Failure(
-                    view.number, served.sequence, view.pin, view.role, reason, message
-                )
-                self._reject(failure, breach)
-        if subject.hung:
+        breach = self._inspector.breach(self._snapshot, view, self._wishes.rules)
+        if breach is not None:
+            message = f"{breach.seen}; allowed: {breach.allowed}"
+            reason = breach.cause.value.upper()
+            self._reject(view.failed(served.sequence, reason, message), breach)
+        if self._inspector.hangs(view):
             self._bury(view)
 
     def _bury(self, view: GenerationView) -> None:
@@ -394,10 +383,6 @@ class Manager:
     def _view(self, number: int) -> GenerationView | None:
         views = self._snapshot.generations
         return next((view for view in views if view.number == number), None)
-
-    def _primary(self) -> Generation | None:
-        view = self._snapshot.assigned().get(Role.PRIMARY)
-        return None if view is None else self._roster.get(view.number)
 
 
 _LOOK_SECONDS: Final = 0.25

@@ -107,6 +107,11 @@ class Roster:
             arriving=len(loaded.arriving),
         )
 
+    def serving(self, snapshot: Snapshot, role: Role) -> Generation | None:
+        """The generation that has a role, if one has."""
+        view = snapshot.assigned().get(role)
+        return None if view is None else self.get(view.number)
+
     # Where streams go
 
     def place(
@@ -118,7 +123,7 @@ class Roster:
         serving = {
             role: generation
             for role in sorted((Role.PRIMARY, Role.CANARY), key=lambda role: role is not own)
-            if (generation := self._serving(snapshot, role)) is not None
+            if (generation := self.serving(snapshot, role)) is not None
         }
         if not serving:
             spare = self._spare(snapshot, without=None)
@@ -131,12 +136,12 @@ class Roster:
         shadow = None
         if chosen is Role.PRIMARY and in_force is not None:
             heard = is_shadowed(session, in_force.rollout)
-            shadow = self._serving(snapshot, Role.SHADOW) if heard else None
+            shadow = self.serving(snapshot, Role.SHADOW) if heard else None
         return Place(serving[chosen], chosen, shadow)
 
     def fallback(self, snapshot: Snapshot, generation: Generation) -> Generation | None:
         """See `Places.fallback`."""
-        primary = self._serving(snapshot, Role.PRIMARY)
+        primary = self.serving(snapshot, Role.PRIMARY)
         return self._spare(snapshot, generation) if primary in {None, generation} else primary
 
     def how(self, old: Generation, new: Generation) -> How:
@@ -196,10 +201,6 @@ class Roster:
             max([sum(factors) / cores, *factors], default=0.0),
             max((load.delivery_seconds for load in loads), default=0.0),
         )
-
-    def _serving(self, snapshot: Snapshot, role: Role) -> Generation | None:
-        view = snapshot.assigned().get(role)
-        return None if view is None else self.get(view.number)
 
     def _spare(self, snapshot: Snapshot, without: Generation | None) -> Generation | None:
         """What was primary before, or any other that still computes."""

@@ -131,6 +131,12 @@ class GenerationView:
     model_digest: Digest = ""
     contract: str = ""
 
+    def failed(
+        self, sequence: int, reason: str, message: str, retry_seconds: float | None = None
+    ) -> Failure:
+        """The failure of this generation, under a promotion."""
+        return Failure(self.number, sequence, self.pin, self.role, reason, message, retry_seconds)
+
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
