@@ -55,6 +55,10 @@ check-protos: install  ## proto lint, breaking changes, generated code is curren
 evaluate: install  ## accuracy through the service, beside the peer and baselines (EVALUATE="--no-peer")
 	$(BIN)/python -m benchmarks.accuracy $(EVALUATE)
 
+.PHONY: variants
+variants: install  ## the default model in half precision and in 8 bits, beside it (VARIANTS="--out models")
+	$(BIN)/python -m benchmarks.variants $(VARIANTS)
+
 # ---------------------------------------------------------------- rehearse
 
 .PHONY: rehearsal

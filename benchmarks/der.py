@@ -81,7 +81,8 @@ def evaluate(
     return [*scores, scorer.pooled().rounded()]
 
 
-def _measurement(data_set: str, pooled: Score) -> Measurement:
+def measurement(data_set: str, pooled: Score) -> Measurement:
+    """A pooled score as a manifest has it."""
     return Measurement(
         data_set=data_set,
         protocol=PROTOCOL,
@@ -114,7 +115,7 @@ def main() -> None:
         change = shuffled(seed=1) if arguments.shuffle else None
         scores = evaluate(model, folder, mode=arguments.mode, change=change)
         report[folder.name] = [asdict(score) for score in scores]
-        measured.append(_measurement(folder.name, scores[-1]))
+        measured.append(measurement(folder.name, scores[-1]))
         print(
             f"\n{folder.name:12} {'DER %':>7} {'missed':>7} {'false':>7} {'confused':>8} speakers"
         )
