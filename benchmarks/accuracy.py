@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from benchmarks.accuracy_curve import peer_curve
-from benchmarks.accuracy_pages import check_unsigned, report_path, write_pages
+from benchmarks.accuracy_others import others_text
+from benchmarks.accuracy_pages import RESULTS, check_unsigned, report_path, write_pages
 from benchmarks.accuracy_plots import (
     Results,
     plot_by_age,
@@ -151,7 +152,8 @@ def _report(
 
 
 def _write(path: Path, results: Results, report: Mapping[str, Any]) -> None:
-    write_report(path, report, as_markdown(results, report, path.stem))
+    others = others_text(RESULTS, path.stem) if path.parent == RESULTS else ""
+    write_report(path, report, as_markdown(results, report, path.stem, others))
     for name, plot in (
         ("by-delay", plot_by_delay),
         ("by-age", plot_by_age),

@@ -49,7 +49,7 @@ def curve_text(curve: Mapping[str, Any]) -> str:
     """A row for each value; the best of each measured set is marked as known only afterwards."""
     points = curve["points"]
     sets = list(points[0]["der_percent"])
-    best = {name: min(point["der_percent"][name] for point in points) for name in sets}
+    best = {name: _best(points, name, curve["tuned"]) for name in sets}
     rows = []
     for point in points:
         delta, rates = point["delta_new"], point["der_percent"]
@@ -57,7 +57,7 @@ def curve_text(curve: Mapping[str, Any]) -> str:
         tuning = curve["tuning"].get(f"{delta:g}")
         row = [f"{delta:g}{tuned}", "-" if tuning is None else number(tuning)]
         for name in sets:
-            hindsight = " (best in hindsight)" if rates[name] == best[name] else ""
+            hindsight = " (best in hindsight)" if delta == best[name] else ""
             row.append(f"{number(rates[name])}{hindsight}")
         rows.append(row)
     what = (
@@ -65,6 +65,13 @@ def curve_text(curve: Mapping[str, Any]) -> str:
         " it was chosen before `latency_seconds` was."
     )
     return f"{what}\n\n{table(['delta_new', 'tuning conversations', *sets], rows)}"
+
+
+def _best(points: Sequence[Mapping[str, Any]], name: str, tuned: float) -> float:
+    """The `delta_new` with the least DER on a set; of several the tuned one, else the first."""
+    ranked = [(one["der_percent"][name], one["delta_new"] != tuned, one) for one in points]
+    least = min(ranked, key=lambda one: one[:2])[2]
+    return float(least["delta_new"])
 
 
 def _der(out: Path, labelled: EvaluationSet, delta_new: float) -> float:

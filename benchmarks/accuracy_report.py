@@ -30,19 +30,22 @@ PLOTS: Final[Mapping[str, str]] = {
 Reports = Mapping[System, Report]
 
 
-def as_markdown(results: Results, report: Mapping[str, Any], stem: str) -> str:
+def as_markdown(results: Results, report: Mapping[str, Any], stem: str, others: str) -> str:
     """The whole report.
 
     Args:
         results: By set and system.
         report: The same as JSON has it, with all that is not of one set.
         stem: Of the pictures' names.
+        others: What is known of other models; may be empty.
     """
     parts = ["# Accuracy", summary(report), "Delays are audio, not computing."]
     for name, reports in results.items():
         parts += [f"## {name}", _set_text(reports)]
     if report["peer_curve"]:
         parts += ["## The peer, set otherwise", curve_text(report["peer_curve"])]
+    if others:
+        parts += ["## Other models", others]
     parts += [f"![{what}]({stem}-{name}.png)" for name, what in PLOTS.items()]
     return "\n\n".join(parts)
 

@@ -162,7 +162,10 @@ def _ends(name: str, reports: Mapping[System, Report]) -> Iterator[Outcome]:
     best = agent and agent.best()
     silero = reports[System.PEER].end_of_speech if System.PEER in reports else None
     peer = silero.at(PEER_THRESHOLD, PEER_WAIT_SECONDS).endings if silero else None
-    remark = f"at {number(peer.cut_in_percent, 0)} % cut-ins" if peer else ""
+    remark = ""
+    if peer:
+        cut_ins = f"{number(peer.cut_in_percent, 0)} % cut-ins"
+        remark = f"at {cut_ins}" if peer.pauses else "without pauses to cut in on"
     for percent, maximum in MAXIMUM_LATENCY_MILLISECONDS.items():
         yield Outcome(
             f"{name}: end of speech, P{percent:g} at {MAXIMUM_CUT_IN_PERCENT:g} % false cut-ins",
