@@ -8,7 +8,7 @@ import grpc
 import numpy as np
 import pytest
 
-from tests.fakes.models import Spoken, tones, write_stream_package, write_window_package
+from tests.fakes.models import Spoken, tones
 from tests.fakes.service import (
     FINISH,
     FLUSH,
@@ -19,14 +19,11 @@ from tests.fakes.service import (
     pcm16,
     pieces,
     plain,
-    running,
 )
 from voiceflow.artifact import LatencyMode
 from voiceflow.diarization.v1 import diarization_pb2 as pb
 from voiceflow.diarization.v1 import diarization_pb2_grpc as pb_grpc
 from voiceflow.errors import InvalidInput, NotFound, NotServed
-from voiceflow.onnx import bind
-from voiceflow.package import load_package
 from voiceflow.pipeline import offline
 from voiceflow.pipeline.model import BoundModel
 from voiceflow.rpc.status import from_rpc_error
@@ -37,20 +34,6 @@ CONVERSATION = tones(
 )
 DATA = pcm16(CONVERSATION)
 MODES = {LatencyMode.DENSITY: pb.LATENCY_MODE_DENSITY, LatencyMode.AGENT: pb.LATENCY_MODE_AGENT}
-
-
-@pytest.fixture(scope="module", params=["stream", "window"])
-def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> BoundModel:
-    """The small model of either contract."""
-    write = write_stream_package if request.param == "stream" else write_window_package
-    return bind(load_package(write(tmp_path_factory.mktemp("package"))))
-
-
-@pytest.fixture
-async def address(model: BoundModel) -> AsyncIterator[str]:
-    """Of a running service."""
-    async with running(model) as (_, address):
-        yield address
 
 
 def updates(replies: list[pb.DiarizeResponse]) -> list[pb.Update]:

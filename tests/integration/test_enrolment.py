@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,9 +15,9 @@ import pytest
 import semver
 
 from tests.fakes.faulty import Faulty
-from tests.fakes.models import Spoken, tones, write_stream_package, write_window_package
+from tests.fakes.models import Spoken, tones, write_stream_package
 from tests.fakes.rollouts import pin, serving, sessions
-from tests.fakes.service import FINISH, config, diarize, failure, pcm16, pieces, plain, running
+from tests.fakes.service import FINISH, config, diarize, failure, pcm16, pieces, plain
 from tests.integration.test_canary import ALL_THE_TIME, outcomes
 from tests.integration.test_client_resume_service import CONFIG, LENGTH, SECOND, read
 from tests.integration.test_diarize import MODES
@@ -50,20 +50,6 @@ def sent(name: str, *bands: int, space: str) -> pb.EnrolledSpeaker:
         one = speaker.prototypes.add(embedding_space=space, values=np.eye(BANDS)[band].tolist())
         one.speech.FromSeconds(4)
     return speaker
-
-
-@pytest.fixture(scope="module", params=["stream", "window"])
-def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> BoundModel:
-    """The small model of either contract."""
-    write = write_stream_package if request.param == "stream" else write_window_package
-    return bind(load_package(write(tmp_path_factory.mktemp("package"))))
-
-
-@pytest.fixture
-async def address(model: BoundModel) -> AsyncIterator[str]:
-    """Of a running service."""
-    async with running(model) as (_, address):
-        yield address
 
 
 @pytest.fixture
