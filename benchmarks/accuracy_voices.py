@@ -56,7 +56,10 @@ def left_rates(out: Path, *, peer: bool) -> EqualErrors:
 
 
 def embed_by(model: BoundModel) -> Embed:
-    """The voice on the loudest track, hop by hop, as late as `equal_error_rates` takes it."""
+    """The loudest voice, hop by hop, as late as `equal_error_rates` takes it.
+
+    A stateful model has it on its first track; a windowed one, on the track that is most active.
+    """
     manifest = model.manifest
     hop = manifest.hop_samples[LatencyMode.DENSITY]
 
@@ -67,7 +70,11 @@ def embed_by(model: BoundModel) -> Embed:
         padded = np.pad(audio, ((0, 0), (0, padding)))
         for start in range(0, padded.shape[1], hop):
             frames, state = model.run(np.ascontiguousarray(padded[:, start : start + hop]), state)
-            yield frames.embedding[:, :, 0]
+            if manifest.window_samples is None:
+                yield frames.embedding[:, :, 0]
+            else:
+                loudest = frames.activity.argmax(axis=2)[:, :, None, None]
+                yield np.take_along_axis(frames.embedding, loudest, axis=2)[:, :, 0]
 
     def embed(audio: Audio) -> Vectors:
         voices = np.concatenate(list(hops(audio)), axis=1)[:, manifest.look_ahead_frames :]

@@ -1,0 +1,90 @@
+"""Two-second verification of any package's vectors, and of the peer's where it can be run."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from benchmarks import accuracy_systems
+from benchmarks.accuracy_systems import System
+from benchmarks.accuracy_voices import embed_by, left_rates, run_verification
+from tests.fakes.models import Spoken, tones
+from training import paths
+from training.shape import FRAME_SAMPLES, LOOK_AHEAD_FRAMES
+from voiceflow.onnx import bind
+from voiceflow.package import load_package
+
+VOICES = {"low": 3, "high": 9}
+
+
+@pytest.fixture
+def speech(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two speakers, a tone each, as a set of speech has them."""
+    root = tmp_path / "speech"
+    (root / "eval").mkdir(parents=True)
+    head = ["file", "split", "set", "speaker", "start_seconds", "end_seconds"]
+    head += ["language", "channel", "speech"]
+    with (root / "utterances.csv").open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(head)
+        for name, band in VOICES.items():
+            soundfile.write(root / "eval" / f"{name}.wav", tones(Spoken((band,), 6.2)), 16_000)
+            where = f"eval/{name}.wav"
+            row = [where, "eval", "tones", name, "0.000", "6.200", "", "", "0.000-6.200"]
+            rows.writerow(row)
+    monkeypatch.setattr(paths, "SPEECH", root)
+    monkeypatch.setattr(paths, "CACHE", tmp_path / "cache")
+    return root
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    """Where a run has left what the systems said."""
+    for system in (System.DENSITY, System.PEER):
+        (tmp_path / "out" / system).mkdir(parents=True)
+    return tmp_path / "out"
+
+
+@pytest.mark.parametrize("package", ["stream_package", "window_package"])
+def test_vectors_of_either_contract_are_as_late_as_verification_takes_them(
+    package: str, request: pytest.FixtureRequest
+) -> None:
+    """A stateful model and a windowed one, of another look-ahead than the default model's."""
+    model = bind(load_package(request.getfixturevalue(package)))
+    assert model.manifest.look_ahead_frames != LOOK_AHEAD_FRAMES
+    audio = np.stack([tones(Spoken((2,), 1.0), Spoken((8,), 1.0), Spoken((), 0.32))] * 3)
+    vectors = embed_by(model)(audio)
+    assert vectors.shape == (3, audio.shape[1] // FRAME_SAMPLES, 16)
+    bands = vectors[1, LOOK_AHEAD_FRAMES:].argmax(axis=1)
+    assert (set(bands[:25]), set(bands[25:50])) == ({2}, {8})
+
+
+@pytest.mark.usefixtures("speech")
+def test_the_rates_of_both_are_left_for_the_report(
+    stream_package: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ours tell tones apart; why the peer's encoder could not is told."""
+    monkeypatch.setattr(accuracy_systems, "PEER_PYTHON", Path(sys.executable))
+    why = run_verification(stream_package, out, peer=True)
+    assert why is not None
+    assert "No module named" in why
+    assert left_rates(out, peer=True) == {System.DENSITY: {"tones": 0.0, "pooled": 0.0}}
+    with np.load(out / "stretches.npz") as held:
+        assert held["audio"].shape == (6, 50 * FRAME_SAMPLES)
+    (out / System.PEER / "equal-error.json").write_text('{"pooled": 8.5}')
+    assert left_rates(out, peer=True)[System.PEER] == {"pooled": 8.5}
+    assert System.PEER not in left_rates(out, peer=False)
+
+
+def test_without_speech_nothing_is_verified(
+    stream_package: Path, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever measures recordings of his own may not have the project's speakers."""
+    monkeypatch.setattr(paths, "SPEECH", tmp_path / "none")
+    assert run_verification(stream_package, out, peer=True) is None
+    assert left_rates(out, peer=True) == {}
