@@ -46,7 +46,14 @@ from benchmarks.variants_measured import (
 from benchmarks.variants_report import page, side_by_side, worse
 from training.variants import Claim, Told, Variant, convert, make
 from voiceflow.artifact import LatencyMode, Manifest
-from voiceflow.evaluation import PROTOCOL, conversations, read_audio, scorer_version
+from voiceflow.errors import InvalidInput
+from voiceflow.evaluation import (
+    PROTOCOL,
+    EvaluationSet,
+    conversations,
+    read_audio,
+    scorer_version,
+)
 from voiceflow.onnx import bind
 from voiceflow.package import MODEL_FILE, ModelPackage, load_package
 from voiceflow.pipeline.model import FloatArray
@@ -66,21 +73,12 @@ _CLAIMS: Final = {
 }
 
 
-def calibration(folder: Path, manifest: Manifest) -> list[FloatArray]:
-    """Some seconds from the middle of each conversation, in whole frames.
-
-    Raises:
-        ValueError: There is none.
-    """
+def calibration(talk: EvaluationSet, manifest: Manifest) -> list[FloatArray]:
+    """Some seconds from the middle of each conversation, in whole frames."""
     found = []
-    for path, _ in conversations(folder):
-        audio = read_audio(path)
-        middle = len(audio) // 2
-        found.append(_whole(audio[middle:], _CALIBRATION_SECONDS, manifest))
-    if not found:
-        raise ValueError(
-            f"{folder} holds no conversations; `python -m training.tuning_set` writes them"
-        )
+    for recording in talk.recordings:
+        audio = recording.samples()
+        found.append(_whole(audio[len(audio) // 2 :], _CALIBRATION_SECONDS, manifest))
     return found
 
 
@@ -193,9 +191,10 @@ def main() -> None:
     before = Processors.now([os.getpid()])
     package = load_package(arguments.model)
     try:
-        heard = calibration(arguments.calibration, package.manifest)
-    except ValueError as error:
-        parser.error(str(error))
+        scaled_by = EvaluationSet.open(arguments.calibration)
+    except InvalidInput as error:
+        parser.error(f"{error.message}; `python -m training.tuning_set` writes var/tuning")
+    heard = calibration(scaled_by, package.manifest)
     origin = provenance(package, runs=1)
     models = compare(arguments.model, arguments.out, data, heard, f"{origin}")
     others = Processors.now([os.getpid()]).others_percent(before)
@@ -204,17 +203,21 @@ def main() -> None:
         "protocol": PROTOCOL,
         "scorer": scorer_version(),
         "mode": LatencyMode.DENSITY,
-        "calibration": {"conversations": len(heard), "seconds_of_each": _CALIBRATION_SECONDS},
+        "calibration": {
+            "set": scaled_by.name,
+            "digest": scaled_by.digest,
+            "conversations": len(heard),
+            "seconds_of_each": _CALIBRATION_SECONDS,
+        },
         "other_processes_percent": others,
         "models": _as_data(models),
     }
-    remarks = [
-        f"{origin}",
+    how = (
         f"{PROTOCOL}; {scorer_version()}. Processor time by turns, {CALLS} calls of each; other"
         f" processes took {others} % of the machine. Outputs are compared over the first"
-        f" {_COMPARED_SECONDS:g} s of every recording.",
-    ]
-    text = page(models, remarks)
+        f" {_COMPARED_SECONDS:g} s of every recording."
+    )
+    text = page(models, [f"{origin}", how])
     print(text)
     write_report(arguments.json, report, text)
 

@@ -50,15 +50,15 @@ class Distance:
         seconds: Of audio.
         probability_greatest: Of speech and of both tracks' activity, in any frame.
         probability_mean: Over all frames.
-        cosine_least: Of the first track's vectors, where both hear a voice.
+        cosine_least: Of the first track's vectors, where both hear a voice; None: nowhere.
         cosine_mean: Likewise.
     """
 
     seconds: float
     probability_greatest: float
     probability_mean: float
-    cosine_least: float
-    cosine_mean: float
+    cosine_least: float | None
+    cosine_mean: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +138,8 @@ def distance(original: BoundModel, variant: BoundModel, heard: Sequence[FloatArr
         samples / original.manifest.sample_rate_hertz,
         float(apart.max()),
         float(apart.mean()),
-        float(alike.min(initial=1.0)),
-        float(alike.mean()) if len(alike) else 1.0,
+        float(alike.min()) if len(alike) else None,
+        float(alike.mean()) if len(alike) else None,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from benchmarks.variants_measured import Measured
+from benchmarks.variants_measured import Distance, Measured
 from voiceflow.cli.evaluate.tables import number, table
 from voiceflow_inference.serving.placing import How
 
@@ -22,22 +22,20 @@ _MOVED: Final = {
 def side_by_side(models: Sequence[Measured]) -> str:
     """A table with a column for each model, the original first."""
     original = models[0]
-    rows = [
-        ["bytes of the graph", *(f"{one.model_bytes:,}" for one in models)],
-        *(
-            [f"ms of CPU for a second of audio, {_streams(rows)}", *cells]
-            for rows, cells in (
-                (rows, [number(one.milliseconds[rows], 2) for one in models])
-                for rows in original.milliseconds
-            )
-        ),
-        *(
-            [f"of the original's, {_streams(rows)}", *cells]
-            for rows, cells in (
-                (rows, [number(one.of_original[rows], 2) for one in models])
-                for rows in original.of_original
-            )
-        ),
+    rows = [["bytes of the graph", *(f"{one.model_bytes:,}" for one in models)]]
+    rows += [
+        [
+            f"ms of CPU for a second of audio, {_streams(streams)}",
+            *(number(one.milliseconds[streams], 2) for one in models),
+        ]
+        for streams in original.milliseconds
+    ]
+    rows += [
+        [
+            f"of the original's, {_streams(streams)}",
+            *(number(one.of_original[streams], 2) for one in models),
+        ]
+        for streams in original.of_original
     ]
     for name in original.sets:
         scores = [one.sets[name] for one in models]
@@ -47,9 +45,8 @@ def side_by_side(models: Sequence[Measured]) -> str:
             [f"false alarm, {name}", *(number(score.false_alarm_percent, 2) for score in scores)],
             [f"confusion, {name}", *(number(score.confusion_percent, 2) for score in scores)],
         ]
-    far = [one.distance for one in models]
     rows += [
-        [what, *("-" if one is None else f"{getattr(one, field):.{decimals}f}" for one in far)]
+        [what, *(_apart(one.distance, field, decimals) for one in models)]
         for what, field, decimals in (
             ("probabilities apart, greatest", "probability_greatest", 4),
             ("probabilities apart, mean", "probability_mean", 5),
@@ -84,7 +81,7 @@ def page(models: Sequence[Measured], remarks: Sequence[str]) -> str:
 
 def _sentences(original: Measured, one: Measured) -> Iterator[str]:
     spent = " and ".join(
-        f"{100 * share:.0f} % {_streams(rows)}" for rows, share in one.of_original.items()
+        f"{100 * share:.0f} % {_streams(streams)}" for streams, share in one.of_original.items()
     )
     yield (
         f"`{_short(one)}`: its graph has {100 * one.model_bytes / original.model_bytes:.0f} % of"
@@ -111,8 +108,13 @@ def _sentences(original: Measured, one: Measured) -> Iterator[str]:
     yield f"Gates 1 to 4: {f'refused, {rules}' if rules else 'passed'}."
 
 
-def _streams(rows: str) -> str:
-    return "with one stream" if rows == "1" else f"with {rows} streams at once"
+def _apart(far: Distance | None, field: str, decimals: int) -> str:
+    value = getattr(far, field, None)
+    return "-" if value is None else number(value, decimals)
+
+
+def _streams(streams: str) -> str:
+    return "with one stream" if streams == "1" else f"with {streams} streams at once"
 
 
 def _short(one: Measured) -> str:
