@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import rehearsal, soak_reload
+from benchmarks import rehearsal, soak_figures, soak_reload
 from benchmarks.audio import pcm16
 from benchmarks.balancer import HaproxyMissingError, Mode, haproxy
 from benchmarks.der import DEFAULT_MODEL
@@ -98,3 +98,34 @@ def test_a_rehearsal_that_went_wrong_says_so(name: str) -> None:
     assert FOUND.faults() == []
     changed: dict[str, Any] = {name: 1.21}
     assert len(replace(FOUND, **changed).faults()) == 1
+
+
+SOAKED = soak_figures.Figures(
+    swaps=5,
+    conversations=9,
+    carried=3,
+    replayed=3,
+    resumed=3,
+    streams_dropped=0,
+    audio_lost_milliseconds=0.0,
+    labels_broken=0,
+    latency_p50_milliseconds=10.0,
+    latency_p99_milliseconds=20.0,
+    swap_p50_seconds=1.0,
+    swap_max_seconds=2.0,
+    resident_early_megabytes=100.0,
+    resident_late_megabytes=105.0,
+    growth_percent=5.0,
+    other_processes_percent=0.0,
+    reasons=(),
+)
+
+
+@pytest.mark.parametrize(
+    "name", ["streams_dropped", "audio_lost_milliseconds", "labels_broken", "growth_percent"]
+)
+def test_a_soak_that_went_wrong_says_so(name: str) -> None:
+    """Each figure that may not be is a fault; memory may grow by so much."""
+    assert SOAKED.faults() == []
+    changed: dict[str, Any] = {name: 5.1}
+    assert len(replace(SOAKED, **changed).faults()) == 1

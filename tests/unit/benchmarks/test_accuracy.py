@@ -12,13 +12,17 @@ from pathlib import Path
 import pytest
 
 from benchmarks import accuracy, accuracy_systems
-from benchmarks.accuracy_run import Run
-from benchmarks.accuracy_systems import System
+from benchmarks.accuracy_others import others_text
+from benchmarks.accuracy_run import Run, begin
+from benchmarks.accuracy_summary import targets_table
+from benchmarks.accuracy_systems import DELTAS_NEW, System
 from benchmarks.accuracy_targets import Outcome, outcomes
+from benchmarks.peers.diart.settings import TUNED, read_tuned
 from benchmarks.provenance import Provenance
 from voiceflow.cli.evaluate.hypotheses import write_hypothesis
 from voiceflow.cli.evaluate.report import measure
 from voiceflow.evaluation import EvaluationSet
+from voiceflow.evaluation.bootstrap import Interval
 
 RUN = Run(
     Provenance("a machine", "0123456789ab", "models/m/versions/1.0.0", "sha256:0", 1, "2026-01-02"),
@@ -87,6 +91,62 @@ def test_the_report_has_every_system_and_its_pictures(
     assert "over 0.5, 200 ms" in page
 
 
+def test_the_report_says_what_another_setting_of_the_peer_would_have_given(
+    monkeypatch: pytest.MonkeyPatch, left: Path, labelled: EvaluationSet, tmp_path: Path
+) -> None:
+    """The tuned one is marked; what a measured set would have liked better is hindsight."""
+    figures, page = reported(monkeypatch, left, tmp_path)
+    assert figures["peer_curve"] is None
+    assert "set otherwise" not in page
+    for delta in DELTAS_NEW:
+        folder = left / System.PEER / "simulated" / f"delta-new-{delta:g}"
+        for one in labelled.recordings:
+            all_said = one.reference if delta == 0.36 else one.reference[1:]
+            write_hypothesis(folder, one.name, all_said)
+    figures, page = reported(monkeypatch, left, tmp_path)
+    rows = [line.split("|")[1:-1] for line in page.partition("set otherwise")[2].splitlines()]
+    cells = {row[0].strip(): (row[1].strip(), row[2].strip()) for row in rows if len(row) == 3}
+    tuned = read_tuned().delta_new
+    assert cells[f"{tuned:g} (tuned)"][1] == cells["0.16"][1]
+    assert cells["0.36"][1] == "0.0 (best in hindsight)"
+    stage = json.loads(TUNED.read_text())["stages"][4]
+    chosen = stage["error_percent"][", ".join(map(str, stage["chosen"]))]
+    assert cells[f"{tuned:g} (tuned)"][0] == f"{chosen:.1f}"
+    assert page.count("in hindsight") == 1
+
+
+def test_what_is_measured_again_is_of_the_model_that_was_run(
+    monkeypatch: pytest.MonkeyPatch, left: Path, tmp_path: Path
+) -> None:
+    """Whatever the default model is by now; a run that was cut off is nobody's."""
+    figures, _ = reported(monkeypatch, left, tmp_path, "--model", str(tmp_path / "gone"))
+    assert figures["operating_point"] == RUN.operating_point
+    begin(left)
+    with pytest.raises(SystemExit, match="HYPOTHESIS_MISSING"):
+        reported(monkeypatch, left, tmp_path)
+
+
+def test_models_with_results_of_their_own_stand_in_the_report(
+    monkeypatch: pytest.MonkeyPatch, left: Path, tmp_path: Path
+) -> None:
+    """Each by its own report; of the variants, the pipeline's rates."""
+    results = tmp_path / "results"
+    assert others_text(results, "accuracy") == ""
+    reported(monkeypatch, left, tmp_path)
+    (results / "accuracy.json").rename(results / "accuracy-fast-cnn-1.0.0.json")
+    rates = dict.fromkeys(("der_percent", "missed_percent", "confusion_percent"), 1.0)
+    rates["false_alarm_percent"] = 2.0
+    one = {"model": "models/diarizer-int8/versions/1.0.0", "sets": {"real": rates}}
+    (results / "variants.json").write_text(json.dumps({"models": [one]}))
+    monkeypatch.setattr(accuracy, "RESULTS", results)
+    _, page = reported(monkeypatch, left, tmp_path)
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines()]
+    link = "[accuracy-fast-cnn-1.0.0.md](accuracy-fast-cnn-1.0.0.md)"
+    assert ["m 1.0.0", "service", "simulated", "0.0", "0.0", "0.0", "0.0", link] in rows
+    link = "[variants.md](variants.md)"
+    assert ["diarizer-int8 1.0.0", "pipeline", "real", "1.0", "1.0", "2.0", "1.0", link] in rows
+
+
 def test_a_peer_that_is_not_there_is_said(
     monkeypatch: pytest.MonkeyPatch, left: Path, tmp_path: Path
 ) -> None:
@@ -133,6 +193,18 @@ def test_targets_are_reached_or_not(left: Path, labelled: EvaluationSet) -> None
     assert found["simulated: DER"].peer > 0.0
     unknown = {"elsewhere": results["simulated"]}
     assert [one.reached for one in outcomes(unknown, {})] == [None]
+
+
+@pytest.mark.parametrize("measured", [1.25, math.nan, math.inf])
+@pytest.mark.parametrize(("peer", "remark"), [(2.5, ""), (math.nan, ""), (math.inf, "at 5 %")])
+def test_an_outcome_is_read_back_as_it_was(measured: float, peer: float, remark: str) -> None:
+    """JSON has neither NaN nor infinity."""
+    outcome = Outcome("what", 2.0, measured, "ms", Interval(1.0, 1.5), peer, remark)
+    data = json.loads(json.dumps(outcome.as_data(), allow_nan=False))
+    assert repr(Outcome.from_data(data)) == repr(outcome)
+    table = targets_table({"targets": [data]})
+    assert ("too many missed" in table) == (math.inf in {measured, peer})
+    assert ("not measured" in table) == math.isnan(measured)
 
 
 @pytest.mark.parametrize(
