@@ -16,7 +16,7 @@ from benchmarks.accuracy_summary import summary
 from benchmarks.accuracy_systems import System
 from benchmarks.der import DEFAULT_MODEL
 from benchmarks.provenance import ROOT
-from voiceflow.artifact import Manifest, Measurement, digest_of
+from voiceflow.artifact import Manifest, Measurement, OperatingPoint, digest_of
 from voiceflow.cli.evaluate.figures import finite
 from voiceflow.errors import NotAllowedNow
 from voiceflow.package import (
@@ -67,7 +67,13 @@ def write_pages(report: Mapping[str, Any], folder: Path, readme: Path = README) 
         NotAllowedNow: SIGNED; OTHER_MODEL, the report is of other weights or thresholds.
     """
     check_unsigned(folder)
-    _check_same_model(report, folder)
+    if not is_of(report, load_package(folder).manifest):
+        origin = report["provenance"]
+        raise NotAllowedNow(
+            f"{origin['model']} was measured, with weights of digest {origin['model_digest']};"
+            f" those of {folder} or its thresholds are others",
+            reason="OTHER_MODEL",
+        )
     text = summary(report)
     pages = [folder / CARD_FILE]
     if folder.resolve() == DEFAULT_MODEL.resolve():
@@ -83,6 +89,15 @@ def write_pages(report: Mapping[str, Any], folder: Path, readme: Path = README) 
     return written
 
 
+def is_of(report: Mapping[str, Any], manifest: Manifest) -> bool:
+    """Whether a report, as JSON has it, is of these weights with these thresholds."""
+    thresholds = OperatingPoint.model_validate(report["operating_point"])
+    return bool(
+        report["provenance"]["model_digest"] == manifest.files[MODEL_FILE]
+        and finite(thresholds.model_dump()) == finite(manifest.operating_point.model_dump())
+    )
+
+
 def block_of(page: str) -> str | None:
     """What stands between the marks; None: they are not there."""
     _, begin, rest = page.partition(BEGIN)
@@ -94,18 +109,6 @@ def with_block(page: str, text: str) -> str:
     """The page with another text between its marks."""
     before, _, rest = page.partition(BEGIN)
     return f"{before}{BEGIN}\n\n{text}\n\n{END}{rest.partition(END)[2]}"
-
-
-def _check_same_model(report: Mapping[str, Any], folder: Path) -> None:
-    manifest = load_package(folder).manifest
-    measured = report["provenance"]["model_digest"], report["operating_point"]
-    if measured != (manifest.files[MODEL_FILE], finite(manifest.operating_point.model_dump())):
-        raise NotAllowedNow(
-            f"{report['provenance']['model']} was measured, with weights of digest"
-            f" {report['provenance']['model_digest']}; those of {folder} or its thresholds are"
-            " others",
-            reason="OTHER_MODEL",
-        )
 
 
 def _write_manifest(report: Mapping[str, Any], folder: Path) -> None:
