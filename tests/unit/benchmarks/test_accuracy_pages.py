@@ -31,6 +31,8 @@ from voiceflow.errors import NotAllowedNow
 from voiceflow.package import CARD_FILE, MANIFEST_FILE, MODEL_FILE, SIGNATURE_FILE, load_package
 
 PACKAGES = sorted(path.parent for path in (ROOT / "models").glob("*/*/manifest.json"))
+WITHOUT_A_PLACE = {"models/diarizer/versions/1.0.0"}
+"""Published before cards had one."""
 RATES = {
     "der_percent": 12.5,
     "missed_percent": 5.0,
@@ -208,8 +210,8 @@ def test_pages_say_what_the_published_report_says(folder: Path) -> None:
         pytest.skip(f"{folder.name} has no published accuracy report")
     report = json.loads(path.read_text("utf-8"))
     assert is_of(report, load_package(folder).manifest)
-    card = block_of((folder / CARD_FILE).read_text("utf-8"))
-    assert card in {None, summary(report)}
+    said = None if report["provenance"]["model"] in WITHOUT_A_PLACE else summary(report)
+    assert block_of((folder / CARD_FILE).read_text("utf-8")) == said
     if folder == DEFAULT_MODEL:
         assert block_of(README.read_text("utf-8")) == summary(report)
         assert block_of(path.with_suffix(".md").read_text("utf-8")) is None
