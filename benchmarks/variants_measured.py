@@ -150,7 +150,12 @@ def moves(
     verifiers = [Verifier(partial(np.asarray, audio)) for audio in conversations]
     there = [verifier.verify(original, variant) for verifier in verifiers]
     back = [verifier.verify(variant, original) for verifier in verifiers]
-    return max(there, key=_WORSE.index), max(back, key=_WORSE.index)
+    return least(there), least(back)
+
+
+def least(ways: Sequence[How]) -> How:
+    """The way that asks most of a stream."""
+    return max(ways, key=_WORSE.index)
 
 
 _WORSE: Final = (How.CARRIED, How.REPLAYED, How.TOLD)

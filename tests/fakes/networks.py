@@ -28,7 +28,7 @@ def write_network_package(folder: Path) -> Path:
     return write_stream_package(folder, graph=network_graph())
 
 
-def network_graph(seed: int = 1, *, scale: float = 1.0, bias: float = 3.0) -> bytes:
+def network_graph(seed: int = 1, *, scale: float = 1.0, bias: float = 2.0) -> bytes:
     """The graph.
 
     Args:
@@ -68,7 +68,8 @@ def network_graph(seed: int = 1, *, scale: float = 1.0, bias: float = 3.0) -> by
     energy = add("MatMul", power, constant(np.concatenate([np.eye(_BANDS)] * 2)))
     logarithm = add("Log", add("Add", energy, constant(1e-9)))
 
-    enter = dense(add("Mul", logarithm, constant(0.1)), _BANDS, _BANDS)
+    first = add("Relu", dense(add("Mul", logarithm, constant(0.1)), _BANDS, _HIDDEN))
+    enter = dense(first, _HIDDEN, _BANDS)
     history = add("Concat", "state.power", enter, axis=1)
     cut(history, 1, -MEMORY_FRAMES, _END, output="next.power")
     before = add("Mul", cut(history, 1, 0, -MEMORY_FRAMES), constant(rng.normal(size=_BANDS)))

@@ -149,11 +149,24 @@ def test_what_servers_see_decides_whether_streams_move(
     assert moves(original, other, talk) == (How.TOLD, How.TOLD)
 
 
+@pytest.mark.parametrize(
+    ("ways", "claim"),
+    [
+        ((How.CARRIED, How.CARRIED), Claim.STATE),
+        ((How.CARRIED, How.REPLAYED), Claim.VECTORS),
+        ((How.TOLD, How.CARRIED), Claim.NOTHING),
+    ],
+)
+def test_a_claim_is_the_least_of_what_was_seen(ways: tuple[How, How], claim: Claim) -> None:
+    """There and back, in every conversation: what one of them denies is not claimed."""
+    assert variants.claim_of(ways) is claim
+
+
 def test_operators_in_half_precision_are_counted() -> None:
     """Those that compute, in the file and as it is run; none in a file of float32."""
     model = onnx.load_from_string(network_graph())
     stated, here = half_operators(to_half(model).SerializeToString())
-    assert stated == 15  # products and sums of dense layers; scale, tap, norm, ReLU, trunk
+    assert stated == 18  # products and sums of dense layers; scale, tap, norm, ReLUs, trunk
     assert 0 <= here <= stated
     assert half_operators(model.SerializeToString()) == (0, 0)
 

@@ -102,7 +102,7 @@ def test_the_parts_of_a_graph_are_found(original: onnx.ModelProto) -> None:
     layers = dense_layers(original.graph)
     shapes = {one.name: tuple(one.dims) for one in original.graph.initializer}
     assert [shapes[layer.input[1]] for layer in layers] == [
-        *((16, 16), (16, 256), (256, 16)),
+        *((16, 256), (256, 16), (16, 256), (256, 16)),
         *((16, 3), (16, 32)),
     ]
 
@@ -110,7 +110,7 @@ def test_the_parts_of_a_graph_are_found(original: onnx.ModelProto) -> None:
 def test_dense_layers_are_in_half_and_features_are_not(
     original: onnx.ModelProto, graphs: dict[Variant, onnx.ModelProto]
 ) -> None:
-    """All learned matrices; nothing before the logarithm, nothing that is remembered."""
+    """All learned matrices; nothing before the logarithm, remembered, or of the last step."""
     graph = onnx.shape_inference.infer_shapes(graphs[Variant.FP16]).graph
     types = {one.name: one.data_type for one in graph.initializer}
     values = (*graph.value_info, *graph.output)
@@ -119,6 +119,8 @@ def test_dense_layers_are_in_half_and_features_are_not(
         assert types[layer.input[1]] == types[layer.output[0]] == TensorProto.FLOAT16
     kept = features(original.graph) | memory(original.graph)
     assert {types[name] for name in kept} == {TensorProto.FLOAT}
+    last = [node for node in graph.node if node.op_type in {"Sigmoid", "ReduceL2", "Max", "Div"}]
+    assert [types[node.output[0]] for node in last] == [TensorProto.FLOAT] * 4
     sources = {node.output[0]: node for node in graph.node}
     assert sources["next.power"].op_type == "Slice"  # and no cast
 
@@ -146,10 +148,10 @@ def test_inner_dense_layers_multiply_whole_numbers(
     graph = graphs[Variant.INT8].graph
     constants = {one.name: numpy_helper.to_array(one) for one in graph.initializer}
     whole = [value for value in constants.values() if value.dtype == np.int8 and value.ndim == 2]
-    assert sorted(value.shape for value in whole) == [(16, 256), (256, 16)]
+    assert sorted(value.shape for value in whole) == [(16, 256), (256, 16), (256, 16)]
     assert max(int(np.abs(value).max()) for value in whole) == 64
     kept = sorted(constants[layer.input[1]].shape for layer in dense_layers(graph))
-    assert kept == [(16, 3), (16, 16), (16, 32)]
+    assert kept == [(16, 3), (16, 32), (16, 256)]
 
 
 def test_scales_are_fixed(graphs: dict[Variant, onnx.ModelProto]) -> None:
