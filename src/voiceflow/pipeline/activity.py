@@ -32,6 +32,15 @@ class Voices:
         """The voices from a frame on."""
         return Voices(self.activity[frame:], self.embedding[frame:])
 
+    def described_later(self, frames: int) -> Voices:
+        """The loudest voice of each frame by the vector so many frames later, or the last one."""
+        last = len(self.activity) - 1
+        if frames == 0 or last < 0:
+            return self
+        embedding = self.embedding.copy()
+        embedding[:, 0] = self.embedding[np.minimum(np.arange(last + 1) + frames, last), 0]
+        return Voices(self.activity, embedding)
+
 
 def rank_tracks(frames: Frames) -> Voices:
     """Orders the tracks of every frame by activity and keeps the first two.

@@ -91,10 +91,12 @@ class Identity:
         self._minimum_speakers = minimum_speakers
         self._gallery = Gallery(maximum_speakers, dim)
         self._path = SpeakerPath(switch_cost=point.smoothing_seconds / frame_seconds)
+        self._lag_frames = self._frames_in(point.voice_lag_seconds)
+        self._unsettled_frames = 0  # the newest, described by the last vector there is
         self._nursery = Nursery(point.same_speaker_threshold)
         enrolment = Enrolment.of(enrolled, dim, frame_seconds)
         self._memory = SegmentMemory(dim, enrolment)
-        self._voices = Voices(
+        self._heard = self._voices = Voices(
             np.zeros((0, RANKS), np.float32), np.zeros((0, RANKS, dim), np.float32)
         )
         self._named: Named | None = None
@@ -112,6 +114,7 @@ class Identity:
         """Goes on with the frames of a model with other thresholds in the same embedding space."""
         self._point = point
         self._path.adopt(point.smoothing_seconds / self._frame_seconds)
+        self._lag_frames = self._frames_in(point.voice_lag_seconds)
         self._nursery.adopt(point.same_speaker_threshold)
 
     def known(self) -> KnownVoices:
@@ -209,13 +212,16 @@ class Identity:
 
     def extend(self, voices: Voices) -> None:
         """Takes the next frames; a voice that has been heard for long enough becomes a speaker."""
-        held = self.held_frames
+        settled = self.held_frames - self._unsettled_frames
         self._named = None
-        self._voices = Voices(
-            np.concatenate([self._voices.activity, voices.activity]),
-            np.concatenate([self._voices.embedding, voices.embedding]),
+        self._heard = Voices(
+            np.concatenate([self._heard.activity, voices.activity]),
+            np.concatenate([self._heard.embedding, voices.embedding]),
         )
-        self._follow(self._voices.since(held))
+        self._voices = self._heard.described_later(self._lag_frames)
+        self._path.retract(self._unsettled_frames)
+        self._unsettled_frames = min(self._lag_frames, self.held_frames)
+        self._follow(self._voices.since(settled))
         self._bear()
 
     def labels(self) -> Named:
@@ -253,7 +259,9 @@ class Identity:
         if frames:
             self._last_final_state = int(self._states[frames - 1])
         self._named = None
+        self._heard = self._heard.since(frames)
         self._voices = self._voices.since(frames)
+        self._unsettled_frames = min(self._unsettled_frames, self.held_frames)
         self._path.forget(frames)
         self._states = self._states[frames:]
         self._final_frames += frames

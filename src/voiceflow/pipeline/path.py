@@ -67,6 +67,12 @@ class SpeakerPath:
             total = np.maximum(total, total[best] - self._switch_cost) + gain
         self._total = total - total.max()
 
+    def retract(self, frames: int) -> None:
+        """Takes back the newest frames: they come again, with other scores."""
+        if frames:
+            self._total = self._steps[-frames][0]
+            del self._steps[-frames:]
+
     def states(self) -> NDArray[np.intp]:
         """The best state of each frame held, (frames,)."""
         state = int(self._total.argmax())
