@@ -177,8 +177,9 @@ def test_conversations_that_are_scored_scale_nothing(
     """Nor does a folder without any: both end the command before anything is made."""
     scored = labelled.recordings[0].audio.parent
     for folder in (scored, tmp_path / "nothing"):
-        given = ("--calibration", str(folder), "--data", str(scored), "--out", str(tmp_path / "o"))
-        monkeypatch.setattr(sys, "argv", ["variants", *given])
+        given = ("--calibration", str(folder), "--data", str(scored))
+        places = ("--out", str(tmp_path / "o"), "--json", str(tmp_path / "o" / "figures.json"))
+        monkeypatch.setattr(sys, "argv", ["variants", *given, *places])
         with pytest.raises(SystemExit) as caught:
             variants.main()
         assert caught.value.code == 2
