@@ -49,7 +49,7 @@ from voiceflow.cli.evaluate.figures import finite
 from voiceflow.cli.evaluate.report import measure
 from voiceflow.errors import VoiceFlowError
 from voiceflow.evaluation import PROTOCOL, EvaluationSet, scorer_version
-from voiceflow.package import load_package
+from voiceflow.package import CARD_FILE, load_package
 
 _Result = TypeVar("_Result")
 
@@ -86,6 +86,8 @@ def main() -> None:
     print(targets_table(report))
     for page in pages:
         print(f"{page} holds the summary")
+    if arguments.write and arguments.model / CARD_FILE not in pages:
+        print(f"{arguments.model / CARD_FILE} has no place for it and stays as it is")
 
 
 def _arguments() -> argparse.Namespace:
