@@ -24,11 +24,12 @@ class Inspector:
     def breach(self, snapshot: Snapshot, view: GenerationView, rules: RevertRules) -> Breach | None:
         """The rule that a generation breaks; a canary is judged beside the primary.
 
-        Only what has a role is judged, and what was rejected once is not judged again.
+        Only what has a role is judged, which what is dead has not, and what was rejected once is
+        not judged again.
         """
         generation = self._roster.get(view.number)
         rejected = any(failure.number == view.number for failure in snapshot.failures)
-        if generation is None or view.dead or rejected or not view.assigned:
+        if generation is None or rejected or not view.assigned:
             return None
         canary = view.role is Role.CANARY
         primary = self._roster.serving(snapshot, Role.PRIMARY) if canary else None

@@ -314,6 +314,19 @@ async def test_a_canary_that_breaks_a_rule_is_left_at_once() -> None:
         assert played.states() == {"1.0.0": "active", "2.0.0": "failed"}
 
 
+async def test_a_version_without_a_role_is_not_judged() -> None:
+    """What drains is on its way out anyway: nothing is left for it, and nobody is told."""
+    async with pod(wanted(1, "1.0.0")) as played:
+        stream = played.stream()
+        played.source.want(wanted(2, "2.0.0"))
+        await played.until(lambda: played.states()["1.0.0"] == "draining")
+        spoil(played.loaded("1.0.0"))
+        played.manager._look()
+        assert played.manager.snapshot().reverts == ()
+        assert played.states()["1.0.0"] == "draining"
+        played.end(stream)
+
+
 async def test_a_primary_that_breaks_a_rule_gives_way_to_the_one_before() -> None:
     """Without loading anything, while that is kept; loaded again, when it is not."""
     async with pod(wanted(1, "1.0.0")) as played:
