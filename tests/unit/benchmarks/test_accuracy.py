@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import accuracy, accuracy_systems
+from benchmarks.accuracy_curve import curve_text
 from benchmarks.accuracy_others import others_text
 from benchmarks.accuracy_run import Run, begin
 from benchmarks.accuracy_summary import targets_table
@@ -113,6 +114,18 @@ def test_the_report_says_what_another_setting_of_the_peer_would_have_given(
     chosen = stage["error_percent"][", ".join(map(str, stage["chosen"]))]
     assert cells[f"{tuned:g} (tuned)"][0] == f"{chosen:.1f}"
     assert page.count("in hindsight") == 1
+
+
+def test_of_several_best_settings_the_tuned_one_is_named() -> None:
+    """Then hindsight knows nothing better."""
+    points = [{"delta_new": delta, "der_percent": {"real": 30.0}} for delta in (0.2, 0.24, 0.28)]
+    text = curve_text({"tuned": 0.24, "tuning": {"0.24": 27.0}, "points": points})
+    (row,) = (line for line in text.splitlines() if "hindsight" in line)
+    assert [cell.strip() for cell in row.split("|")[1:-1]] == [
+        "0.24 (tuned)",
+        "27.0",
+        "30.0 (best in hindsight)",
+    ]
 
 
 def test_what_is_measured_again_is_of_the_model_that_was_run(
