@@ -14,7 +14,7 @@ from voiceflow.catalog.pods import Cause
 from voiceflow.errors import NotFound, PackageInvalid, Unavailable
 from voiceflow.pipeline.model import BoundModel
 from voiceflow_inference.batcher import BatchRun, EngineLoad, ModelFailed, Urgency
-from voiceflow_inference.serving.evidence import Pair
+from voiceflow_inference.serving.evidence import Evidence, Pair
 from voiceflow_inference.serving.generation import Generation
 from voiceflow_inference.serving.placing import How
 from voiceflow_inference.serving.state import Failure, Snapshot, Wanted
@@ -314,6 +314,26 @@ async def test_a_canary_that_breaks_a_rule_is_left_at_once() -> None:
         assert played.states() == {"1.0.0": "active", "2.0.0": "failed"}
 
 
+async def test_only_a_canary_is_judged_beside_the_primary() -> None:
+    """A primary has nothing to be compared with, and a shadow serves nobody."""
+    async with pod(wanted(1, "1.0.0", "2.0.0", "3.0.0")) as played:
+        await played.until(lambda: played.manager.snapshot().serving_sequence == 1)
+        compared: dict[int, Evidence | None] = {}
+
+        class Notes:
+            def look(self, rules: RevertRules, subject: Evidence, base: Evidence | None) -> None:
+                del rules
+                compared[subject.hops] = base
+
+        played.manager._inspector._judge = Notes()
+        for hops, version in enumerate(("1.0.0", "2.0.0", "3.0.0"), start=1):
+            run = BatchRun(hops, 0, 0, 0.1, Urgency.LIVE)
+            played.loaded(version).tally.add_batch(run)
+        played.manager._look()
+        primary = played.loaded("1.0.0").tally.evidence()
+        assert compared == {1: None, 2: primary, 3: None}
+
+
 async def test_a_version_without_a_role_is_not_judged() -> None:
     """What drains is on its way out anyway: nothing is left for it, and nobody is told."""
     async with pod(wanted(1, "1.0.0")) as played:
@@ -422,9 +442,10 @@ async def test_an_engine_that_does_not_come_back_is_made_anew_if_there_is_no_oth
         with pytest.raises(Unavailable, match="no model is ready"):
             played.manager.place("s")
         for _ in range(5):
+            played.manager._look()
             await asyncio.sleep(0)
         assert played.workshop.loads == [pin("1.0.0")]
-        played.now = 1.0
+        played.now = 1.0  # however often it was looked at, it has died once
         await played.until(lambda: len(played.workshop.loads) == 2)
         await played.until(lambda: played.manager.snapshot().assigned())
         assert played.manager.place("s").generation is not dead
