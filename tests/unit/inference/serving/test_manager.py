@@ -436,6 +436,7 @@ async def test_an_engine_that_does_not_come_back_is_made_anew_if_there_is_no_oth
     """After a pause; until then the pod says that it is not ready."""
     async with pod(wanted(1, "1.0.0")) as played:
         dead = played.loaded("1.0.0")
+        played.stream()  # which waits for a hop that does not come
         hang(dead)
         played.manager.failed(dead, ModelFailed("hung", reason="MODEL_HUNG"))
         assert played.manager.fallback(dead) is None
