@@ -52,7 +52,7 @@ check-protos: install  ## proto lint, breaking changes, generated code is curren
 # ---------------------------------------------------------------- measure
 
 .PHONY: evaluate
-evaluate: install  ## accuracy through the service, beside the peer and baselines (EVALUATE="--no-peer")
+evaluate: install  ## accuracy through the service, beside the peer and baselines (EVALUATE=--write to publish it)
 	$(BIN)/python -m benchmarks.accuracy $(EVALUATE)
 
 .PHONY: variants
