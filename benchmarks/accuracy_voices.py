@@ -17,14 +17,15 @@ from benchmarks.accuracy_targets import EqualErrors
 from benchmarks.peers.diart.stretches import write_stretches
 from training import paths
 from training.corpus import Audio, Corpus, evaluation_corpus
-from training.shape import FRAME_SAMPLES, LOOK_AHEAD_FRAMES
-from training.verification import Embed, Vectors, equal_error_rates
+from training.verification import Embed, Vectors, equal_error_rates, graph_embed
 from voiceflow.artifact import LatencyMode
 from voiceflow.onnx import bind
-from voiceflow.package import load_package
-from voiceflow.pipeline.model import BoundModel, empty_state
+from voiceflow.package import MODEL_FILE, load_package
+from voiceflow.pipeline.model import empty_state
 
 VERIFIED: Final = (System.DENSITY, System.PEER)
+WARM_SAMPLES: Final = 6400
+"""At the start of a stretch, whose vectors do not count, as in `training.verification`."""
 
 
 def run_verification(package: Path, out: Path, *, peer: bool) -> str | None:
@@ -41,7 +42,7 @@ def run_verification(package: Path, out: Path, *, peer: bool) -> str | None:
     if not (paths.SPEECH / "utterances.csv").exists():
         return None
     corpus = evaluation_corpus(paths.SPEECH, paths.CACHE)
-    ours = equal_error_rates(corpus, embed_by(bind(load_package(package))))
+    ours = equal_error_rates(corpus, embed_by(package))
     _path(out, System.DENSITY).write_text(json.dumps(ours, indent=2) + "\n", "utf-8")
     return _run_peer(corpus, out) if peer else None
 
@@ -55,31 +56,29 @@ def left_rates(out: Path, *, peer: bool) -> EqualErrors:
     }
 
 
-def embed_by(model: BoundModel) -> Embed:
-    """The loudest voice, hop by hop, as late as `equal_error_rates` takes it.
-
-    A stateful model has it on its first track; a windowed one, on the track that is most active.
-    """
+def embed_by(package: Path) -> Embed:
+    """The vector of a stretch, by any package: `training.verification` knows the newest network."""
+    model = bind(load_package(package))
     manifest = model.manifest
+    if manifest.window_samples is not None:
+        return graph_embed(package / MODEL_FILE)
     hop = manifest.hop_samples[LatencyMode.DENSITY]
 
     def hops(audio: Audio) -> Iterator[Vectors]:
         state = empty_state(model, len(audio))
-        late = manifest.look_ahead_frames * manifest.frame_samples
-        padding = late + -(audio.shape[1] + late) % hop
-        padded = np.pad(audio, ((0, 0), (0, padding)))
-        for start in range(0, padded.shape[1], hop):
-            frames, state = model.run(np.ascontiguousarray(padded[:, start : start + hop]), state)
-            if manifest.window_samples is None:
-                yield frames.embedding[:, :, 0]
-            else:
-                loudest = frames.activity.argmax(axis=2)[:, :, None, None]
-                yield np.take_along_axis(frames.embedding, loudest, axis=2)[:, :, 0]
+        for start in range(0, audio.shape[1], hop):
+            frames, state = model.run(np.ascontiguousarray(audio[:, start : start + hop]), state)
+            yield frames.embedding[:, :, 0]
 
     def embed(audio: Audio) -> Vectors:
-        voices = np.concatenate(list(hops(audio)), axis=1)[:, manifest.look_ahead_frames :]
-        late = np.pad(voices, ((0, 0), (LOOK_AHEAD_FRAMES, 0), (0, 0)))
-        return late[:, : audio.shape[1] // FRAME_SAMPLES]  # (batch, frames, dim)
+        late = manifest.look_ahead_frames
+        silence = late * manifest.frame_samples
+        padded = np.pad(audio, ((0, 0), (0, silence + -(audio.shape[1] + silence) % hop)))
+        vectors = np.concatenate(list(hops(padded)), axis=1)[:, late:]  # (batch, frames, dim)
+        heard = audio.shape[1] // manifest.frame_samples
+        warm = WARM_SAMPLES // manifest.frame_samples
+        mean: Vectors = vectors[:, warm:heard].mean(axis=1)
+        return mean
 
     return embed
 

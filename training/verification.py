@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from onnxruntime import InferenceSession
 
 from training import paths
 from training.corpus import Audio, Corpus, evaluation_corpus, tuning_corpus
@@ -23,7 +24,7 @@ SAMPLES = 50 * FRAME_SAMPLES
 _WARM_FRAMES = 10
 
 Vectors = npt.NDArray[np.float32]
-Embed = Callable[[Audio], Vectors]  # (batch, samples) -> (batch, frames, dim), first track
+Embed = Callable[[Audio], Vectors]  # (batch, samples) -> (batch, dim)
 
 
 def stretches(corpus: Corpus) -> Iterator[tuple[str, int, Audio]]:
@@ -48,11 +49,10 @@ def stretches(corpus: Corpus) -> Iterator[tuple[str, int, Audio]]:
 
 
 def equal_error_rates(corpus: Corpus, embed: Embed) -> dict[str, float]:
-    """Percent per set and `pooled`. The look-ahead is met by 0.32 s of silence at the end."""
+    """Percent per set and `pooled`."""
     sets, voices, audio = zip(*stretches(corpus), strict=True)
-    padded = np.pad(np.stack(audio), ((0, 0), (0, LOOK_AHEAD_FRAMES * FRAME_SAMPLES)))
-    late = np.concatenate([embed(padded[i : i + 64]) for i in range(0, len(padded), 64)])
-    mean = late[:, LOOK_AHEAD_FRAMES + _WARM_FRAMES :].mean(axis=1)
+    pieces = np.stack(audio)
+    mean = np.concatenate([embed(pieces[i : i + 64]) for i in range(0, len(pieces), 64)])
     mean /= np.linalg.norm(mean, axis=1, keepdims=True)
     groups, who = np.asarray(sets), np.asarray(voices)
     same: dict[str, Vectors] = {}
@@ -69,15 +69,10 @@ def equal_error_rates(corpus: Corpus, embed: Embed) -> dict[str, float]:
 
 
 def graph_embed(path: Path) -> Embed:
-    """The first track's embedding by an exported graph."""
+    """The vector of a stretch by an exported graph of either contract."""
     session = open_session(path.read_bytes(), threads=1)
-
-    def embed(audio: Audio) -> Vectors:
-        feeds = {"audio": audio} | zero_states(len(audio))
-        vectors: Vectors = session.run(["embedding"], feeds)[0][:, :, 0]
-        return vectors
-
-    return embed
+    window = session.get_inputs()[0].shape[1]
+    return _windowed(session, window) if isinstance(window, int) else _streamed(session)
 
 
 def main() -> None:
@@ -90,6 +85,31 @@ def main() -> None:
     rates = equal_error_rates(load(paths.SPEECH, paths.CACHE), graph_embed(arguments.model))
     for group, rate in rates.items():
         print(f"{arguments.speakers} {group}: equal error rate {rate:.1f} %")
+
+
+def _streamed(session: InferenceSession) -> Embed:
+    """The mean of the first track; the look-ahead is met by 0.32 s of silence at the end."""
+
+    def embed(audio: Audio) -> Vectors:
+        padded = np.pad(audio, ((0, 0), (0, LOOK_AHEAD_FRAMES * FRAME_SAMPLES)))
+        feeds = {"audio": padded} | zero_states(len(audio))
+        vectors: Vectors = session.run(["embedding"], feeds)[0][:, :, 0]
+        return vectors[:, LOOK_AHEAD_FRAMES + _WARM_FRAMES :].mean(axis=1)
+
+    return embed
+
+
+def _windowed(session: InferenceSession, window_samples: int) -> Embed:
+    """The local speaker heard most in a window that begins with silence."""
+
+    def embed(audio: Audio) -> Vectors:
+        padded = np.pad(audio, ((0, 0), (window_samples - audio.shape[1], 0)))
+        activity, vectors = session.run(["activity", "embedding"], {"audio": padded})
+        most = activity.sum(axis=1).argmax(axis=1)  # (batch,)
+        chosen: Vectors = vectors[np.arange(len(audio)), most]
+        return chosen
+
+    return embed
 
 
 def _rate(same: Vectors, other: Vectors) -> float:
