@@ -16,6 +16,7 @@ from benchmarks.accuracy_voices import embed_by, left_rates, run_verification
 from tests.fakes.models import Spoken, tones
 from training import paths
 from training.shape import FRAME_SAMPLES
+from training.verification import graph_embed
 
 VOICES = {"low": 3, "high": 9}
 
@@ -63,6 +64,14 @@ def test_vectors_are_taken_for_the_frames_that_they_are_of(stream_package: Path)
     audio = np.stack([tones(Spoken((2,), 0.4), Spoken((8,), 1.6))])
     (vector,) = embed_by(stream_package)(audio)
     assert vector.tolist() == pytest.approx(np.eye(16)[8].tolist(), abs=1e-6)
+
+
+def test_a_windowed_model_hears_a_stretch_in_one_window(window_package: Path) -> None:
+    """Not hop by hop, where its vectors would be of all that came before."""
+    rng = np.random.default_rng(1)
+    audio = rng.standard_normal((2, 32_000)).astype(np.float32) * 0.1
+    whole = graph_embed(window_package / "model.onnx")(audio)
+    assert np.array_equal(embed_by(window_package)(audio), whole)
 
 
 @pytest.mark.usefixtures("speech")
