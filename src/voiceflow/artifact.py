@@ -79,6 +79,9 @@ class OperatingPoint(_Value):
     smoothing_seconds: Annotated[float, Field(gt=0.0, le=2.0)] = Field(
         description="speech that must fit another speaker alone before a change is believed"
     )
+    speech_end_seconds: Annotated[float, Field(gt=0.0, le=2.0)] = Field(
+        default=0.2, description="without speech for so long, speech has ended"
+    )
     voice_lag_seconds: Annotated[float, Field(ge=0.0, le=1.0)] = Field(
         default=0.0,
         description="how much later than its frame a vector tells best who speaks there",

@@ -36,7 +36,7 @@ from voiceflow.evaluation.adding import Additive
 from voiceflow.evaluation.silences import Silence, SilenceKind, silences_in
 from voiceflow.evaluation.spoken import Spoken
 from voiceflow.pipeline.activity import EdgeDetector
-from voiceflow.pipeline.diarizer import SPEECH_ONSET_SECONDS
+from voiceflow.pipeline.edges import SPEECH_ONSET_SECONDS
 from voiceflow.pipeline.model import FloatArray
 
 EARLY_SECONDS: Final = 0.25

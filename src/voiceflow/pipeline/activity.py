@@ -103,9 +103,10 @@ class EdgeDetector:
         self._heard_frames = 0
         self.active = False
 
-    def adopt(self, threshold: float) -> None:
-        """Above it the frames that come count as active."""
+    def adopt(self, threshold: float, fall_frames: int) -> None:
+        """Other numbers hold for the frames that come."""
         self._threshold = threshold
+        self._needed[False] = fall_frames
 
     def state(self, frame_samples: int) -> EdgeState:
         """What it knows, of frames of so many samples."""

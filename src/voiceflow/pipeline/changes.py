@@ -1,4 +1,4 @@
-"""When another speaker has taken over: told once each time."""
+"""When another speaker has taken over, told once each time; and how often that was taken back."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from voiceflow.pipeline.labels import UNNAMED, Labels, runs
+from voiceflow.pipeline.labels import SILENCE, UNNAMED, Labels, runs
 
 
 class ChangeDetector:
@@ -52,3 +52,24 @@ class ChangeDetector:
     def merge(self, merges: Mapping[int, int]) -> None:
         """Whoever spoke last may be known by another number."""
         self.announced = merges.get(self.announced, self.announced)
+
+
+class LabelChanges:
+    """Counts what a listener saw change: stretches that got another speaker than they had.
+
+    Attributes:
+        count: So far.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._seen = np.zeros(0, np.intp)  # labels of the held frames, as last seen
+
+    def see(self, labels: Labels, final_frames: int) -> None:
+        """Takes the labels of the held frames, (frames,), of which the first become final."""
+        before = self._seen
+        now = labels[: len(before)]
+        changed = (before >= 0) & (now != before) & (now != SILENCE)
+        if changed.any():
+            self.count += int(changed[0]) + int((changed[1:] & ~changed[:-1]).sum())
+        self._seen = labels[final_frames:]

@@ -9,12 +9,14 @@ from typing import Self
 import numpy as np
 
 from voiceflow.artifact import SAMPLE_RATE_HERTZ, Manifest
-from voiceflow.pipeline.activity import EdgeDetector, Voices, rank_tracks
-from voiceflow.pipeline.changes import ChangeDetector
+from voiceflow.pipeline.acquaintance import SHORTEST_SEGMENT_SECONDS
+from voiceflow.pipeline.activity import Voices, rank_tracks
+from voiceflow.pipeline.changes import ChangeDetector, LabelChanges
+from voiceflow.pipeline.edges import SpeechEdges
 from voiceflow.pipeline.enrolment import EnrolledSpeaker
 from voiceflow.pipeline.finding import Finder
-from voiceflow.pipeline.identity import SHORTEST_SEGMENT_SECONDS, Identity, Named
-from voiceflow.pipeline.labels import LOST, SILENCE, Labels, drop_short_runs, runs, tidy
+from voiceflow.pipeline.identity import Identity, Named
+from voiceflow.pipeline.labels import LOST, SILENCE, drop_short_runs, runs, tidy
 from voiceflow.pipeline.model import Frames
 from voiceflow.pipeline.naming import Names, by_appearance
 from voiceflow.pipeline.snapshot import RecentRegions, Snapshot
@@ -32,10 +34,6 @@ from voiceflow.pipeline.turns import (
 
 HORIZON_SECONDS = 2.0
 MAXIMUM_SPEAKERS = 20
-
-SPEECH_ONSET_SECONDS = 0.08
-SPEECH_END_SECONDS = 0.2
-OVERLAP_EDGE_SECONDS = 0.12
 
 CHANGE_LAG_SECONDS = 0.5
 """How long a new speaker must have been heard before the change is told."""
@@ -71,20 +69,12 @@ class StreamDiarizer:
         self._horizon_frames = self._frames_in(horizon_seconds)
         self._minimum_pause_frames = self._frames_in(point.minimum_pause_seconds)
         self._minimum_turn_frames = self._frames_in(point.minimum_turn_seconds)
-        self._overlap_edge_frames = self._frames_in(OVERLAP_EDGE_SECONDS)
         self._provisional_turns = provisional_turns
         self._identity = Identity(
             *(point, manifest.embedding_dim, self._frame_seconds),
             *(minimum_speakers, maximum_speakers, enrolled),
         )
-        self._speech = EdgeDetector(
-            point.speech_threshold,
-            self._frames_in(SPEECH_ONSET_SECONDS),
-            self._frames_in(SPEECH_END_SECONDS),
-        )
-        self._overlap = EdgeDetector(
-            point.overlap_threshold, self._overlap_edge_frames, self._overlap_edge_frames
-        )
+        self._edges = SpeechEdges(point, self._frame_seconds)
         self._turns = TurnBuilder()
         self._names = Names()
         self._names.know({number: one.name for number, one in enumerate(enrolled)})
@@ -93,8 +83,7 @@ class StreamDiarizer:
         self._covered_frames = 0
         self._final_frames = 0
         self._final_first = self._final_second = SILENCE
-        self._told = np.zeros(0, np.intp)  # first labels of the held frames, as last seen
-        self._label_changes = 0
+        self._label_changes = LabelChanges()
         self._total_samples: int | None = None
         self._recent = RecentRegions()
         self._resumed_at_samples = 0
@@ -149,8 +138,7 @@ class StreamDiarizer:
         self._minimum_pause_frames = self._frames_in(point.minimum_pause_seconds)
         self._minimum_turn_frames = self._frames_in(point.minimum_turn_seconds)
         self._identity.adopt(point)
-        self._speech.adopt(point.speech_threshold)
-        self._overlap.adopt(point.overlap_threshold)
+        self._edges.adopt(point)
 
     def snapshot(self, context_samples: int) -> Snapshot:
         """What is needed to go on elsewhere from the end of the final regions.
@@ -176,8 +164,8 @@ class StreamDiarizer:
             final_second=self._final_second,
             announced=self._changes.announced,
             scanned_samples=self._changes.scanned_frames * self._frame_samples,
-            speech=self._speech.state(self._frame_samples),
-            overlap=self._overlap.state(self._frame_samples),
+            speech=self._edges.speech.state(self._frame_samples),
+            overlap=self._edges.overlap.state(self._frame_samples),
             open_turns=self._turns.open_turns(),
             talk_samples=dict(self._turns.talk_samples),
             merges=self.merges(),
@@ -194,7 +182,8 @@ class StreamDiarizer:
         self._lead_in_frames -= lead_in
         voices = voices.since(lead_in)
         self._identity.extend(voices)
-        events = self._edges(frames, voices)
+        edges = self._edges.push(frames.speech, voices.activity[:, 1])
+        events: list[Event] = [self._event(kind, frame) for kind, frame in edges]
         final = self._covered_frames - self._horizon_frames - self._final_frames
         return self._emit(max(0, min(final, self._identity.held_frames)), events)
 
@@ -211,11 +200,8 @@ class StreamDiarizer:
 
         Call it after `end_at` and after the hops of `HopCutter.finish` were pushed.
         """
-        events: list[Event] = []
-        if self._speech.active:
-            events.append(self._event(SpeechEventKind.SPEECH_ENDED, self._covered_frames))
-        if self._overlap.active:
-            events.append(self._event(SpeechEventKind.OVERLAP_ENDED, self._covered_frames))
+        open_edges = self._edges.ends(self._covered_frames)
+        events: list[Event] = [self._event(kind, frame) for kind, frame in open_edges]
         result = self._emit(self._identity.held_frames, events)
         self._identity.finish()
         turns = result.turns_final + tuple(self._turns.finish())
@@ -241,11 +227,11 @@ class StreamDiarizer:
     @property
     def label_changes(self) -> int:
         """How often a stretch of audio got another speaker than it had been seen with before."""
-        return self._label_changes
+        return self._label_changes.count
 
     def _emit(self, frames: int, events: list[Event]) -> HopResult:
         named = self._named()
-        self._count_changes(named.first, frames)
+        self._label_changes.see(named.first, frames)
         regions, turns = self._finalise(named, frames)
         changes = self._speaker_changes(named, frames)
         provisional = self._provisional(named, frames) if self._provisional_turns else ()
@@ -259,15 +245,6 @@ class StreamDiarizer:
             self._final_samples(),
         )
 
-    def _count_changes(self, labels: Labels, frames: int) -> None:
-        """Counts stretches that one speaker had and another, or nobody known, has now."""
-        told = self._told
-        now = labels[: len(told)]
-        changed = (told >= 0) & (now != told) & (now != SILENCE)
-        if changed.any():
-            self._label_changes += int(changed[0]) + int((changed[1:] & ~changed[:-1]).sum())
-        self._told = labels[frames:]
-
     def _named(self) -> Named:
         named = self._identity.labels()
         first = tidy(
@@ -276,7 +253,7 @@ class StreamDiarizer:
         second = drop_short_runs(
             np.where(first == SILENCE, SILENCE, named.second),
             self._final_second,
-            self._overlap_edge_frames,
+            self._edges.overlap_edge_frames,
         )
         self._names.introduce(first, second, self._identity.born_speakers)
         return Named(first, second)
@@ -328,17 +305,6 @@ class StreamDiarizer:
             if turn.end_samples > self._final_samples()
         )
 
-    def _edges(self, frames: Frames, voices: Voices) -> list[Event]:
-        kind = SpeechEventKind
-        edges = [
-            (kind.SPEECH_STARTED if edge.rising else kind.SPEECH_ENDED, edge.frame)
-            for edge in self._speech.push(frames.speech)
-        ] + [
-            (kind.OVERLAP_STARTED if edge.rising else kind.OVERLAP_ENDED, edge.frame)
-            for edge in self._overlap.push(voices.activity[:, 1])
-        ]
-        return [self._event(*edge) for edge in edges]
-
     def _event(self, kind: SpeechEventKind, frame: int, speaker: str | None = None) -> Event:
         return SpeechEvent(kind, self._clip(frame), self._clip(self._covered_frames), speaker)
 
@@ -362,8 +328,8 @@ class StreamDiarizer:
         self._final_frames = final
         self._lead_in_frames += final - first
         self._changes.scanned_frames = snapshot.scanned_samples // self._frame_samples
-        self._speech.resume(snapshot.speech, self._frame_samples, first)
-        self._overlap.resume(snapshot.overlap, self._frame_samples, final)
+        self._edges.speech.resume(snapshot.speech, self._frame_samples, first)
+        self._edges.overlap.resume(snapshot.overlap, self._frame_samples, final)
         self._turns.resume(snapshot.open_turns, snapshot.talk_samples)
         self._recent.resume(snapshot.recent)
         self._names.resume(snapshot.names_given, snapshot.merges)

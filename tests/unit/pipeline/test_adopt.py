@@ -15,7 +15,7 @@ from voiceflow.artifact import LatencyMode, Manifest
 from voiceflow.pipeline.diarizer import StreamDiarizer
 from voiceflow.pipeline.model import Frames
 from voiceflow.pipeline.moves import can_follow
-from voiceflow.pipeline.turns import HopResult, SpeechEventKind
+from voiceflow.pipeline.turns import HopResult, SpeechEvent, SpeechEventKind
 
 SCRIPT: Script = [
     (4.0, (1,)),
@@ -138,3 +138,18 @@ def test_what_a_model_means_and_measures_is_no_matter_of_form() -> None:
 def turns(script: Script, successor: Manifest) -> list[tuple[float, float]]:
     """Where the turns of a conversation are, in seconds."""
     return [(start / 16_000, end / 16_000) for _, start, end in told(successor, script).turns()]
+
+
+def test_how_long_silence_ends_speech_holds_from_then_on() -> None:
+    """A pause that would have ended it with the model before does not."""
+    script: Script = [(9.6, (1,)), (0.4, ()), (4.0, (1,))]
+
+    def ends(successor: Manifest | None) -> int:
+        events = [event for result in told(successor, script).results for event in result.events]
+        return sum(
+            isinstance(event, SpeechEvent) and event.kind is SpeechEventKind.SPEECH_ENDED
+            for event in events
+        )
+
+    assert ends(None) == 2
+    assert ends(with_point(speech_end_seconds=0.6)) == 1
