@@ -190,7 +190,8 @@ class _Notes:
             self._call.first_version, self._call.way = version, []
         else:
             computed = self._tokens.get(at, at)
-            self._call.way.append(GoneOn(version, at, event.at_samples, computed))
+            ended = self._final == self._covered == event.at_samples
+            self._call.way.append(GoneOn(version, at, event.at_samples, computed, ended))
 
 
 def _messages(covered_samples: int) -> int:

@@ -35,12 +35,15 @@ class GoneOn:
         told_samples: How far the old one had told.
         computed_samples: How far the old one had computed when its token was made: labels that it
             had given out beyond its final regions are not given again.
+        ended: Whether the old stream was ended before the new one was there: then it had made final
+            all that it had heard, up to `told_samples`.
     """
 
     model_version: str
     resumed_at_samples: int
     told_samples: int
     computed_samples: int
+    ended: bool = False
 
 
 Step = Moved | GoneOn
@@ -121,6 +124,7 @@ class _Stream:
         self._state: State = empty_state(model, 1)
         self._final_samples = 0
         self.at_samples = start_samples
+        self._total_samples = len(audio)
         manifest = model.manifest
         cutter = HopCutter(manifest.hop_samples[mode], manifest.frame_samples)
         self._hops = cutter.push(audio[start_samples:]) + cutter.finish(manifest.look_ahead_frames)
@@ -133,8 +137,8 @@ class _Stream:
                 raise ValueError(f"the audio ends at {self.at_samples} before the way does")
             hop = self._hops.pop()
             self.at_samples += len(hop)
-            if self.at_samples > len(self._audio):
-                self._diarizer.end_at(len(self._audio))
+            if self.at_samples > self._total_samples:
+                self._diarizer.end_at(self._total_samples)
             frames, self._state = self._model.run(hop[None], self._state)
             self._tell(self._diarizer.push(frames.of(0)))
 
@@ -158,15 +162,20 @@ class _Stream:
         kept = context_samples(self._model.manifest, context_seconds)
         found: Snapshot | None = None
 
-        def told_all() -> bool:
+        def reached() -> bool:
             nonlocal found
             here = self._final_samples == step.resumed_at_samples
             if here and (found is None or self.at_samples <= step.computed_samples):
                 found = self._diarizer.snapshot(kept)
-            past = not here or self.at_samples >= step.computed_samples
-            return past and self._told.until_samples >= step.told_samples
+            past = self._final_samples > step.resumed_at_samples
+            return past or (here and self.at_samples >= step.computed_samples)
 
-        self.hear(told_all)
+        def told_all() -> bool:
+            return reached() and self._told.until_samples >= step.told_samples
+
+        self.hear(reached if step.ended else told_all)
+        if step.ended:
+            self.end(step.told_samples)
         if found is None:
             raise ValueError(f"no final region ends at {step.resumed_at_samples}")
         start = start_samples(found, model.manifest, self._mode)
@@ -175,10 +184,20 @@ class _Stream:
         stream._final_samples = found.at_samples
         return stream
 
+    def end(self, total_samples: int) -> None:
+        """Hears no more than so much audio, and makes it final."""
+        manifest = self._model.manifest
+        cutter = HopCutter(manifest.hop_samples[self._mode], manifest.frame_samples)
+        self._total_samples = total_samples
+        self._hops = cutter.push(self._audio[self.at_samples : total_samples])
+        self._hops += cutter.finish(manifest.look_ahead_frames)
+        self._hops.reverse()
+        self.finish()
+
     def finish(self) -> None:
         """Hears the rest and makes it final."""
         self.hear(lambda: not self._hops)
-        self._diarizer.end_at(len(self._audio))
+        self._diarizer.end_at(self._total_samples)
         self._tell(self._diarizer.finish())
 
     def _tell(self, result: HopResult) -> None:

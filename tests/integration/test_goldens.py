@@ -93,6 +93,21 @@ def test_a_stream_that_goes_on_is_as_the_pipeline_has_it(
             assert found == joined(said)
 
 
+def test_a_stream_that_was_ended_has_made_final_all_that_it_had_heard(
+    audio: bytes, models: dict[str, BoundModel]
+) -> None:
+    """Where the client found no other one in time, the server ends the old one before."""
+    at = 30 * HOP
+    resumed = _final_after(30, audio, models[name(1)])
+    told = at + 3 * HOP + 1280
+    way: list[Step] = [GoneOn(name(3), resumed, told, at, ended=True)]
+    found = expected_regions(audio, name(1), way, models, MODE)
+    ended = joined(by_the_pipeline(audio[: 2 * told], models, []))
+    assert _until(found, told) == _until(ended, told)
+    assert ended[-1].end_samples == told
+    assert found[-1].end_samples == SECONDS * 16_000
+
+
 def test_labels_given_out_before_anything_was_final_are_not_given_again(
     audio: bytes, models: dict[str, BoundModel]
 ) -> None:

@@ -185,7 +185,7 @@ async def test_each_version_is_counted_for_what_it_did() -> None:
     old = session.generation
     async for _ in session.hear(SECOND):
         pass
-    session._diarizer._label_changes = 5
+    session._diarizer._label_changes.count = 5
     session.leave_for(new, How.CARRIED)
     async for _ in session.hear(SECOND):
         pass
