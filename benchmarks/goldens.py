@@ -125,10 +125,7 @@ class _Stream:
         self._final_samples = 0
         self.at_samples = start_samples
         self._total_samples = len(audio)
-        manifest = model.manifest
-        cutter = HopCutter(manifest.hop_samples[mode], manifest.frame_samples)
-        self._hops = cutter.push(audio[start_samples:]) + cutter.finish(manifest.look_ahead_frames)
-        self._hops.reverse()
+        self._hops = self._hops_to_come()
 
     def hear(self, enough: Callable[[], bool]) -> None:
         """Computes hop after hop until it is enough."""
@@ -186,12 +183,8 @@ class _Stream:
 
     def end(self, total_samples: int) -> None:
         """Hears no more than so much audio, and makes it final."""
-        manifest = self._model.manifest
-        cutter = HopCutter(manifest.hop_samples[self._mode], manifest.frame_samples)
         self._total_samples = total_samples
-        self._hops = cutter.push(self._audio[self.at_samples : total_samples])
-        self._hops += cutter.finish(manifest.look_ahead_frames)
-        self._hops.reverse()
+        self._hops = self._hops_to_come()
         self.finish()
 
     def finish(self) -> None:
@@ -199,6 +192,13 @@ class _Stream:
         self.hear(lambda: not self._hops)
         self._diarizer.end_at(self._total_samples)
         self._tell(self._diarizer.finish())
+
+    def _hops_to_come(self) -> list[FloatArray]:
+        """The rest of the audio, the next hop last."""
+        manifest = self._model.manifest
+        cutter = HopCutter(manifest.hop_samples[self._mode], manifest.frame_samples)
+        hops = cutter.push(self._audio[self.at_samples : self._total_samples])
+        return [*hops, *cutter.finish(manifest.look_ahead_frames)][::-1]
 
     def _tell(self, result: HopResult) -> None:
         if result.final_regions:

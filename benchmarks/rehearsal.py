@@ -38,6 +38,7 @@ from benchmarks.machine import Processors
 from benchmarks.provenance import provenance, write_report
 from benchmarks.service import Service
 from benchmarks.stage import Side, known_as, stage
+from benchmarks.zeros import not_zero
 from voiceflow.artifact import SAMPLE_RATE_HERTZ, LatencyMode
 from voiceflow.client import DiarizationClient, RetryPolicy
 from voiceflow.onnx import bind
@@ -145,8 +146,7 @@ class Figures:
             "late_streams_on_blue",
             "late_streams_on_green",
         )
-        found = [f"{name.replace('_', ' ')}: {getattr(self, name)}" for name in zeros]
-        found = [fault for fault, name in zip(found, zeros, strict=True) if getattr(self, name)]
+        found = not_zero(self, zeros)
         if self.p99_ratio > ALLOWED_P99_RATIO:
             found.append(f"P99 during / before: {self.p99_ratio}")
         return found

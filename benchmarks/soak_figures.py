@@ -16,6 +16,7 @@ from benchmarks.artefacts import Artefact, Shelf
 from benchmarks.callers import Call, latencies_between
 from benchmarks.goldens import GoneOn, expected_regions
 from benchmarks.provenance import Provenance
+from benchmarks.zeros import not_zero
 from voiceflow.artifact import SAMPLE_RATE_HERTZ, LatencyMode
 from voiceflow.client import Moved
 from voiceflow.onnx import bind
@@ -92,12 +93,7 @@ class Figures:
 
     def faults(self) -> list[str]:
         """What may not be; empty: it went as it should."""
-        zeros = ("streams_dropped", "audio_lost_milliseconds", "labels_broken")
-        found = [
-            f"{name.replace('_', ' ')}: {getattr(self, name)}"
-            for name in zeros
-            if getattr(self, name)
-        ]
+        found = not_zero(self, ("streams_dropped", "audio_lost_milliseconds", "labels_broken"))
         if self.growth_percent > ALLOWED_GROWTH_PERCENT:
             found.append(f"memory has grown by {self.growth_percent} %")
         return found

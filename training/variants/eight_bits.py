@@ -78,7 +78,7 @@ def to_eight_bits(model: onnx.ModelProto, heard: Sequence[FloatArray]) -> onnx.M
     return quantised
 
 
-class _Heard(CalibrationDataReader):  # type: ignore[misc]  # a library without types
+class _Heard(CalibrationDataReader):
     """Gives each stretch to the calibration, from the start of a stream."""
 
     def __init__(self, graph: Graph, heard: Sequence[FloatArray]) -> None:

@@ -48,6 +48,9 @@ class Acquaintance:
         frame_seconds: Length of a frame.
         maximum_speakers: How many there can be, those who are enrolled included.
         enrolled: Speakers who are known from the first frame on, by the numbers from 0 on.
+
+    Attributes:
+        dim: Length of an embedding.
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class Acquaintance:
         maximum_speakers: int,
         enrolled: Sequence[EnrolledSpeaker],
     ) -> None:
+        self.dim = dim
         self._frame_seconds = frame_seconds
         self._same_speaker_threshold = point.same_speaker_threshold
         self._gallery = Gallery(maximum_speakers, dim)
@@ -130,7 +134,7 @@ class Acquaintance:
             enrolled: So many of them, the first, were enrolled; what was found stands for that.
         """
         numbers = range(len(voices))
-        totals = np.zeros((len(voices), self._segment.total.size), np.float32)
+        totals = np.zeros((len(voices), self.dim), np.float32)
         for number, (total, _) in enumerate(voices):
             totals[number] = total
         weights = np.array([frames for _, frames in voices], np.float32)

@@ -9,7 +9,7 @@ from typing import Self
 import numpy as np
 
 from voiceflow.artifact import SAMPLE_RATE_HERTZ, Manifest
-from voiceflow.pipeline.acquaintance import SHORTEST_SEGMENT_SECONDS
+from voiceflow.pipeline.acquaintance import SHORTEST_SEGMENT_SECONDS, Acquaintance
 from voiceflow.pipeline.activity import Voices, rank_tracks
 from voiceflow.pipeline.changes import ChangeDetector, LabelChanges
 from voiceflow.pipeline.edges import SpeechEdges
@@ -70,10 +70,9 @@ class StreamDiarizer:
         self._minimum_pause_frames = self._frames_in(point.minimum_pause_seconds)
         self._minimum_turn_frames = self._frames_in(point.minimum_turn_seconds)
         self._provisional_turns = provisional_turns
-        self._identity = Identity(
-            *(point, manifest.embedding_dim, self._frame_seconds),
-            *(minimum_speakers, maximum_speakers, enrolled),
-        )
+        dim, frame_seconds = manifest.embedding_dim, self._frame_seconds
+        speakers = Acquaintance(point, dim, frame_seconds, maximum_speakers, enrolled)
+        self._identity = Identity(point, speakers, frame_seconds, minimum_speakers)
         self._edges = SpeechEdges(point, self._frame_seconds)
         self._turns = TurnBuilder()
         self._names = Names()

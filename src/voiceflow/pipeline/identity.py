@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from voiceflow.artifact import OperatingPoint
 from voiceflow.pipeline.acquaintance import Acquaintance
 from voiceflow.pipeline.activity import RANKS, Voices
-from voiceflow.pipeline.enrolment import EnrolledSpeaker
 from voiceflow.pipeline.labels import SILENCE, UNNAMED, Labels, runs
 from voiceflow.pipeline.model import FloatArray
 from voiceflow.pipeline.path import NOBODY_KNOWN, SpeakerPath
@@ -51,31 +50,27 @@ class Identity:
 
     Args:
         point: Thresholds of the model.
-        dim: Length of an embedding.
+        speakers: What is known of them before the first frame: who was enrolled, or nobody.
         frame_seconds: Length of a frame.
         minimum_speakers: How many there are at least, 0 if not known.
-        maximum_speakers: How many there can be, those who are enrolled included.
-        enrolled: Speakers who are known from the first frame on, by the numbers from 0 on.
     """
 
     def __init__(
         self,
         point: OperatingPoint,
-        dim: int,
+        speakers: Acquaintance,
         frame_seconds: float,
         minimum_speakers: int,
-        maximum_speakers: int,
-        enrolled: Sequence[EnrolledSpeaker] = (),
     ) -> None:
         self._point = point
         self._frame_seconds = frame_seconds
         self._minimum_speakers = minimum_speakers
-        self._speakers = Acquaintance(point, dim, frame_seconds, maximum_speakers, enrolled)
+        self._speakers = speakers
         self._path = SpeakerPath(switch_cost=point.smoothing_seconds / frame_seconds)
         self._lag_frames = self._frames_in(point.voice_lag_seconds)
         self._unsettled_frames = 0  # the newest, described by the last vector there is
         self._heard = self._voices = Voices(
-            np.zeros((0, RANKS), np.float32), np.zeros((0, RANKS, dim), np.float32)
+            np.zeros((0, RANKS), np.float32), np.zeros((0, RANKS, speakers.dim), np.float32)
         )
         self._named: Named | None = None
         self._states = np.zeros(0, np.intp)

@@ -64,6 +64,20 @@ def variant_of(base: Path, graph: onnx.ModelProto, folder: Path) -> BoundModel:
     return bind(load_package(make(Variant.FP16, base, graph, folder, Told(Claim.STATE))))
 
 
+@pytest.fixture(scope="module")
+def half(base: Path, tmp_path_factory: pytest.TempPathFactory) -> BoundModel:
+    """The same weights, rounded."""
+    rounded = to_half(onnx.load_from_string(network_graph()))
+    return variant_of(base, rounded, tmp_path_factory.mktemp("half") / "half")
+
+
+@pytest.fixture(scope="module")
+def other(base: Path, tmp_path_factory: pytest.TempPathFactory) -> BoundModel:
+    """Other weights."""
+    graph = onnx.load_from_string(network_graph(seed=2))
+    return variant_of(base, graph, tmp_path_factory.mktemp("other") / "other")
+
+
 @pytest.mark.parametrize(("points", "said"), [(1.0, {}), (-3.0, {}), (1.01, {"real": 1.01})])
 def test_a_variant_that_is_more_than_a_point_worse_is_said_so(
     points: float, said: dict[str, float]
@@ -109,11 +123,9 @@ def test_models_are_timed_by_turns(original: BoundModel) -> None:
 
 
 def test_a_rounded_network_is_near_and_another_one_is_far(
-    original: BoundModel, base: Path, tmp_path: Path
+    original: BoundModel, half: BoundModel, other: BoundModel
 ) -> None:
     """Distances are nothing to itself, little to its half, much to other weights."""
-    half = variant_of(base, to_half(onnx.load_from_string(network_graph())), tmp_path / "half")
-    other = variant_of(base, onnx.load_from_string(network_graph(seed=2)), tmp_path / "other")
     heard = [TALK[:64_000]]
     same = distance(original, original, heard)
     assert (same.seconds, same.probability_greatest, same.probability_mean) == (4.0, 0.0, 0.0)
@@ -139,11 +151,9 @@ def test_vectors_are_compared_where_somebody_is_heard(
 
 
 def test_what_servers_see_decides_whether_streams_move(
-    original: BoundModel, base: Path, tmp_path: Path
+    original: BoundModel, half: BoundModel, other: BoundModel
 ) -> None:
     """Rounded weights go on with a memory; other weights do not, whatever they claim."""
-    half = variant_of(base, to_half(onnx.load_from_string(network_graph())), tmp_path / "half")
-    other = variant_of(base, onnx.load_from_string(network_graph(seed=2)), tmp_path / "other")
     talk = [TALK[:192_000]]
     assert moves(original, half, talk) == (How.CARRIED, How.CARRIED)
     assert moves(original, other, talk) == (How.TOLD, How.TOLD)
