@@ -152,16 +152,10 @@ async def test_a_stream_that_is_told_to_go_goes_on_elsewhere(
 ) -> None:
     """It stays with the old stream until another one takes it, and leaves it then."""
     away = Call(go_away_at=120)
-
-    async def audio() -> AsyncIterator[bytes]:
-        async for piece in waiting_pieces(server, refusals + 2):
-            if len(piece) < 3 * FRAME_BYTES:  # the last one
-                await asyncio.wait_for(away.over.wait(), 60)
-            yield piece
-
     elsewhere = [Call(refuse=GONE) for _ in range(refusals)]
     async with simulated(away, *elsewhere, Call()) as (server, address):
-        check(await diarized(address, audio()), uncut, streams=2)
+        audio = pieces_until_left(away, waiting_pieces(server, refusals + 2))
+        check(await diarized(address, audio), uncut, streams=2)
     assert server.calls[-1].config.resume_token
     assert not away.finish
     assert server.calls[-1].finish
@@ -226,7 +220,8 @@ async def test_a_stream_that_does_not_catch_up_is_left_for_another(
     monkeypatch.setattr(conversation, "_CATCH_UP_SECONDS", 0.1)
     away, mute = Call(go_away_at=120), Call(heeds_after=asyncio.Event())
     async with simulated(away, mute, Call()) as (server, address):
-        check(await diarized(address, waiting_pieces(server, 3)), uncut, streams=2)
+        audio = pieces_until_left(away, waiting_pieces(server, 3))
+        check(await diarized(address, audio), uncut, streams=2)
     assert not mute.heard
 
 
@@ -261,6 +256,17 @@ async def waiting_pieces(
     await server.called(calls)
     async for piece in pieces(AUDIO[frames * FRAME_BYTES :]):
         yield piece
+
+
+async def pieces_until_left(call: Call, audio: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Audio whose last piece waits until a call is over: it cannot end as one that was whole."""
+    last = b""
+    async for piece in audio:
+        if last:
+            yield last
+        last = piece
+    await asyncio.wait_for(call.over.wait(), 60)
+    yield last
 
 
 async def test_a_stream_that_ends_before_another_takes_it_is_still_told_whole(
@@ -520,8 +526,10 @@ async def test_flushes_of_what_is_final_are_not_sent_again() -> None:
 
 async def test_a_stream_that_was_resumed_may_be_told_to_go_at_once(uncut: list[Event]) -> None:
     """Before it has said anything: its token goes on from where it was resumed."""
-    async with simulated(Call(cut_at=160), Call(go_away_at=0), Call()) as (server, address):
-        check(await diarized(address, waiting_pieces(server, 3)), uncut, streams=3)
+    away = Call(go_away_at=0)
+    async with simulated(Call(cut_at=160), away, Call()) as (server, address):
+        audio = pieces_until_left(away, waiting_pieces(server, 3))
+        check(await diarized(address, audio), uncut, streams=3)
     assert server.calls[2].config.resume_token
 
 
