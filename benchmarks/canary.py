@@ -26,6 +26,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.arguments import count
 from benchmarks.audio import pcm16, talk
 from benchmarks.der import DEFAULT_MODEL
 from benchmarks.provenance import provenance, write_report
@@ -212,9 +213,9 @@ _PLANTED = {
 def main() -> None:
     """Prints the table; writes JSON, and the table beside it, where asked to."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--runs", type=int, default=5, help="of each fault")
-    parser.add_argument("--good-runs", type=int, default=20)
-    parser.add_argument("--good-hops", type=int, default=3000, help="of each good canary")
+    parser.add_argument("--runs", type=count, default=5, help="of each fault")
+    parser.add_argument("--good-runs", type=count, default=20)
+    parser.add_argument("--good-hops", type=count, default=3000, help="of each good canary")
     parser.add_argument("--model", type=Path, default=DEFAULT_MODEL, help="model package")
     parser.add_argument("--json", type=Path, help="write here; the table to the same name, .md")
     arguments = parser.parse_args()

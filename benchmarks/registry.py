@@ -41,6 +41,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
+from benchmarks.arguments import count
 from benchmarks.der import DEFAULT_MODEL
 from benchmarks.provenance import provenance, write_report
 from benchmarks.service import Service, running_registry
@@ -329,8 +330,8 @@ def table(runs: Sequence[Run]) -> str:
 def main() -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--watchers", type=int, default=1000)
+    parser.add_argument("--runs", type=count, default=3)
+    parser.add_argument("--watchers", type=count, default=1000)
     parser.add_argument("--json", type=Path, help="write here; the table to the same name, .md")
     arguments = parser.parse_args()
     runs = []

@@ -28,6 +28,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.arguments import count
 from benchmarks.artefacts import Artefact, make
 from benchmarks.audio import pcm16, talk
 from benchmarks.balancer import Balancer, HaproxyMissingError, Mode, balancing, haproxy
@@ -347,7 +348,7 @@ def main() -> int:
     """Prints the table; writes JSON, and the table beside it, where asked to."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--mode", type=Mode, choices=list(Mode), help="only this one [both]")
-    parser.add_argument("--callers", type=int, default=16)
+    parser.add_argument("--callers", type=count, default=16)
     parser.add_argument("--conversation-seconds", type=float, default=30.0)
     parser.add_argument("--turn-seconds", type=float, default=30.0)
     parser.add_argument("--before-seconds", type=float, default=30.0)

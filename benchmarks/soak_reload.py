@@ -25,6 +25,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
+from benchmarks.arguments import count
 from benchmarks.artefacts import Shelf
 from benchmarks.audio import pcm16, talk
 from benchmarks.callers import Call, hold_on
@@ -215,11 +216,11 @@ def run(plan: Plan, base: Path, audio: bytes, processes: int) -> Figures:
 def main() -> int:
     """Prints the table; writes JSON, and the table beside it, where asked to."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--swaps", type=int, default=500)
-    parser.add_argument("--streams", type=int, default=100)
+    parser.add_argument("--swaps", type=count, default=500)
+    parser.add_argument("--streams", type=count, default=100)
     parser.add_argument("--conversation-seconds", type=float, default=120.0)
     parser.add_argument("--rest-seconds", type=float, default=1.0)
-    parser.add_argument("--processes", type=int, default=2, help="that compare, at the end")
+    parser.add_argument("--processes", type=count, default=2, help="that compare, at the end")
     parser.add_argument("--model", type=Path, default=DEFAULT_MODEL, help="model package")
     parser.add_argument("--json", type=Path, help="write here; the table to the same name, .md")
     arguments = parser.parse_args()

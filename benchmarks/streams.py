@@ -25,6 +25,7 @@ from pathlib import Path
 import grpc
 import numpy as np
 
+from benchmarks.arguments import count
 from benchmarks.audio import pcm16, talk
 from benchmarks.der import DEFAULT_MODEL
 from benchmarks.machine import Processors
@@ -313,11 +314,11 @@ def table(package: ModelPackage, load: Load, what: str, runs: list[Figures]) -> 
 def main() -> None:
     """Prints the table; writes JSON, and the table beside it, where asked to."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--streams", type=int, default=200)
+    parser.add_argument("--streams", type=count, default=200)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--mode", type=LatencyMode, default=LatencyMode.DENSITY)
-    parser.add_argument("--message-milliseconds", type=int, default=80)
-    parser.add_argument("--runs", type=int, default=1)
+    parser.add_argument("--message-milliseconds", type=count, default=80)
+    parser.add_argument("--runs", type=count, default=1)
     parser.add_argument("--model", type=Path, default=DEFAULT_MODEL, help="model package")
     parser.add_argument("--json", type=Path, help="write here; the table to the same name, .md")
     arguments = parser.parse_args()

@@ -47,7 +47,7 @@ from benchmarks.variants_measured import (
 from benchmarks.variants_report import page, side_by_side, worse
 from training.variants import Claim, Told, Variant, convert, make
 from voiceflow.artifact import LatencyMode, Manifest
-from voiceflow.errors import InvalidInput
+from voiceflow.errors import InvalidInput, VoiceFlowError
 from voiceflow.evaluation import (
     PROTOCOL,
     EvaluationSet,
@@ -195,7 +195,10 @@ def main() -> None:
     if arguments.calibration.resolve() in {folder.resolve() for folder in data}:
         parser.error(f"{arguments.calibration} is scored: what is scored scales nothing")
     before = Processors.now([os.getpid()])
-    package = load_package(arguments.model)
+    try:
+        package = load_package(arguments.model)
+    except VoiceFlowError as error:
+        parser.error(error.message)
     try:
         scaled_by = EvaluationSet.open(arguments.calibration)
     except InvalidInput as error:
