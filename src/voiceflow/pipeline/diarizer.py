@@ -15,6 +15,7 @@ from voiceflow.pipeline.changes import ChangeDetector, LabelChanges
 from voiceflow.pipeline.edges import SpeechEdges
 from voiceflow.pipeline.enrolment import EnrolledSpeaker
 from voiceflow.pipeline.finding import Finder
+from voiceflow.pipeline.hearing import Heard
 from voiceflow.pipeline.identity import Identity, Named
 from voiceflow.pipeline.labels import LOST, SILENCE, drop_short_runs, runs, tidy
 from voiceflow.pipeline.model import Frames
@@ -173,6 +174,10 @@ class StreamDiarizer:
 
     def push(self, frames: Frames) -> HopResult:
         """Takes the frames of the next hop: (frames,), (frames, tracks), (frames, tracks, dim)."""
+        return self.tell(self.hear(frames))
+
+    def hear(self, frames: Frames) -> Heard:
+        """The first half of `push`: whose voices the frames that may still change are."""
         self._covered_frames += len(frames.speech)
         voices = rank_tracks(frames)
         lead_in = min(self._lead_in_frames, len(voices.activity))
@@ -182,13 +187,17 @@ class StreamDiarizer:
         voices = voices.since(lead_in)
         self._identity.extend(voices)
         edges = self._edges.push(frames.speech, voices.activity[:, 1])
-        events: list[Event] = [self._event(kind, frame) for kind, frame in edges]
+        return Heard(self._named(), tuple(edges))
+
+    def tell(self, heard: Heard) -> HopResult:
+        """The other half: what is told of the hop that was heard last."""
+        events: list[Event] = [self._event(kind, frame) for kind, frame in heard.edges]
         final = self._covered_frames - self._horizon_frames - self._final_frames
-        return self._emit(max(0, min(final, self._identity.held_frames)), events)
+        return self._emit(heard.named, max(0, min(final, self._identity.held_frames)), events)
 
     def flush(self) -> HopResult:
         """Makes final every frame whose activity is known."""
-        return self._emit(self._identity.held_frames, [])
+        return self._emit(self._named(), self._identity.held_frames, [])
 
     def end_at(self, total_samples: int) -> None:
         """Says where the audio ends; what is pushed beyond it is padding and is not told of."""
@@ -201,7 +210,7 @@ class StreamDiarizer:
         """
         open_edges = self._edges.ends(self._covered_frames)
         events: list[Event] = [self._event(kind, frame) for kind, frame in open_edges]
-        result = self._emit(self._identity.held_frames, events)
+        result = self._emit(self._named(), self._identity.held_frames, events)
         self._identity.finish()
         turns = result.turns_final + tuple(self._turns.finish())
         return replace(result, turns_final=turns, turns_provisional=())
@@ -228,8 +237,7 @@ class StreamDiarizer:
         """How often a stretch of audio got another speaker than it had been seen with before."""
         return self._label_changes.count
 
-    def _emit(self, frames: int, events: list[Event]) -> HopResult:
-        named = self._named()
+    def _emit(self, named: Named, frames: int, events: list[Event]) -> HopResult:
         self._label_changes.see(named.first, frames)
         regions, turns = self._finalise(named, frames)
         changes = self._speaker_changes(named, frames)

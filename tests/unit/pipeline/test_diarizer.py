@@ -340,3 +340,13 @@ def test_an_hour_keeps_memory_constant() -> None:
             diarizer.push(random_frames(generator, 45))
         sizes.append(len(pickle.dumps(diarizer)))
     assert max(sizes[1:]) <= sizes[0] * 1.05
+
+
+def test_hearing_and_telling_are_pushing() -> None:
+    """The halves, one after the other, are the whole."""
+    whole, halves = (StreamDiarizer(manifest(), provisional_turns=True) for _ in range(2))
+    generator = np.random.default_rng(3)
+    for _ in range(20):
+        frames = random_frames(generator, 45)
+        assert halves.tell(halves.hear(frames)) == whole.push(frames)
+    assert halves.flush() == whole.flush()
