@@ -26,9 +26,12 @@ run: $(VENV)/.editable  ## a model through the registry, then a conversation liv
 
 # ---------------------------------------------------------------- check
 
+# One more than there are cores: a quarter of the time a test waits for processes that it started.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(os.cpu_count() + 1)')
+
 .PHONY: test
 test: install  ## run the tests (TESTS="tests/unit -k turns" for some of them)
-	$(BIN)/python -m pytest -n logical --dist loadfile $(TESTS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(TESTS)
 
 .PHONY: lint
 lint: install  ## ruff: lint rules and format
@@ -95,9 +98,9 @@ UV_COMPILE = UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet
 
 .PHONY: lock
 lock: install  ## write requirements/*.lock anew (UV_FLAGS=--upgrade for newer versions)
-	$(UV_COMPILE) pyproject.toml --extra mic --extra registry -o requirements/runtime.lock
+	$(UV_COMPILE) pyproject.toml --extra mic --extra registry --extra telemetry -o requirements/runtime.lock
 	$(UV_COMPILE) --group build -o requirements/build.lock
-	$(UV_COMPILE) pyproject.toml --extra mic --extra registry --group dev \
+	$(UV_COMPILE) pyproject.toml --extra mic --extra registry --extra telemetry --group dev \
 		-c requirements/runtime.lock -c requirements/build.lock -o requirements/dev.lock
 	$(UV_COMPILE) --group scorer -c requirements/dev.lock -o requirements/scorer.lock
 	$(UV_COMPILE) pyproject.toml --group training \

@@ -17,6 +17,7 @@ class CuttingProxy:
             server; each number is used up by one cut.
         passed_bytes: In both directions, over all connections.
         connections: Made so far.
+        delay_seconds: So long everything is on its way, in each direction.
     """
 
     def __init__(self, upstream: str) -> None:
@@ -24,6 +25,7 @@ class CuttingProxy:
         self.cut_after_bytes: list[int] = []
         self.passed_bytes = 0
         self.connections = 0
+        self.delay_seconds = 0.0
         self._writers: set[asyncio.StreamWriter] = set()
 
     def cut(self) -> None:
@@ -65,6 +67,8 @@ class CuttingProxy:
                 if self.cut_after_bytes and passed_bytes > self.cut_after_bytes[0]:
                     self.cut_after_bytes.pop(0)
                     break
+                if self.delay_seconds:
+                    await asyncio.sleep(self.delay_seconds)
                 writer.write(data)
                 await writer.drain()
         for one in both:

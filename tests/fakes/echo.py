@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 import grpc
 import pytest
@@ -59,7 +59,9 @@ async def stream_stream(requests: AsyncIterator[Text], context: Any) -> None:
 
 
 def answer(request: Text, context: Any) -> Text:
-    """The request itself, unless it asks for an error, or for who asks."""
+    """The request itself, unless it asks for an error, for who asks, or for bytes."""
+    if request.value == "bytes":
+        return cast("Text", request.SerializeToString())
     if request.value == "missing":
         raise NotFound("no such thing", reason="THING_MISSING", field="value")
     if request.value == "verbose":

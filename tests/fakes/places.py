@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
+from time import monotonic_ns
 from typing import Any, cast
 
 from voiceflow.artifact import LatencyMode, digest_of
@@ -16,6 +17,7 @@ from voiceflow_inference.serving.generation import Generation
 from voiceflow_inference.serving.placing import How, Mover, Place
 from voiceflow_inference.serving.state import GenerationView, Snapshot
 from voiceflow_inference.serving.tally import Tally
+from voiceflow_inference.stages import HopTimes
 
 
 def pin_of(model: BoundModel) -> VersionPin:
@@ -43,7 +45,13 @@ class DirectLane:
         if state is not None:
             self._state = {name: array[None] for name, array in state.items()}
 
-    async def run(self, hop: FloatArray, arrived_seconds: float, urgency: Urgency) -> Frames:
+    async def run(
+        self,
+        hop: FloatArray,
+        arrived_seconds: float,
+        urgency: Urgency,
+        times: HopTimes | None = None,
+    ) -> Frames:
         """One hop, (samples,)."""
         self.asked.append((len(hop), arrived_seconds, urgency))
         await asyncio.sleep(0)  # as with an engine, others go on
@@ -53,6 +61,8 @@ class DirectLane:
             raise ModelFailed("as the test wants it", reason="MODEL_FAILED")
         frames, self._state = self._batcher.model.run(hop[None], self._state)
         self.heard.append(hop)
+        if times is not None:
+            times.mark_computed(monotonic_ns())
         return frames.of(0)
 
     def state(self) -> dict[str, FloatArray]:

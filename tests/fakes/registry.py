@@ -28,6 +28,7 @@ from voiceflow.registry.v1 import registry_pb2 as pb
 from voiceflow.registry.v1 import registry_pb2_grpc as pb_grpc
 from voiceflow.rpc.security import Security, open_security
 from voiceflow.rpc.status import from_rpc_error
+from voiceflow.telemetry import started
 from voiceflow_registry.app import App, assemble, open_store
 from voiceflow_registry.settings import Settings
 from voiceflow_registry.storage.object_store import ObjectStore
@@ -236,7 +237,8 @@ def main(arguments: Iterable[str]) -> None:
         has_evaluation_set=False,
         on_ready=say_ready,
     )
-    asyncio.run(app.run())
+    with started(settings, "voiceflow-registry"):
+        asyncio.run(app.run())
 
 
 if __name__ == "__main__":

@@ -23,11 +23,12 @@ from tests.fakes.service import (
 from voiceflow.artifact import LatencyMode
 from voiceflow.diarization.v1 import diarization_pb2 as pb
 from voiceflow.diarization.v1 import diarization_pb2_grpc as pb_grpc
-from voiceflow.errors import InvalidInput, NotFound, NotServed
+from voiceflow.errors import InvalidInput, NotFound
 from voiceflow.pipeline import offline
 from voiceflow.pipeline.model import BoundModel
 from voiceflow.rpc.status import from_rpc_error
 from voiceflow_inference import messages
+from voiceflow_inference.stages import Stage
 
 CONVERSATION = tones(
     Spoken((2,), 4.0), Spoken((), 0.7), Spoken((8,), 3.3), Spoken((2, 8), 2.0), Spoken((2,), 3.21)
@@ -237,16 +238,28 @@ async def test_numbers_that_are_not_finite_are_invalid(address: str) -> None:
     assert (type(error), error.reason, error.field) == (InvalidInput, "AUDIO_NOT_FINITE", "audio")
 
 
+async def test_timings_say_where_the_time_of_each_hop_went(address: str) -> None:
+    """Where they are asked for: every stage, in order; nothing else that is said changes."""
+    requests = [*pieces(DATA[: 4 * 32_000], 6400), FINISH]
+    usual = await diarize(address, [config(session="a"), *requests])
+    timed = await diarize(address, [config(session="a", send_timings=True), *requests])
+    told = [reply.timings for reply in timed if reply.HasField("timings")]
+    assert plain([reply for reply in timed if not reply.HasField("timings")]) == plain(usual)
+    assert [[stage.name for stage in one.stages] for one in told] == [[*Stage]] * len(told)
+    assert all(stage.elapsed.ToNanoseconds() >= 0 for one in told for stage in one.stages)
+    # The message of 200 ms that brings the end of each hop of 480 ms; the config is number 0.
+    assert [one.request for one in told[:3]] == [3, 5, 8]
+    ends = [one.audio_end.ToNanoseconds() for one in told]
+    assert ends[:8] == [480_000_000 * hop for hop in range(1, 9)]
+    assert ends[-1] == 4_000_000_000
+
+
 async def test_configs_are_checked(address: str) -> None:
     """A field at fault is named by its path; what is not served says so."""
     bad_rate = pb.AudioFormat(encoding=pb.AUDIO_ENCODING_PCM16, sample_rate_hertz=7)
     error = await failure(address, [config(audio_format=bad_rate)])
     assert isinstance(error, InvalidInput)
     assert error.field == "config.audio_format.sample_rate_hertz"
-
-    error = await failure(address, [config(send_timings=True)])
-    assert isinstance(error, NotServed)
-    assert error.field == "config.send_timings"
 
     error = await failure(address, [config(resume_token=b"x")])
     assert isinstance(error, InvalidInput)

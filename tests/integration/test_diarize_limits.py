@@ -316,7 +316,12 @@ async def test_recordings_are_cut_off_by_a_drain_and_told(model: BoundModel) -> 
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("send_provisional_turns", True), ("send_activity", True), ("resume_token", b"token")],
+    [
+        ("send_provisional_turns", True),
+        ("send_activity", True),
+        ("send_timings", True),
+        ("resume_token", b"token"),
+    ],
 )
 async def test_recordings_have_no_replies_on_the_way(
     model: BoundModel, field: str, value: object

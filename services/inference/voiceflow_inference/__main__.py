@@ -10,13 +10,13 @@ When requests are answered, one line goes to standard output:
 from __future__ import annotations
 
 import asyncio
-import logging
 import sys
 
 from pydantic import ValidationError
 from pydantic_settings import CliApp
 
 from voiceflow.errors import VoiceFlowError
+from voiceflow.telemetry import logs, started
 from voiceflow_inference.app import build, opened, secure
 from voiceflow_inference.settings import Settings
 
@@ -45,13 +45,10 @@ def main() -> int:
             message = problem["msg"].removeprefix("Value error, ")
             sys.stderr.write(f"--{name}: {message}\n" if name else f"{message}\n")
         return 2
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=settings.log_level.upper(),
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
+    logs.set_up(settings)
     try:
-        asyncio.run(serve(settings))
+        with started(settings, "voiceflow-inference", settings.pod_name):
+            asyncio.run(serve(settings))
     except VoiceFlowError as error:
         sys.stderr.write(f"cannot serve: {error.message} ({error.reason})\n")
         return 1

@@ -24,6 +24,8 @@ from voiceflow.rpc.security import Security, open_security
 from voiceflow.rpc.server import RpcServer, Service, Transport, check_exposure
 from voiceflow.trust.root import read_trust_roots
 from voiceflow_inference.admission import Admission, AdmissionLimits
+from voiceflow_inference.gauges import Gauges
+from voiceflow_inference.observing import Observing, Tracing
 from voiceflow_inference.resuming import ResumeTokens
 from voiceflow_inference.servicer import SERVICE_NAME, DiarizationServicer
 from voiceflow_inference.serving.alarms import Alarms
@@ -81,6 +83,7 @@ class App:
         admission: Who is in.
         manager: What is loaded.
         origin: Where versions come from.
+        gauges: What is told of it; None: nothing is.
     """
 
     server: RpcServer
@@ -88,6 +91,7 @@ class App:
     admission: Admission
     manager: Manager
     origin: Origin
+    gauges: Gauges | None
 
     _following: list[asyncio.Task[None]] = field(default_factory=list, init=False)
 
@@ -113,6 +117,8 @@ class App:
 
     def _follow(self) -> None:
         work = [self.manager.run()]
+        if self.gauges is not None:
+            work.append(self.gauges.run())
         if self.origin.report is not None:
             work.append(self.origin.report(self.manager))
         self._following += [asyncio.create_task(one) for one in work]
@@ -276,12 +282,21 @@ async def build(
         raise
     settings = measured(settings, first.costs)
     admission = Admission(_limits(settings), manager.load)
+    observing = Observing(
+        Tracing(
+            settings.traces or settings.metrics,
+            settings.pod_name,
+            settings.trace_share,
+            settings.latency_objective_seconds,
+        )
+    )
     servicer = DiarizationServicer(
         places=manager,
         state=manager.snapshot,
         load=manager.load,
         admission=admission,
         tokens=_resume_tokens(settings, security),
+        observing=observing,
         settings=settings,
         alarms=lambda: origin.alarms.raised,
         started_at=datetime.now(UTC),
@@ -309,7 +324,9 @@ async def build(
         on_ready=on_ready,
         on_drain=drain,
     )
-    return App(server, servicer, admission, manager, origin)
+    gauges = Gauges(manager.snapshot, manager.load, admission, observing)
+    shown = gauges if observing.tracing.on else None
+    return App(server, servicer, admission, manager, origin, shown)
 
 
 def measured(settings: Settings, costs: Mapping[LatencyMode, HopCost]) -> Settings:

@@ -11,6 +11,7 @@ import math
 import mmap
 import threading
 from collections.abc import Mapping, Sequence
+from time import monotonic_ns
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from voiceflow.artifact import Manifest
 from voiceflow.errors import Overloaded
 from voiceflow.pipeline.model import BoundModel, FloatArray, Frames
+from voiceflow_inference.stages import BatchTimes
 
 
 class SlotBackend:
@@ -80,12 +82,15 @@ class SlotBackend:
         """A copy of the memory of a slot, each tensor without a batch axis."""
         return {name: array[slot].copy() for name, array in self._state.items()}
 
-    def run(self, slots: Sequence[int], audio: FloatArray) -> tuple[Frames, list[bool]]:
+    def run(
+        self, slots: Sequence[int], audio: FloatArray, times: BatchTimes
+    ) -> tuple[Frames, list[bool]]:
         """Computes one hop of each stream and keeps its memory.
 
         Args:
             slots: One for each row.
             audio: (batch, samples).
+            times: Told when each part is done.
 
         Returns:
             The frames, and for each row whether all of its numbers are finite. The memory of a row
@@ -95,25 +100,13 @@ class SlotBackend:
             Exception: What the model raises; or the call was terminated. Memory stays as it was.
         """
         rows = np.asarray(slots)
-        memory = {name: array[rows] for name, array in self._state.items()}
-        with self._lock:
-            self._check_not_terminated()
-            self._calling = True
-        try:
-            frames, memory = self._model.run(audio, memory)
-        finally:
-            with self._lock:
-                self._calling = False
-                # A call that ends all the same is too late: its hops may be computed elsewhere.
-                self._check_not_terminated()
-        finite = (
-            _finite_rows(frames.speech)
-            & _finite_rows(frames.activity)
-            & _finite_rows(frames.embedding)
-        )
-        for name, array in memory.items():
-            self._state[name][rows[finite]] = array[finite]
-        return frames, finite.tolist()
+        memory = self._gather(rows)
+        times.gathered_ns = monotonic_ns()
+        frames, memory = self._call(audio, memory)
+        times.inferred_ns = monotonic_ns()
+        finite = self._scatter(rows, frames, memory)
+        times.scattered_ns = monotonic_ns()
+        return frames, finite
 
     def terminate(self) -> bool:
         """Ends the call that runs; no memory changes any more.
@@ -127,6 +120,38 @@ class SlotBackend:
             self._terminated = True
         self._model.terminate()
         return True
+
+    def _gather(self, rows: NDArray[np.intp]) -> dict[str, FloatArray]:
+        """The memory of some slots, (batch, …)."""
+        return {name: array[rows] for name, array in self._state.items()}
+
+    def _call(
+        self, audio: FloatArray, memory: dict[str, FloatArray]
+    ) -> tuple[Frames, dict[str, FloatArray]]:
+        with self._lock:
+            self._check_not_terminated()
+            self._calling = True
+        try:
+            return self._model.run(audio, memory)
+        finally:
+            with self._lock:
+                self._calling = False
+                # A call that ends all the same is too late: its hops may be computed elsewhere.
+                self._check_not_terminated()
+
+    def _scatter(
+        self, rows: NDArray[np.intp], frames: Frames, memory: Mapping[str, FloatArray]
+    ) -> list[bool]:
+        """Keeps the memory of the rows whose numbers are all finite, and says which those are."""
+        finite = (
+            _finite_rows(frames.speech)
+            & _finite_rows(frames.activity)
+            & _finite_rows(frames.embedding)
+        )
+        for name, array in memory.items():
+            self._state[name][rows[finite]] = array[finite]
+        good: list[bool] = finite.tolist()
+        return good
 
     def _check_not_terminated(self) -> None:
         if self._terminated:

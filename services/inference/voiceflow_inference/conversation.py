@@ -11,6 +11,8 @@ import asyncio
 import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
+from time import monotonic_ns
 from typing import Final
 
 from voiceflow.artifact import SAMPLE_RATE_HERTZ
@@ -29,6 +31,7 @@ from voiceflow_inference.requests import (
 from voiceflow_inference.serving.generation import Generation
 from voiceflow_inference.serving.placing import How, Places
 from voiceflow_inference.session import Reply, Session
+from voiceflow_inference.stages import HopTimes, Stage
 
 
 class Tokens:
@@ -76,19 +79,21 @@ class Conversation:
         leave_seconds: How long it may stay when it is told to go to another model.
         message_audio_bytes: Audio in one message at most.
         deadline_passed: Whether the client has stopped waiting.
+        on_hop: Told of each hop once the transport took the last of its replies.
     """
 
     def __init__(
         self,
         *,
         reader: RequestReader[pb.DiarizeRequest],
-        outbox: Outbox[pb.DiarizeResponse],
+        outbox: Outbox,
         session: Session,
         places: Places,
         tokens: Tokens | None,
         leave_seconds: float,
         message_audio_bytes: int,
         deadline_passed: Callable[[], bool],
+        on_hop: Callable[[HopTimes], None] = lambda _times: None,
     ) -> None:
         self._reader = reader
         self._outbox = outbox
@@ -98,6 +103,7 @@ class Conversation:
         self._leave_seconds = leave_seconds
         self._message_audio_bytes = message_audio_bytes
         self._deadline_passed = deadline_passed
+        self._on_hop = on_hop
         self._end: asyncio.TimerHandle | None = None
         self._all_told = False
 
@@ -112,7 +118,7 @@ class Conversation:
             async with _together() as tasks:
                 tasks.create_task(self._outbox.run())
                 try:
-                    self._outbox.put(pb.DiarizeResponse(begin=begin))
+                    self._put(pb.DiarizeResponse(begin=begin))
                     await self._listen(tasks)
                 except ModelFailed as error:
                     failure = error
@@ -154,7 +160,7 @@ class Conversation:
             time_left=messages.seconds(seconds), reason=reason, resume_token=self._sendable(token)
         )
         with suppress(LimitExceeded):  # a client that does not read must not keep others waiting
-            self._outbox.put(pb.DiarizeResponse(go_away=go_away))
+            self._put(pb.DiarizeResponse(go_away=go_away))
 
     async def _listen(self, tasks: asyncio.TaskGroup) -> None:
         complete = False
@@ -162,9 +168,10 @@ class Conversation:
             match request.WhichOneof("request"):
                 case "audio":
                     check_audio_bytes(request.audio, self._message_audio_bytes)
-                    await self._send(self._session.hear(request.audio), self._tokens)
+                    heard = self._session.hear(request.audio, self._reader.arrival)
+                    await self._send(heard, self._tokens)
                 case "flush":
-                    await self._send(self._session.flush(), self._tokens)
+                    await self._send(self._session.flush(self._reader.arrival), self._tokens)
                 case "finish":
                     self._score(request.finish)
                     complete = True
@@ -178,7 +185,7 @@ class Conversation:
             raise LimitExceeded("the deadline has passed", reason="DEADLINE_PASSED")
 
         watch = tasks.create_task(self._refuse_more())
-        await self._send(self._session.finish(), None)
+        await self._send(self._session.finish(self._reader.arrival), None)
         self._all_told = True
         await asyncio.wait([watch], timeout=_CLOSING_SECONDS)
         if watch.done():
@@ -187,7 +194,7 @@ class Conversation:
         summary = messages.summary(
             self._session.summary(complete=complete), self._session.generation.manifest
         )
-        self._outbox.put(pb.DiarizeResponse(summary=summary))
+        self._put(pb.DiarizeResponse(summary=summary))
 
     async def _send(self, replies: AsyncIterator[Reply], tokens: Tokens | None) -> None:
         async for reply in replies:
@@ -195,8 +202,22 @@ class Conversation:
                 self._places.repin(self, reply.moved.generation)
             token = b"" if tokens is None else tokens.due(reply)
             for message in messages.replies(reply, self._sendable(token)):
-                self._outbox.put(message)
+                self._put(message)
+            if reply.times is not None:
+                reply.times.mark(Stage.SERIALISE, monotonic_ns())
+                self._outbox.put_late(partial(self._sent, reply.times))
             await self._outbox.room()
+
+    def _put(self, message: pb.DiarizeResponse) -> None:
+        self._outbox.put(message.SerializeToString())
+
+    def _sent(self, times: HopTimes) -> bytes | None:
+        """The transport took the replies of a hop; what follows them, where it is asked for."""
+        times.mark(Stage.SEND, monotonic_ns())
+        self._on_hop(times)
+        if not self._session.config.send_timings:
+            return None
+        return messages.timings(times).SerializeToString()
 
     def _sendable(self, token: bytes) -> bytes:
         """The token, if there is room for it: nobody is cut for one that is not read."""

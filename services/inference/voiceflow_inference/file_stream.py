@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from voiceflow.diarization.v1 import diarization_pb2 as pb
 from voiceflow.errors import Unavailable
@@ -17,6 +17,7 @@ from voiceflow_inference.requests import (
 from voiceflow_inference.serving.generation import Generation
 from voiceflow_inference.serving.placing import How, Places
 from voiceflow_inference.session import Reply, Session
+from voiceflow_inference.stages import HopTimes
 
 
 class FileStream:
@@ -27,6 +28,7 @@ class FileStream:
         session: What hears the audio.
         places: Where the recording is counted.
         message_audio_bytes: Audio in one message at most.
+        on_hop: Told of each hop; none is sent, so its way ends with its turns.
     """
 
     def __init__(
@@ -36,11 +38,13 @@ class FileStream:
         session: Session,
         places: Places,
         message_audio_bytes: int,
+        on_hop: Callable[[HopTimes], None] = lambda _times: None,
     ) -> None:
         self._reader = reader
         self._session = session
         self._places = places
         self._message_audio_bytes = message_audio_bytes
+        self._on_hop = on_hop
         self._recording = Recording()
         self._cause = Unavailable("the server is shutting down; try another one", reason="DRAINING")
 
@@ -54,14 +58,14 @@ class FileStream:
             match request.WhichOneof("request"):
                 case "audio":
                     check_audio_bytes(request.audio, self._message_audio_bytes)
-                    await self._add(self._session.hear(request.audio))
+                    await self._add(self._session.hear(request.audio, self._reader.arrival))
                 case "config":
                     raise config_repeated()
                 case _:
                     raise empty_request()
         if self._reader.interrupted:
             raise self._cause
-        await self._add(self._session.finish())
+        await self._add(self._session.finish(self._reader.arrival))
         summary = self._session.summary(complete=True)
         return messages.file_response(self._recording, summary, self._session.generation.manifest)
 
@@ -85,3 +89,5 @@ class FileStream:
             if reply.moved is not None:
                 self._places.repin(self, reply.moved.generation)
             self._recording.add(reply.result)
+            if reply.times is not None:
+                self._on_hop(reply.times)

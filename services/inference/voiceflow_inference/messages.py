@@ -29,6 +29,7 @@ from voiceflow_inference.route import Moved
 from voiceflow_inference.serving.placing import How
 from voiceflow_inference.serving.state import GenerationView
 from voiceflow_inference.session import Activity, Reply, StreamSummary
+from voiceflow_inference.stages import HopTimes
 from voiceflow_inference.stream_config import (
     ByChannel,
     ByRange,
@@ -76,9 +77,6 @@ def seconds(value: float) -> Duration:
 def stream_request(config: pb.StreamConfig) -> StreamRequest:
     """A config as plain values, nothing of it checked."""
     audio_format = config.audio_format
-    not_served = {
-        "send_timings": config.send_timings,
-    }
     return StreamRequest(
         encoding=_ENCODINGS.get(audio_format.encoding),
         sample_rate_hertz=audio_format.sample_rate_hertz,
@@ -90,8 +88,8 @@ def stream_request(config: pb.StreamConfig) -> StreamRequest:
         maximum_speakers=config.maximum_speakers,
         send_provisional_turns=config.send_provisional_turns,
         send_activity=config.send_activity,
+        send_timings=config.send_timings,
         session=config.session,
-        not_served=tuple(name for name, is_set in not_served.items() if is_set),
         resume_token=config.resume_token,
         enrolled_speakers=tuple(map(_sent_speaker, config.enrolled_speakers[:_MOST_SPEAKERS])),
     )
@@ -115,6 +113,14 @@ def replies(reply: Reply, resume_token: bytes = b"") -> Iterable[pb.DiarizeRespo
     if reply.activity is not None:
         update.activity.CopyFrom(_activity(reply.activity))
     yield pb.DiarizeResponse(update=update)
+
+
+def timings(times: HopTimes) -> pb.DiarizeResponse:
+    """Where the time of one hop went."""
+    message = pb.Timings(audio_end=duration(times.audio_end_samples), request=times.request)
+    for stage, elapsed_ns in times.elapsed_ns().items():
+        message.stages.add(name=stage).elapsed.FromNanoseconds(elapsed_ns)
+    return pb.DiarizeResponse(timings=message)
 
 
 def regions(values: Iterable[Region]) -> list[pb.Region]:

@@ -3,6 +3,8 @@
 Computing a stream and sending its replies go on side by side. While half of the room is taken the
 stream is not read further, so a client that sends faster than it reads is slowed down, not cut;
 one that does not read is cut when its oldest reply is too old.
+
+What waits here is bytes already: a reply is serialised once, before its size counts.
 """
 
 from __future__ import annotations
@@ -10,20 +12,15 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Generic, Protocol, TypeVar
+from typing import TypeAlias
 
 from voiceflow.errors import LimitExceeded
 
-
-class _Sized(Protocol):
-    def ByteSize(self) -> int:  # noqa: N802 a protocol buffer message
-        ...
+Late: TypeAlias = Callable[[], bytes | None]
+"""Makes a message when it is its turn; or None, and only hears that it is."""
 
 
-Message = TypeVar("Message", bound=_Sized)
-
-
-class Outbox(Generic[Message]):
+class Outbox:
     """A queue with one writer, ``run``.
 
     Args:
@@ -34,7 +31,7 @@ class Outbox(Generic[Message]):
 
     def __init__(
         self,
-        write: Callable[[Message], Awaitable[None]],
+        write: Callable[[bytes], Awaitable[None]],
         *,
         maximum_bytes: int,
         maximum_seconds: float,
@@ -42,30 +39,32 @@ class Outbox(Generic[Message]):
         self._write = write
         self._maximum_bytes = maximum_bytes
         self._maximum_seconds = maximum_seconds
-        self._waiting: deque[tuple[Message, int, float]] = deque()
+        self._waiting: deque[tuple[bytes | Late, float]] = deque()
         self._unsent_bytes = 0
         self._closed = False
         self._changed = asyncio.Event()
         self._roomy = asyncio.Event()
         self._roomy.set()
 
-    def put(self, message: Message) -> None:
+    def put(self, message: bytes) -> None:
         """Queues a message without waiting.
 
         Raises:
             LimitExceeded: More bytes than allowed are unsent.
         """
-        size = message.ByteSize()
-        if self._unsent_bytes + size > self._maximum_bytes:
+        unsent_bytes = self._unsent_bytes + len(message)
+        if unsent_bytes > self._maximum_bytes:
             raise _slow_reader(
-                f"{self._unsent_bytes + size} bytes of replies are unsent; allowed are"
-                f" {self._maximum_bytes}"
+                f"{unsent_bytes} bytes of replies are unsent; allowed are {self._maximum_bytes}"
             )
-        self._unsent_bytes += size
-        if self._unsent_bytes > self._maximum_bytes // 2:
+        self._unsent_bytes = unsent_bytes
+        if unsent_bytes > self._maximum_bytes // 2:
             self._roomy.clear()
-        self._waiting.append((message, size, asyncio.get_running_loop().time()))
-        self._changed.set()
+        self._queue(message)
+
+    def put_late(self, make: Late) -> None:
+        """Queues what is made when the transport has taken all that was put before it."""
+        self._queue(make)
 
     async def room(self) -> None:
         """Waits while more than half of the bytes allowed are unsent."""
@@ -88,21 +87,29 @@ class Outbox(Generic[Message]):
         """
         while True:
             while self._waiting:
-                message, size, put_at = self._waiting.popleft()
-                try:
-                    async with asyncio.timeout_at(put_at + self._maximum_seconds):
-                        await self._write(message)
-                except TimeoutError:
-                    raise _slow_reader(
-                        f"a reply has been unsent for {self._maximum_seconds:g} s"
-                    ) from None
-                self._unsent_bytes -= size
+                item, put_at = self._waiting.popleft()
+                if isinstance(item, bytes):
+                    await self._send(item, put_at)
+                    self._unsent_bytes -= len(item)
+                elif (message := item()) is not None:
+                    await self._send(message, put_at)
                 if self._unsent_bytes <= self._maximum_bytes // 2:
                     self._roomy.set()
             if self._closed:
                 return
             self._changed.clear()
             await self._changed.wait()
+
+    def _queue(self, item: bytes | Late) -> None:
+        self._waiting.append((item, asyncio.get_running_loop().time()))
+        self._changed.set()
+
+    async def _send(self, message: bytes, put_at: float) -> None:
+        try:
+            async with asyncio.timeout_at(put_at + self._maximum_seconds):
+                await self._write(message)
+        except TimeoutError:
+            raise _slow_reader(f"a reply has been unsent for {self._maximum_seconds:g} s") from None
 
 
 def _slow_reader(message: str) -> LimitExceeded:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from time import monotonic_ns
 from typing import Generic, TypeVar
 
 from voiceflow.errors import InvalidInput, LimitExceeded
+from voiceflow_inference.stages import Arrival
 
 Request = TypeVar("Request")
 
@@ -17,6 +19,10 @@ class RequestReader(Generic[Request]):
     Args:
         requests: From the transport; ends when the client half-closes.
         idle_seconds: How long it may take until the next one.
+
+    Attributes:
+        arrival: Of the request that was read last, or of there being no more.
+        interrupted: Whether the reading was ended.
     """
 
     def __init__(self, requests: AsyncIterator[Request], idle_seconds: float) -> None:
@@ -26,6 +32,7 @@ class RequestReader(Generic[Request]):
         self._scope: asyncio.Timeout | None = None
         self._waiting_since = 0.0
         self._watchdog: asyncio.TimerHandle | None = None
+        self.arrival = Arrival(monotonic_ns(), -1)
         self.interrupted = False
 
     async def next(self) -> Request | None:
@@ -34,8 +41,22 @@ class RequestReader(Generic[Request]):
         Raises:
             LimitExceeded: It did not come in time.
         """
-        if self.interrupted:
-            return None
+        request = None if self.interrupted else await self._read()
+        number = self.arrival.request + (request is not None)
+        self.arrival = Arrival(monotonic_ns(), number)
+        return request
+
+    def interrupt(self) -> None:
+        """Ends the reading, now, as if the client had half-closed."""
+        self.interrupted = True
+        self._end_wait()
+
+    def close(self) -> None:
+        """Stops watching; nothing is read any more."""
+        if self._watchdog is not None:
+            self._watchdog.cancel()
+
+    async def _read(self) -> Request | None:
         self._waiting_since = self._loop.time()
         if self._watchdog is None:
             self._watch(self._waiting_since + self._idle_seconds)
@@ -47,16 +68,6 @@ class RequestReader(Generic[Request]):
             return None
         finally:
             self._scope = None
-
-    def interrupt(self) -> None:
-        """Ends the reading, now, as if the client had half-closed."""
-        self.interrupted = True
-        self._end_wait()
-
-    def close(self) -> None:
-        """Stops watching; nothing is read any more."""
-        if self._watchdog is not None:
-            self._watchdog.cancel()
 
     def _watch(self, at_seconds: float) -> None:
         """Looks when the next request is due: one timer a stream, not one a request."""

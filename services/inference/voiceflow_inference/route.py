@@ -19,6 +19,7 @@ from voiceflow_inference.batcher import Lane, ModelFailed, Urgency
 from voiceflow_inference.replay import Heard, Replay
 from voiceflow_inference.serving.generation import Generation
 from voiceflow_inference.serving.placing import How, Places
+from voiceflow_inference.stages import HopTimes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,22 +91,27 @@ class Route:
             self._next = to, how
 
     async def compute(
-        self, hop: FloatArray, arrived_seconds: float, urgency: Urgency
+        self, hop: FloatArray, arrived_seconds: float, times: HopTimes
     ) -> tuple[Frames, Moved | None]:
         """Computes the next hop, (samples,), and says whether another generation did it.
 
         A hop that fails is computed again where the generation's streams go then.
+
+        Args:
+            hop: (samples,).
+            arrived_seconds: When its last byte arrived, by the clock.
+            times: Its class; marked with the engine's stages.
 
         Raises:
             ModelFailed: There is no such place, or it failed as well.
         """
         moved = None
         if self._next is not None and self.end_samples >= self._next_from_samples:
-            moved = await self._move(urgency)
+            moved = await self._move(times.urgency)
         try:
-            frames = await self._lane.run(hop, arrived_seconds, urgency)
+            frames = await self._lane.run(hop, arrived_seconds, times.urgency, times)
         except ModelFailed as error:
-            frames, moved = await self._rescue(hop, arrived_seconds, urgency, error)
+            frames, moved = await self._rescue(hop, arrived_seconds, times, error)
         self._heard.add(hop)
         if self._replay is not None:
             self._replay.follow()
@@ -156,7 +162,7 @@ class Route:
         return self._take(to, replay.lane, How.REPLAYED, replay.start_samples)
 
     async def _rescue(
-        self, hop: FloatArray, arrived_seconds: float, urgency: Urgency, error: ModelFailed
+        self, hop: FloatArray, arrived_seconds: float, times: HopTimes, error: ModelFailed
     ) -> tuple[Frames, Moved]:
         """Moves at once, away from a generation that failed, and computes the hop there."""
         failed = self.generation
@@ -171,7 +177,7 @@ class Route:
                 moved = self._take(to, to.batcher.open_lane(self._lane.state()), how)
             else:
                 moved = await self._hear_again(to)
-            frames = await self._lane.run(hop, arrived_seconds, urgency)
+            frames = await self._lane.run(hop, arrived_seconds, times.urgency, times)
         except Overloaded:
             self._places.failed(failed, error)
             raise error from None

@@ -25,6 +25,7 @@ from voiceflow_inference.conversation import Conversation, Tokens
 from voiceflow_inference.draining import Draining, Transport
 from voiceflow_inference.enrolment import VoiceSpace
 from voiceflow_inference.file_stream import FileStream
+from voiceflow_inference.observing import Observing, StreamObserver
 from voiceflow_inference.outbox import Outbox
 from voiceflow_inference.requests import RequestReader
 from voiceflow_inference.resuming import ResumeTokens, Resumption
@@ -57,6 +58,7 @@ class DiarizationServicer(diarization_pb2_grpc.DiarizationServicer):
         load: How busy the engines are.
         admission: Who may come in.
         tokens: For streams that are resumed.
+        observing: Tells of streams and hops.
         settings: Limits.
         alarms: What somebody has to look at, by subject.
         started_at: When the process started.
@@ -72,6 +74,7 @@ class DiarizationServicer(diarization_pb2_grpc.DiarizationServicer):
         load: Callable[[], EngineLoad],
         admission: Admission,
         tokens: ResumeTokens,
+        observing: Observing,
         settings: Settings,
         alarms: Callable[[], Mapping[str, Alarm]],
         started_at: datetime,
@@ -83,6 +86,7 @@ class DiarizationServicer(diarization_pb2_grpc.DiarizationServicer):
         self._load = load
         self._admission = admission
         self._tokens = tokens
+        self._observing = observing
         self._settings = settings
         self._alarms = alarms
         self._started_at = started_at
@@ -98,6 +102,13 @@ class DiarizationServicer(diarization_pb2_grpc.DiarizationServicer):
         self, requests: AsyncIterator[pb.DiarizeRequest], context: Context
     ) -> None:
         """Diarizes one conversation live."""
+        metadata = context.invocation_metadata()
+        with self._observing.call(StreamKind.STREAM, metadata) as observer:
+            await self._diarize(requests, context, observer)
+
+    async def _diarize(
+        self, requests: AsyncIterator[pb.DiarizeRequest], context: Context, observer: StreamObserver
+    ) -> None:
         self._admission.check_open()
         principal = caller_of(context).principal
         with closing(RequestReader(requests, self._settings.idle_seconds)) as reader:
@@ -111,6 +122,7 @@ class DiarizationServicer(diarization_pb2_grpc.DiarizationServicer):
                 self._admission.admitted(principal, StreamKind.STREAM, cost),
                 closing(self._session(config, place, Urgency.LIVE)) as session,
             ):
+                _tell_begun(observer, session, place)
                 conversation = Conversation(
                     reader=reader,
                     outbox=self._outbox(context),
@@ -120,6 +132,7 @@ class DiarizationServicer(diarization_pb2_grpc.DiarizationServicer):
                     leave_seconds=self._settings.grace_seconds,
                     message_audio_bytes=self._settings.message_audio_bytes,
                     deadline_passed=lambda: _deadline_passed(context),
+                    on_hop=observer.on_hop,
                 )
                 with (
                     self._places.pinned(place, conversation),
@@ -131,6 +144,16 @@ class DiarizationServicer(diarization_pb2_grpc.DiarizationServicer):
         self, requests: AsyncIterator[pb.DiarizeFileRequest], context: Context
     ) -> pb.DiarizeFileResponse:
         """Diarizes one recording, in the lower class."""
+        metadata = context.invocation_metadata()
+        with self._observing.call(StreamKind.FILE, metadata) as observer:
+            return await self._diarize_file(requests, context, observer)
+
+    async def _diarize_file(
+        self,
+        requests: AsyncIterator[pb.DiarizeFileRequest],
+        context: Context,
+        observer: StreamObserver,
+    ) -> pb.DiarizeFileResponse:
         self._admission.check_open()
         with closing(RequestReader(requests, self._settings.idle_seconds)) as reader:
             request = _stream_request(await reader.next())
@@ -140,11 +163,13 @@ class DiarizationServicer(diarization_pb2_grpc.DiarizationServicer):
                 self._admission.admitted(caller_of(context).principal, StreamKind.FILE),
                 closing(self._session(config, place, Urgency.BACKGROUND)) as session,
             ):
+                _tell_begun(observer, session, place)
                 recording = FileStream(
                     reader=reader,
                     session=session,
                     places=self._places,
                     message_audio_bytes=self._settings.message_audio_bytes,
+                    on_hop=observer.on_hop,
                 )
                 with (
                     self._places.pinned(place, recording),
@@ -251,7 +276,7 @@ class DiarizationServicer(diarization_pb2_grpc.DiarizationServicer):
             voices=VoiceSpace.of(manifest),
         )
 
-    def _outbox(self, context: Context) -> Outbox[pb.DiarizeResponse]:
+    def _outbox(self, context: Context) -> Outbox:
         return Outbox(
             context.write,
             maximum_bytes=self._settings.unsent_reply_bytes,
@@ -341,13 +366,18 @@ def _stream_request(first: pb.DiarizeRequest | pb.DiarizeFileRequest | None) -> 
 
 
 def _check_for_file(request: StreamRequest) -> None:
-    for field in ("send_provisional_turns", "send_activity", "resume_token"):
+    for field in ("send_provisional_turns", "send_activity", "send_timings", "resume_token"):
         if getattr(request, field):
             raise InvalidInput(
                 f"{field} is for live streams; a recording has one result",
                 reason="FIELD_NOT_FOR_FILES",
                 field=f"config.{field}",
             )
+
+
+def _tell_begun(observer: StreamObserver, session: Session, place: Place) -> None:
+    config, generation = session.config, place.generation
+    observer.begun(config.session, config.latency_mode, generation.name, generation.number)
 
 
 def _deadline_passed(context: Context) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from time import monotonic_ns
 from typing import Final, TypedDict
 
 from voiceflow.artifact import SAMPLE_RATE_HERTZ, Manifest
@@ -24,6 +25,7 @@ from voiceflow_inference.route import Moved, Route
 from voiceflow_inference.serving.generation import Generation
 from voiceflow_inference.serving.placing import How, Place, Places
 from voiceflow_inference.serving.shadow import Shadow
+from voiceflow_inference.stages import Arrival, HopTimes, Stage
 from voiceflow_inference.stream_config import StreamConfig
 
 
@@ -53,12 +55,14 @@ class Reply:
         generation: The one that computed it.
         activity: Its frames, where the client asked for them.
         moved: Where the stream has come to with this hop; None: it is where it was.
+        times: The way of the hop until now; None: none was computed.
     """
 
     result: HopResult
     generation: int
     activity: Activity | None = None
     moved: Moved | None = None
+    times: HopTimes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,37 +145,47 @@ class Session:
         """The one that computes the stream now."""
         return self._route.generation
 
-    async def hear(self, audio: bytes) -> AsyncIterator[Reply]:
+    async def hear(self, audio: bytes, arrival: Arrival | None = None) -> AsyncIterator[Reply]:
         """Takes the next bytes, whole sample frames of them.
+
+        Args:
+            audio: Of one message.
+            arrival: Of that; None: it arrives now.
 
         Raises:
             InvalidInput: Bytes that are no audio of the stream's format; what stood before them in
                 the same message has been heard.
             ModelFailed: The model failed, and so did the one to fall back to.
         """
-        arrived = self._clock()
+        arrival, arrived = arrival or _now(), self._clock()
+        turned_ns = monotonic_ns()
         frame_bytes = self.config.audio_format.frame_bytes
         # A long message is decoded a second at a time: other streams share the event loop.
         slice_bytes = frame_bytes * self.config.audio_format.sample_rate_hertz
         for start in range(0, len(audio), slice_bytes):
             samples = self._decoder.push(memoryview(audio)[start : start + slice_bytes])
             for hop in self._cutter.push(samples):
-                yield await self._compute(hop, arrived)
+                yield await self._compute(hop, arrived, arrival, turned_ns)
+                turned_ns = monotonic_ns()
 
-    async def flush(self) -> AsyncIterator[Reply]:
+    async def flush(self, arrival: Arrival | None = None) -> AsyncIterator[Reply]:
         """Computes the whole frames received so far and makes final what is known of them."""
+        arrival, turned_ns = arrival or _now(), monotonic_ns()
         for hop in self._cutter.flush():
-            yield await self._compute(hop, self._clock())
+            yield await self._compute(hop, self._clock(), arrival, turned_ns)
         yield self._reply(self._diarizer.flush())
 
-    async def finish(self) -> AsyncIterator[Reply]:
+    async def finish(self, arrival: Arrival | None = None) -> AsyncIterator[Reply]:
         """Computes what is left; afterwards everything is final."""
-        arrived = self._clock()
+        arrival, arrived = arrival or _now(), self._clock()
+        turned_ns = monotonic_ns()
         for hop in self._cutter.push(self._decoder.finish()):
-            yield await self._compute(hop, arrived)
+            yield await self._compute(hop, arrived, arrival, turned_ns)
+            turned_ns = monotonic_ns()
         self._diarizer.end_at(self._cutter.received_samples)
         for hop in self._cutter.finish(self.generation.manifest.look_ahead_frames):
-            yield await self._compute(hop, arrived)
+            yield await self._compute(hop, arrived, arrival, turned_ns)
+            turned_ns = monotonic_ns()
         yield self._reply(self._diarizer.finish())
 
     def summary(self, *, complete: bool) -> StreamSummary:
@@ -203,30 +217,49 @@ class Session:
         if self._shadow is not None:
             self._shadow.close()
 
-    async def _compute(self, hop: FloatArray, arrived: float) -> Reply:
+    async def _compute(
+        self, hop: FloatArray, arrived: float, arrival: Arrival, turned_ns: int
+    ) -> Reply:
+        times = HopTimes(
+            arrival.read_ns,
+            len(hop),
+            self._class_of_hop(len(hop), arrived),
+            arrival.request,
+        )
+        times.mark(Stage.RECEIVE, turned_ns)
+        times.mark(Stage.DECODE, monotonic_ns())
         if self._shadow is not None:
             self._shadow.hear(hop)
         start = self._route.end_samples
         try:
-            frames, moved = await self._route.compute(
-                hop, arrived, self._class_of_hop(len(hop), arrived)
-            )
+            frames, moved = await self._route.compute(hop, arrived, times)
         except ModelFailed:
             self._has_failed = True
             raise
         if moved is not None:
             self._arrive(moved.generation)
-        result = self._diarizer.push(frames)
+        heard = self._diarizer.hear(frames)
+        times.mark(Stage.IDENTITY, monotonic_ns())
+        result = self._diarizer.tell(heard)
         activity = self._activity(frames, start) if self.config.send_activity else None
-        return self._reply(result, activity, moved)
+        times.audio_end_samples = min(start + len(hop), self._cutter.received_samples)
+        times.generation = self.generation.number
+        times.model_version = self.generation.name
+        reply = self._reply(result, activity, moved, times)
+        times.mark(Stage.TURNS, monotonic_ns())
+        return reply
 
     def _reply(
-        self, result: HopResult, activity: Activity | None = None, moved: Moved | None = None
+        self,
+        result: HopResult,
+        activity: Activity | None = None,
+        moved: Moved | None = None,
+        times: HopTimes | None = None,
     ) -> Reply:
         self._tally.heard(result, self._diarizer.label_changes)
         if self._shadow is not None:
             self._shadow.told(result)
-        return Reply(result, self.generation.number, activity, moved)
+        return Reply(result, self.generation.number, activity, moved, times)
 
     def _arrive(self, generation: Generation) -> None:
         """From now on frames come from another model."""
@@ -273,6 +306,10 @@ def algorithmic_latency_samples(config: StreamConfig, manifest: Manifest) -> int
         + manifest.hop_samples[config.latency_mode]
         + manifest.look_ahead_frames * manifest.frame_samples
     )
+
+
+def _now() -> Arrival:
+    return Arrival(monotonic_ns())
 
 
 # Clients that send in larger pieces, and jitter, are no cause for the lower class.

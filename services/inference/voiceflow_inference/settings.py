@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import socket
 from pathlib import Path
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Final, Self
 
 from pydantic import Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from voiceflow.rpc.security import Audience, SecuritySettings
+from voiceflow.telemetry import TelemetrySettings
 
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
@@ -26,7 +27,7 @@ def own_name() -> str:
 _POD_NAME_CHARACTERS: Final = 63
 
 
-class Settings(SecuritySettings):
+class Settings(SecuritySettings, TelemetrySettings):
     """Settings of the inference service; the command line wins over the environment."""
 
     model_config = SettingsConfigDict(
@@ -92,8 +93,8 @@ class Settings(SecuritySettings):
         50051, description="port to listen on; 0: a free one, told by the ready line"
     )
     token_audience: Audience = "voiceflow-inference"  # noqa: S105 - no secret
-    log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="least of what goes to standard error"
+    latency_objective_seconds: Positive = Field(
+        0.1, description="hops that take longer are traced, whatever the share"
     )
 
     threads: Count = Field(1, description="threads of one model call")

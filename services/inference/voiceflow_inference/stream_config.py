@@ -58,7 +58,6 @@ class StreamRequest:
     Attributes:
         encoding: None where the client named none that this server knows.
         latency_mode: The name of a mode, "" for the default, None for one that is not known.
-        not_served: Paths of fields that are set and that this server does not serve.
         resume_token: Of a stream that is to go on; empty: a new one.
         enrolled_speakers: One more than there may ever be, if there are more.
     """
@@ -74,7 +73,7 @@ class StreamRequest:
     send_provisional_turns: bool
     send_activity: bool
     session: str
-    not_served: tuple[str, ...] = ()
+    send_timings: bool = False
     resume_token: bytes = field(default=b"", repr=False)
     enrolled_speakers: tuple[SentSpeaker, ...] = ()
 
@@ -115,6 +114,7 @@ class StreamConfig:
     send_provisional_turns: bool
     send_activity: bool
     session: str
+    send_timings: bool = False
     resumption: Resumption | None = None
     enrolled: tuple[EnrolledSpeaker, ...] = field(default=(), repr=False)
 
@@ -134,12 +134,11 @@ def check(
         NotServed: A field asks for something that this server does not do.
         NotFound: It asks for a model that is not served here.
     """
-    not_served = request.not_served
     if request.resume_token and resumption is None:
-        not_served += ("resume_token",)
-    for path in not_served:
         raise NotServed(
-            f"{path} is not served yet", reason="NOT_YET_SERVED", field=f"config.{path}"
+            "resume_token is not served here",
+            reason="NOT_YET_SERVED",
+            field="config.resume_token",
         )
     audio_format = _audio_format(request)
     minimum, maximum = _speakers(request, served.maximum_speakers)
@@ -154,6 +153,7 @@ def check(
         send_provisional_turns=request.send_provisional_turns,
         send_activity=request.send_activity,
         session=_session(request.session, resumption),
+        send_timings=request.send_timings,
         resumption=resumption,
         enrolled=_enrolled(request, served, maximum) if resumption is None else (),
     )

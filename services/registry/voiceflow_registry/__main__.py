@@ -7,7 +7,6 @@ When requests are answered, one line goes to standard output:
 from __future__ import annotations
 
 import asyncio
-import logging
 import sys
 from urllib.parse import quote
 
@@ -15,6 +14,7 @@ from pydantic import ValidationError
 from pydantic_settings import CliApp
 
 from voiceflow.errors import InvalidInput, VoiceFlowError
+from voiceflow.telemetry import logs, started
 from voiceflow_registry.app import build
 from voiceflow_registry.settings import Settings
 from voiceflow_registry.storage.object_store import StoreError
@@ -34,18 +34,16 @@ def main() -> int:
             message = problem["msg"].removeprefix("Value error, ")
             sys.stderr.write(f"--{name}: {message}\n" if name else f"{message}\n")
         return 2
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=settings.log_level.upper(),
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
+    logs.set_up(settings)
 
     def say_ready(address: str) -> None:
         sys.stdout.write(f"ready address={address} store={quote(settings.store, safe='/:')}\n")
         sys.stdout.flush()
 
     try:
-        asyncio.run(build(settings, on_ready=say_ready).run())
+        app = build(settings, on_ready=say_ready)  # before what records has threads of gRPC
+        with started(settings, "voiceflow-registry"):
+            asyncio.run(app.run())
     except InvalidInput as error:
         sys.stderr.write(f"{error.message} ({error.reason})\n")
         return 2

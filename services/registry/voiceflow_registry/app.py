@@ -23,6 +23,7 @@ from voiceflow_registry.channels.channels import Channels
 from voiceflow_registry.channels.watch import WatchHub
 from voiceflow_registry.collect import Collector
 from voiceflow_registry.files.spool import Spool
+from voiceflow_registry.gate_runs import ObservedGates
 from voiceflow_registry.pods.pods import Pods
 from voiceflow_registry.publishing.publish import Publishing
 from voiceflow_registry.publishing.submission import PublishLimits
@@ -38,6 +39,8 @@ from voiceflow_registry.servicer import register as add_to_server
 from voiceflow_registry.settings import Bucket, Settings
 from voiceflow_registry.storage.filesystem import FilesystemStore
 from voiceflow_registry.storage.object_store import ObjectStore
+from voiceflow_registry.storage.observed import ObservedStore, retried
+from voiceflow_registry.survey import Survey
 from voiceflow_registry.trust import open_trust
 from voiceflow_registry.validations import GateRunner, Validations
 from voiceflow_registry.versions.versions import Versions
@@ -64,6 +67,7 @@ class App:
         acts: What it does.
         threads: Where that is done.
         spool: For files of the process that `run` is the life of.
+        survey: Tells gauges of it while it serves.
         on_close: Called when nobody calls any more.
     """
 
@@ -72,6 +76,7 @@ class App:
     acts: Acts
     threads: Threads
     spool: Spool
+    survey: Survey
     on_close: Callable[[], None]
 
     async def run(self) -> None:
@@ -82,6 +87,7 @@ class App:
         """
         try:
             self.spool.open()
+            self.survey.open()
             await self.server.run()
         finally:
             await self.close()
@@ -90,6 +96,7 @@ class App:
     async def start(self) -> str:
         """Serves from now on; returns the bound ``host:port``."""
         await self.server.start()
+        self.survey.open()
         return self.server.address
 
     async def stop(self) -> None:
@@ -100,6 +107,7 @@ class App:
 
     async def close(self) -> None:
         """Ends what still runs, once nobody calls any more."""
+        self.survey.close()
         self.on_close()
         await self.threads.close()
 
@@ -166,12 +174,13 @@ def assemble(
         on_close: Called when nobody calls any more.
     """
     clock = partial(datetime.now, UTC)
+    store = ObservedStore(store)
     policy = default_policy(settings, has_identity=security.has_identity)
     versions = Versions(store, clock)
     validations = Validations(
         store,
         versions,
-        gates,
+        ObservedGates(gates),
         clock,
         software_version=version("voiceflow"),
         has_evaluation_set=has_evaluation_set,
@@ -201,15 +210,17 @@ def assemble(
         retry_after_seconds=settings.store_retry_after_seconds,
     )
     audit = AuditLog(store, clock, retry_after_seconds=settings.store_retry_after_seconds)
+    hub = WatchHub(
+        channels, clock=clock, poll_seconds=settings.poll_seconds, executor=threads.executor
+    )
+    pods = Pods(store, channels, audit, clock, settings.report_again_seconds)
     acts = Acts(
         versions=versions,
         publishing=Publishing(store, versions, validations, clock, limits, trust),
         validations=validations,
         channels=channels,
-        hub=WatchHub(
-            channels, clock=clock, poll_seconds=settings.poll_seconds, executor=threads.executor
-        ),
-        pods=Pods(store, channels, audit, clock, settings.report_again_seconds),
+        hub=hub,
+        pods=pods,
         collector=Collector(
             store,
             versions,
@@ -242,7 +253,8 @@ def assemble(
         on_ready=on_ready,
         on_drain=servicer.drain,
     )
-    return App(server, servicer, acts, threads, Spool(settings.spool_dir), on_close)
+    survey = Survey(channels, pods, hub, threads.executor)
+    return App(server, servicer, acts, threads, Spool(settings.spool_dir), survey, on_close)
 
 
 def open_store(settings: Settings) -> ObjectStore:
@@ -264,6 +276,7 @@ def open_store(settings: Settings) -> ObjectStore:
         endpoint=settings.gcs_endpoint,
         timeout_seconds=settings.gcs_timeout_seconds,
         retry_seconds=settings.gcs_retry_seconds,
+        on_retry=retried,
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Final, Literal, Self, TypeVar
+from typing import Annotated, Final, Self, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
@@ -16,6 +16,7 @@ from pydantic_settings import SettingsConfigDict
 from voiceflow.catalog.gates import PUBLISHING_GATES, Gate
 from voiceflow.package import MAXIMUM_FILE_BYTES
 from voiceflow.rpc.security import Audience, SecuritySettings
+from voiceflow.telemetry import TelemetrySettings
 from voiceflow.validation.sandbox import DEFAULT_FLOOR, Layer
 
 Word = TypeVar("Word", bound=StrEnum)
@@ -96,7 +97,7 @@ Count = Annotated[int, Field(ge=1)]
 Bytes = Annotated[int, Field(ge=1, lt=2**63)]
 
 
-class Settings(SecuritySettings):
+class Settings(SecuritySettings, TelemetrySettings):
     """The model registry: keeps versions of models and tells servers which one to serve."""
 
     model_config = SettingsConfigDict(
@@ -122,9 +123,6 @@ class Settings(SecuritySettings):
     token_audience: Audience = "voiceflow-registry"  # noqa: S105 no secret
     grace_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
         30.0, description="from SIGTERM until calls that still run are cut"
-    )
-    log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="least of what goes to standard error"
     )
 
     store: Annotated[str, AfterValidator(_store)] = Field(

@@ -15,8 +15,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from opentelemetry import metrics
-
 from voiceflow.artifact import Manifest
 from voiceflow.catalog.channels import Promotion
 from voiceflow.catalog.names import VersionName
@@ -24,6 +22,7 @@ from voiceflow.catalog.values import Signature, iso
 from voiceflow.errors import Untrusted
 from voiceflow.identity.reloading import Reloaded
 from voiceflow.package import check_sizes_stated
+from voiceflow.telemetry.metrics import TRUST_ALARMS
 from voiceflow.trust.authority import check_manifest, check_promotion
 from voiceflow.trust.envelopes import PayloadType
 from voiceflow.trust.root import TrustRoot, TrustRoots, read_trust_roots
@@ -55,9 +54,6 @@ class Trust:
         self._clock = clock
         self._expired: TrustRoot | None = None
         self._alarming = threading.Lock()
-        self._alarms = metrics.get_meter("voiceflow").create_up_down_counter(
-            "voiceflow.trust.alarms", description="alarms that stand, about what is trusted"
-        )
         self._root()
 
     @property
@@ -146,7 +142,7 @@ class Trust:
         with self._alarming:
             before, self._expired = self._expired, expired
         if expired is not before:
-            self._alarms.add(bool(expired) - bool(before), {"reason": _EXPIRED})
+            TRUST_ALARMS.add(bool(expired) - bool(before), {"reason": _EXPIRED})
         if expired is not None and expired is not before and expired.expire_time is not None:
             _LOG.error(
                 "%s: version %d of the trust root was to be replaced before %s; it goes on to hold",

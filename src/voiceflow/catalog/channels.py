@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import Annotated, Final
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from voiceflow.catalog.gates import AccuracyBudget, CostBudget, Gate, NonNegative
 from voiceflow.catalog.values import LONGEST_SECONDS, Sequence64, Signature, Time, Value
@@ -82,6 +83,19 @@ class PromotionKind(StrEnum):
     AUTOMATIC_ROLLBACK = "automatic_rollback"
 
 
+def _well_formed(trace_parent: object) -> object:
+    """What is malformed counts as nothing: a trace is never a reason to refuse."""
+    if isinstance(trace_parent, str) and not _TRACE_PARENT.fullmatch(trace_parent):
+        return ""
+    return trace_parent
+
+
+_TRACE_PARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+
+TraceParent = Annotated[str, BeforeValidator(_well_formed)]
+"""Where a trace goes on, as W3C Trace Context writes it in 55 characters; empty: nowhere."""
+
+
 class Promotion(Value):
     """One entry of a channel's history; immutable.
 
@@ -94,6 +108,7 @@ class Promotion(Value):
         statement: What the promoter signs, exactly: a canonical JSON record.
         signature: Over `statement`.
         etag: The channel's etag while this is the newest promotion.
+        trace_parent: The span that committed it, if anything records; not part of `statement`.
     """
 
     name: str
@@ -109,6 +124,7 @@ class Promotion(Value):
     signature: Signature | None = None
     request_id: str = ""
     etag: str
+    trace_parent: TraceParent = ""
 
 
 class Channel(Value):

@@ -8,11 +8,15 @@ from pathlib import Path
 import click
 
 from voiceflow.artifact import LatencyMode
+from voiceflow.budget import budgets
 from voiceflow.catalog.names import ChannelName
+from voiceflow.cli.budget import promotions, show
+from voiceflow.cli.budget_probe import HopCollector
 from voiceflow.cli.diarize import Wish, diarize_source
 from voiceflow.cli.models.promoting import promote_version, publish_package
 from voiceflow.cli.options import mode_option
 from voiceflow.cli.outputs import Outputs
+from voiceflow.cli.printing import err
 from voiceflow.cli.run import stop_on_interrupt
 from voiceflow.cli.service_process import newest_model, running_service
 from voiceflow.client import DiarizationClient
@@ -44,7 +48,8 @@ def demo(audio: Path | None, model_dir: Path | None, mode: str, output: Path) ->
     """Diarize a conversation at real pace with a model that went the whole way.
 
     Starts a registry on loopback, publishes the model, runs it through the gates and promotes it;
-    starts a service that fetches what is promoted; streams a conversation and writes its report.
+    starts a service that fetches what is promoted; streams a conversation, writes its report, and
+    prints where the time of its hops went.
     """
     model = model_dir or newest_model(_MODELS)
     output.mkdir(parents=True, exist_ok=True)
@@ -82,6 +87,7 @@ async def _run(model: Path, sources: list[AudioSource], mode: LatencyMode, outpu
             async with service as address, DiarizationClient(address) as diarization:
                 await diarization.wait_until_serving()
                 click.echo(f"serving what {channel} names on {address}", err=True)
+                hops = HopCollector()
                 for source in sources:
                     if stop.is_set():
                         break
@@ -89,7 +95,8 @@ async def _run(model: Path, sources: list[AudioSource], mode: LatencyMode, outpu
                     outputs = Outputs(f"{stem}.rttm", f"{stem}.json", f"{stem}.html")
                     seconds = source.duration_seconds
                     click.echo(f"{source.name}, {seconds:.0f} s at real pace", err=True)
-                    await diarize_source(
-                        diarization, source, Wish(realtime=True, mode=mode), outputs, stop=stop
-                    )
+                    wish = Wish(realtime=True, mode=mode)
+                    await diarize_source(diarization, source, wish, outputs, stop=stop, hops=hops)
+                if hops.hops:
+                    show(err(), budgets(hops.hops), await promotions(diarization))
     click.echo("both have stopped; open a report (.html) in a browser", err=True)

@@ -14,6 +14,7 @@ import click
 from rich.console import Console
 
 from voiceflow.artifact import LatencyMode
+from voiceflow.cli.budget_probe import HopCollector
 from voiceflow.cli.options import MAXIMUM_INT32, Target, mode_option, server_option, text
 from voiceflow.cli.outputs import STDOUT, Outputs
 from voiceflow.cli.run import Views, run_file, run_live, stop_on_interrupt
@@ -168,6 +169,7 @@ async def diarize_source(
     outputs: Outputs,
     *,
     stop: asyncio.Event,
+    hops: HopCollector | None = None,
 ) -> None:
     """Diarizes one source, shows it and writes the results.
 
@@ -177,6 +179,7 @@ async def diarize_source(
         wish: How to diarize it.
         outputs: What to write.
         stop: Ends the audio when set.
+        hops: Collects where their time goes, of a live stream; None: nobody asks.
 
     Raises:
         VoiceFlowError: After what was final until then has been written, if there was anything.
@@ -191,13 +194,15 @@ async def diarize_source(
         wish.maximum_speakers,
         wish.enrolled,
         send_provisional_turns=console.is_terminal and not from_file,
+        send_timings=hops is not None,
         session=wish.session,
     )
     keeping = AudioKeeper(source.audio_format) if outputs.html is not None else nullcontext()
     timeline = Timeline()
     failure: VoiceFlowError | None = None
     with keeping as keeper:
-        with _views(console, source, wish, outputs) as views:
+        with _views(console, source, wish, outputs) as shown:
+            views = shown if hops is None else Views([shown, hops])
             if from_file:
                 timeline = await run_file(client, source, config, views, stop=stop, keeper=keeper)
             else:

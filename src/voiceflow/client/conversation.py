@@ -15,7 +15,6 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from voiceflow.client import wire
 from voiceflow.client.config import StreamConfig
 from voiceflow.client.events import Begin, Event, GoAway, Resumed, Summary, Update
 from voiceflow.client.retry import RetryPolicy, pause_before_resuming
@@ -93,7 +92,7 @@ class Conversation:
                 except Unavailable as lost:
                     yield await self._change_to(await self._resume(lost))
                     continue
-                if event is not None and (news := self._tell(event)) is not None:
+                if (news := self._tell(event)) is not None:
                     yield news
                 if isinstance(event, Summary):
                     return
@@ -102,23 +101,22 @@ class Conversation:
 
     # What comes.
 
-    async def _hear(self) -> Event | None:
+    async def _hear(self) -> Event:
         """The next event of the stream.
 
         Raises:
             Unavailable: The stream is lost; another one may go on with it.
         """
         try:
-            response = await self._stream.read()
+            event = await self._stream.read()
         except VoiceFlowError as error:
             # Said once more where another stream got no further, it is about the audio.
             if self._model_fails and not self._changes and self._may_resume():
                 raise cut(error.message) from error
             raise
-        if response is None:
-            raise cut("the stream ended without a summary")
-        event = wire.event_of(response)
         match event:
+            case None:
+                raise cut("the stream ended without a summary")
             case Update():
                 self._stream.window.cover(event.covered_samples)
                 self._final_until = event.final_until_samples
@@ -188,23 +186,23 @@ class Conversation:
 
     async def _catch_up(self, stream: Stream) -> None:
         """Waits until a stream has computed what the other one has told, as far as its hops go."""
-        replies = []
+        events = []
         covered, hop = 0, max(1, stream.begin.hop_samples)
         try:
             async with asyncio.timeout(_CATCH_UP_SECONDS):
                 while covered + hop <= self._told.covered_samples:
                     await stream.readable()
-                    response = await stream.read()
-                    if response is None:
+                    event = await stream.read()
+                    if event is None:
                         raise cut("the stream ended before it had caught up")
-                    replies.append(response)
-                    if isinstance(event := wire.event_of(response), Update):
+                    events.append(event)
+                    if isinstance(event, Update):
                         covered = event.covered_samples
                         stream.window.cover(covered)
         except TimeoutError:
             raise cut(f"the stream did not catch up within {_CATCH_UP_SECONDS:g} s") from None
         finally:
-            stream.put_back(replies)
+            stream.put_back(events)
 
     def _found(self) -> Stream | None:
         """The stream that was looked for, once it has caught up."""

@@ -28,6 +28,7 @@ from voiceflow.client.events import Begin, DrainingState, Event, FileResult, Ser
 from voiceflow.client.failures import is_no_connection, no_connection
 from voiceflow.client.fate import Fate, heed_cancellation
 from voiceflow.client.identity import ClientIdentity, open_channel
+from voiceflow.client.latency import HopMeter
 from voiceflow.client.retry import RetryPolicy, pause_before_retry
 from voiceflow.client.sending import Score
 from voiceflow.client.source import Source
@@ -37,6 +38,7 @@ from voiceflow.client.window import Window
 from voiceflow.diarization.v1 import diarization_pb2 as pb
 from voiceflow.diarization.v1 import diarization_pb2_grpc as pb_grpc
 from voiceflow.errors import VoiceFlowError
+from voiceflow.telemetry.context import metadata
 
 SERVICE_NAME: Final = pb.DESCRIPTOR.services_by_name["Diarization"].full_name
 
@@ -97,6 +99,9 @@ class DiarizationClient:
     async def __aenter__(self) -> Self:
         self._channel = open_channel(self._target, self._identity, _CHANNEL_OPTIONS)
         self._stub = pb_grpc.DiarizationStub(self._channel)
+        # Its messages are bytes here: see `Stream`.
+        self._diarize: grpc.aio.StreamStreamMultiCallable[bytes, bytes]
+        self._diarize = self._channel.stream_stream(f"/{SERVICE_NAME}/Diarize")
         return self
 
     async def __aexit__(
@@ -175,7 +180,9 @@ class DiarizationClient:
         async def ask() -> ServingState:
             request = pb.GetServingStateRequest()
             return wire.serving_state_of(
-                await self._stub.GetServingState(request, timeout=timeout_seconds)
+                await self._stub.GetServingState(
+                    request, timeout=timeout_seconds, metadata=metadata()
+                )
             )
 
         return await self._asking(ask)
@@ -201,7 +208,7 @@ class DiarizationClient:
         async def ask() -> DrainingState:
             request = wire.draining_request(draining=draining, deadline_seconds=deadline_seconds)
             return wire.draining_state_of(
-                await self._stub.SetDraining(request, timeout=timeout_seconds)
+                await self._stub.SetDraining(request, timeout=timeout_seconds, metadata=metadata())
             )
 
         return await self._asking(ask)
@@ -274,16 +281,17 @@ class DiarizationClient:
             raise self._error_of(error) from None
 
     async def _open(self, config: StreamConfig, token: bytes = b"") -> Stream:
-        call = self._stub.Diarize()
+        call = self._diarize(metadata=metadata())
         fate = Fate(call)
         try:
-            await write(call, pb.DiarizeRequest(config=wire.config_message(config, token)))
+            await write(call, wire.encoded(config=wire.config_message(config, token)))
             response = await call.read()
-            if isinstance(response, pb.DiarizeResponse):
-                event = wire.event_of(response)
+            if isinstance(response, bytes):
+                event = wire.parsed(response)
                 if isinstance(event, Begin):
                     window = Window(config.audio_format, self._ahead_seconds)
-                    return Stream(call, fate, event, window)
+                    meter = HopMeter() if config.send_timings else None
+                    return Stream(call, fate, event, window, meter)
         except grpc.aio.AioRpcError as error:
             raise fate.told(error) from None
         except BaseException:
@@ -295,7 +303,7 @@ class DiarizationClient:
     async def _send_file(
         self, open_audio: Callable[[], AsyncIterable[bytes]], config: StreamConfig
     ) -> FileResult:
-        call = self._stub.DiarizeFile()
+        call = self._stub.DiarizeFile(metadata=metadata())
         fate = Fate(call)
         try:
             going = await write(call, pb.DiarizeFileRequest(config=wire.config_message(config)))

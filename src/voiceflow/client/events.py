@@ -145,11 +145,35 @@ class GoAway:
 
 
 @dataclass(frozen=True, slots=True)
-class Timings:
-    """Where the time of one hop went in the server: (stage, seconds), in order."""
+class HopLatency:
+    """Where the time of one hop went, from building its request to having parsed its reply.
+
+    Attributes:
+        audio_end_samples: End of the hop's audio.
+        stages: (name, seconds): `client encode`, `network`, those of the server, `client parse`.
+        end_to_end_seconds: As measured by the client alone; the stages add up to it.
+    """
 
     audio_end_samples: int
     stages: tuple[tuple[str, float], ...]
+    end_to_end_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Where the time of one hop went in the server; comes after its `Update`.
+
+    Attributes:
+        audio_end_samples: End of the hop's audio.
+        stages: (name, seconds), in order.
+        request: Number of the request that completed the hop; the config is 0.
+        latency: The whole way of the hop; None: the server does not say which request that was.
+    """
+
+    audio_end_samples: int
+    stages: tuple[tuple[str, float], ...]
+    request: int = 0
+    latency: HopLatency | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,6 +318,7 @@ __all__ = [
     "FrameActivity",
     "GenerationState",
     "GoAway",
+    "HopLatency",
     "Moved",
     "Region",
     "Resumed",

@@ -101,7 +101,7 @@ class Sender:
             self._changed.set()
             if not await _pass(stream, piece):
                 return
-        if await stream.write(pb.DiarizeRequest(finish=self._scored())):
+        if await stream.write(finish=self._scored()):
             await stream.done_writing()
 
     async def _next_piece(self) -> bytes | Flush | None:
@@ -130,9 +130,9 @@ class Sender:
 async def _pass(stream: Stream, piece: bytes | Flush) -> bool:
     """Sends one piece; False: the stream has ended."""
     if isinstance(piece, Flush):
-        return await stream.write(pb.DiarizeRequest(flush=pb.Flush()))
+        return await stream.write(flush=pb.Flush())
     await stream.window.room(len(piece))
-    return await stream.write(pb.DiarizeRequest(audio=piece))
+    return await stream.write(audio=piece)
 
 
 _CATCH_UP_SAMPLES: Final = 5 * SAMPLE_RATE_HERTZ

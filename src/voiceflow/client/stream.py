@@ -5,19 +5,24 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Coroutine, Iterable
+from dataclasses import replace
+from time import monotonic_ns
 from typing import Any, TypeVar
 
 import grpc
 
-from voiceflow.client.events import Begin
+from voiceflow.client import wire
+from voiceflow.client.events import Begin, Event, Timings, Update
 from voiceflow.client.failures import is_cut
 from voiceflow.client.fate import Fate
+from voiceflow.client.latency import HopMeter, hop_latency
+from voiceflow.client.tracing import tell_hop
 from voiceflow.client.window import Window
-from voiceflow.diarization.v1 import diarization_pb2 as pb
 from voiceflow.errors import Unavailable, VoiceFlowError
 from voiceflow.rpc.status import from_rpc_error
 
-StreamCall = grpc.aio.StreamStreamCall[pb.DiarizeRequest, pb.DiarizeResponse]
+StreamCall = grpc.aio.StreamStreamCall[bytes, bytes]
+"""Of Diarize; requests and replies are serialised and parsed here, where that can be timed."""
 
 _Request = TypeVar("_Request")
 
@@ -30,24 +35,37 @@ class Stream:
         fate: Of the call.
         begin: That reply.
         window: How far its sending may run ahead.
+        meter: Measures its hops; None: nobody asks.
     """
 
-    def __init__(self, call: StreamCall, fate: Fate, begin: Begin, window: Window) -> None:
+    def __init__(
+        self,
+        call: StreamCall,
+        fate: Fate,
+        begin: Begin,
+        window: Window,
+        meter: HopMeter | None = None,
+    ) -> None:
         self.begin = begin
         self.window = window
         self._call = call
         self._fate = fate
+        self._meter = meter
         self._sender: asyncio.Task[None] | None = None
-        self._reading: asyncio.Task[pb.DiarizeResponse | None] | None = None
-        self._put_back: deque[pb.DiarizeResponse] = deque()
+        self._reading: asyncio.Task[Event | None] | None = None
+        self._put_back: deque[Event] = deque()
 
     def send(self, sending: Coroutine[Any, Any, None]) -> None:
         """Sends side by side with reading; what fails there ends the call; `read` raises it."""
         self._sender = asyncio.create_task(self._guarded(sending))
 
-    async def write(self, request: pb.DiarizeRequest) -> bool:
-        """Sends one request; False if the server has ended the call (reading it says why)."""
-        return await write(self._call, request)
+    async def write(self, **request: Any) -> bool:
+        """Sends one request, by its field; False if the server has ended the call."""
+        began_ns = monotonic_ns()
+        data = wire.encoded(**request)
+        if self._meter is not None:
+            self._meter.sent(began_ns, monotonic_ns())
+        return await write(self._call, data)
 
     async def done_writing(self) -> None:
         """Says that no request follows."""
@@ -61,12 +79,12 @@ class Stream:
             self._reading = asyncio.create_task(self._read())
         await asyncio.wait({self._reading, *others}, return_when=asyncio.FIRST_COMPLETED)
 
-    def put_back(self, replies: Iterable[pb.DiarizeResponse]) -> None:
-        """Has replies that were read come again, before all others."""
-        self._put_back.extendleft(reversed([*replies]))
+    def put_back(self, events: Iterable[Event]) -> None:
+        """Has events that were read come again, before all others."""
+        self._put_back.extendleft(reversed([*events]))
 
-    async def read(self) -> pb.DiarizeResponse | None:
-        """The next reply; None at the end.
+    async def read(self) -> Event | None:
+        """The next event, of the kinds that this client knows; None at the end.
 
         Raises:
             VoiceFlowError: What the server says, or STREAM_CUT.
@@ -87,7 +105,25 @@ class Stream:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _read(self) -> pb.DiarizeResponse | None:
+    async def _read(self) -> Event | None:
+        while (data := await self._receive()) is not None:
+            read_ns = monotonic_ns()
+            if (event := wire.parsed(data)) is not None:
+                return event if self._meter is None else self._measured(event, self._meter, read_ns)
+        return None
+
+    def _measured(self, event: Event, meter: HopMeter, read_ns: int) -> Event:
+        match event:
+            case Update():
+                meter.updated(read_ns, monotonic_ns())
+            case Timings() if (clocks := meter.clocks_of(event)) is not None:
+                tell_hop(self.begin.session, event, clocks)
+                return replace(event, latency=hop_latency(event, clocks))
+            case _:
+                pass
+        return event
+
+    async def _receive(self) -> bytes | None:
         try:
             response = await self._call.read()
         except grpc.aio.AioRpcError as error:
@@ -99,7 +135,7 @@ class Stream:
                 if sender.done() and not sender.cancelled() and (failure := sender.exception()):
                     raise failure from None
             raise
-        return response if isinstance(response, pb.DiarizeResponse) else None
+        return response if isinstance(response, bytes) else None
 
     async def _guarded(self, sending: Coroutine[Any, Any, None]) -> None:
         try:

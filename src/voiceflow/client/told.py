@@ -21,6 +21,7 @@ from voiceflow.client.events import (
     SpeakerSummary,
     SpeechEvent,
     Summary,
+    Timings,
     Turn,
     Update,
 )
@@ -50,7 +51,7 @@ class Told:
         self._merges: dict[tuple[str, str], SpeakerMerged] = {}
         self._last: dict[str, SpeechEvent] = {}
         self._noticed_samples = 0
-        self._speech_until = self._tracks_until = 0
+        self._speech_until = self._tracks_until = self._timed_until = 0
 
     def resume(self, begin: Begin) -> Resumed:
         """From now on events are those of another stream."""
@@ -68,10 +69,19 @@ class Told:
                 return self._speech_event(event)
             case SpeakerMerged():
                 return self._merge(event)
+            case Timings():
+                return self._timings(event)
             case Summary() if self._resumed:
                 return self._summary(event)
             case _:
                 return event
+
+    def _timings(self, timings: Timings) -> Timings | None:
+        """Hops that are computed once more are not told of once more."""
+        if timings.audio_end_samples <= self._timed_until:
+            return None
+        self._timed_until = timings.audio_end_samples
+        return timings
 
     def _update(self, update: Update) -> Update | None:
         caught_up = update.covered_samples > self.covered_samples

@@ -7,6 +7,7 @@ from datetime import UTC
 from typing import Any
 
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import DecodeError
 
 from voiceflow.artifact import SAMPLE_RATE_HERTZ, LatencyMode
 from voiceflow.client.config import Encoding, EnrolledSpeaker, Prototype, StreamConfig
@@ -31,6 +32,7 @@ from voiceflow.client.events import (
     Update,
 )
 from voiceflow.diarization.v1 import diarization_pb2 as pb
+from voiceflow.errors import Unavailable
 from voiceflow.pipeline.turns import SpeechEventKind
 
 _ENCODINGS = {
@@ -86,6 +88,24 @@ def config_message(config: StreamConfig, resume_token: bytes = b"") -> pb.Stream
         else:
             message.model.version = config.model.name
     return message
+
+
+def encoded(**request: Any) -> bytes:
+    """A request by its one field, as bytes."""
+    return pb.DiarizeRequest(**request).SerializeToString()
+
+
+def parsed(data: bytes) -> Event | None:
+    """The event in the bytes of a reply; None for a kind that is newer than this client.
+
+    Raises:
+        Unavailable: STREAM_CUT: they are no reply.
+    """
+    try:
+        response = pb.DiarizeResponse.FromString(data)
+    except DecodeError:
+        raise Unavailable("what came is no reply", reason="STREAM_CUT") from None
+    return event_of(response)
 
 
 def event_of(response: pb.DiarizeResponse) -> Event | None:
@@ -216,7 +236,7 @@ def _go_away(away: pb.GoAway) -> GoAway:
 
 def _timings(timings: pb.Timings) -> Timings:
     stages = tuple((stage.name, _seconds(stage.elapsed)) for stage in timings.stages)
-    return Timings(_samples(timings.audio_end), stages)
+    return Timings(_samples(timings.audio_end), stages, timings.request)
 
 
 def _activity(activity: pb.FrameActivity) -> FrameActivity:

@@ -14,17 +14,14 @@ from functools import partial
 from typing import Any, Final, TypeAlias
 
 import grpc
-from opentelemetry import metrics
 
 from voiceflow.errors import Forbidden, Unauthenticated, VoiceFlowError
 from voiceflow.identity.caller import Caller, CallerRole
 from voiceflow.rpc.handlers import Context, Continuation, Handler, preceded, unread
 from voiceflow.rpc.security import Security
+from voiceflow.telemetry.metrics import ACCESS_REFUSALS
 
 _LOG = logging.getLogger(__name__)
-_REFUSALS: Final = metrics.get_meter(__name__).create_counter(
-    "voiceflow.access.refusals", unit="{call}", description="Calls refused to who called."
-)
 
 
 class Open(Enum):
@@ -142,12 +139,12 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
         try:
             caller = self._security.identify(context)
         except Unauthenticated as error:
-            _REFUSALS.add(1, {"reason": error.reason})
+            ACCESS_REFUSALS.add(1, {"reason": error.reason})
             _LOG.info("%s: %s from %s", method, error.reason, context.peer())
             raise
         if not _may(caller, who):
             refusal = _role_missing(method, who, caller)
-            _REFUSALS.add(1, {"reason": refusal.reason})
+            ACCESS_REFUSALS.add(1, {"reason": refusal.reason})
             _LOG.info("%s: %s, from %s", method, refusal.message, caller.peer)
             if self._on_refused is not None:
                 await self._on_refused(caller, method, refusal)

@@ -6,9 +6,8 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any, Never
 
-from opentelemetry import metrics
-
 from voiceflow.identity.reloading import Reloaded
+from voiceflow.telemetry.metrics import RELOAD_FAILURES
 
 
 async def keep_fresh(sources: Sequence[Reloaded[Any]], every_seconds: float) -> Never:
@@ -20,13 +19,10 @@ async def keep_fresh(sources: Sequence[Reloaded[Any]], every_seconds: float) -> 
         sources: What to check; their files are read in a thread.
         every_seconds: How long to wait between two looks.
     """
-    failures = metrics.get_meter("voiceflow").create_counter(
-        "voiceflow.reload.failures", description="contents of files that were refused"
-    )
     while True:
         await asyncio.sleep(every_seconds)
         for source in sources:
             before = source.failures
             await asyncio.to_thread(source.check)
             if source.failures > before:
-                failures.add(source.failures - before, {"what": source.what})
+                RELOAD_FAILURES.add(source.failures - before, {"what": source.what})

@@ -41,6 +41,7 @@ def rebuilt(
     request_deserializer: Callable[[bytes], Any] | None,
     *,
     takes_stream: bool | None = None,
+    response_serializer: Callable[[Any], bytes] | None = None,
 ) -> Handler:
     """A method with another function behind it; of the same kind, unless it is said otherwise."""
     if takes_stream is None:
@@ -52,7 +53,7 @@ def rebuilt(
     return make(
         behaviour,
         request_deserializer=request_deserializer,
-        response_serializer=handler.response_serializer,
+        response_serializer=response_serializer or handler.response_serializer,
     )
 
 

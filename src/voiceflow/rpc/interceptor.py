@@ -4,7 +4,7 @@ They wrap the four kinds of methods of ``grpc.aio``. ErrorInterceptor stands out
 the status table. DecodingInterceptor stands innermost: a message that does not decode is
 InvalidInput, raised when the method is about to look at it, which is after it was decided whether
 the caller may call at all. Left to gRPC, a deserializer that raises would be answered with UNKNOWN
-and its text.
+and its text. Replies that a method has serialised by itself pass as they are.
 """
 
 from __future__ import annotations
@@ -47,7 +47,10 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
 
 
 class DecodingInterceptor(grpc.aio.ServerInterceptor):
-    """Refuses messages that do not decode; those of a stream, when the method comes to them."""
+    """Refuses messages that do not decode; those of a stream, when the method comes to them.
+
+    What a method replies with may be bytes already.
+    """
 
     async def intercept_service(
         self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
@@ -56,7 +59,12 @@ class DecodingInterceptor(grpc.aio.ServerInterceptor):
         handler = await continuation(handler_call_details)
         if handler is None:
             return None
-        tolerant = rebuilt(handler, behaviour_of(handler), _tolerant(handler.request_deserializer))
+        tolerant = rebuilt(
+            handler,
+            behaviour_of(handler),
+            _tolerant(handler.request_deserializer),
+            response_serializer=_unless_bytes(handler.response_serializer),
+        )
         return preceded(tolerant, _all_decoded if handler.request_streaming else _decoded)
 
 
@@ -118,6 +126,12 @@ def _tolerant(deserialize: Callable[[bytes], Any] | None) -> Callable[[bytes], A
             return _UNDECODABLE
 
     return attempt
+
+
+def _unless_bytes(serialize: Callable[[Any], bytes] | None) -> Callable[[Any], bytes] | None:
+    if serialize is None:
+        return None
+    return lambda reply: reply if isinstance(reply, bytes) else serialize(reply)
 
 
 async def _decoded(request: Any, _context: Context) -> Any:

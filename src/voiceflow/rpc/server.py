@@ -2,7 +2,7 @@
 
 Both services run on this. Health (``grpc.health.v1``, overall and for each service) and reflection
 come with it and stand outside any admission that a service has. Every call passes the errors' table
-first, then that of access, and only then is its message looked at.
+first, is observed, passes the table of access, and only then is its message looked at.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from voiceflow.rpc.freshness import keep_fresh
 from voiceflow.rpc.health import Health
 from voiceflow.rpc.interceptor import DecodingInterceptor, ErrorInterceptor
 from voiceflow.rpc.security import Security
+from voiceflow.rpc.tracing import TracingInterceptor
 
 _LOG = logging.getLogger(__name__)
 
@@ -237,7 +238,9 @@ class RpcServer:
         transport = self.transport
         if age_seconds is not None:
             transport = replace(transport, connection_age_seconds=age_seconds)
-        server = _new_server(transport, ErrorInterceptor(), access, DecodingInterceptor())
+        server = _new_server(
+            transport, ErrorInterceptor(), TracingInterceptor(), access, DecodingInterceptor()
+        )
         for service in self.services:
             service.register(server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)

@@ -22,6 +22,7 @@ from voiceflow.client import (
     StreamLimits,
     Summary,
     Timeline,
+    Timings,
     Turn,
     Update,
     wire,
@@ -248,6 +249,14 @@ def test_frames_are_told_once() -> None:
         *(80 * FRAME, (80.0, 81.0, 82.0, 83.0)),
         *(76 * FRAME, ((76.0, 0.0), (77.0, 0.0), (78.0, 0.0), (79.0, 0.0))),
     )
+
+
+def test_timings_are_told_once() -> None:
+    """Hops that another server computes once more say nothing of those that were told."""
+    teller = Told(BEGIN)
+    assert [teller.take(Timings(end, ())) is not None for end in (1, 2, 3)] == [True] * 3
+    teller.resume(BEGIN)
+    assert [teller.take(Timings(end, ())) is not None for end in (2, 3, 4)] == [False, False, True]
 
 
 def test_merges_are_told_once_and_summed_up() -> None:

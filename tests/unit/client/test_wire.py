@@ -19,6 +19,7 @@ from voiceflow.client import (
     wire,
 )
 from voiceflow.diarization.v1 import diarization_pb2 as pb
+from voiceflow.errors import Unavailable
 
 PLAIN = AudioFormat(Encoding.PCM16, 16_000)
 
@@ -109,3 +110,10 @@ def test_what_is_not_chosen_is_not_sent() -> None:
     message = wire.config_message(StreamConfig(PLAIN))
     assert not message.audio_format.HasField("channel")
     assert not message.HasField("model")
+
+
+def test_bytes_that_are_no_reply_cut_the_stream() -> None:
+    """Another one may go on with it."""
+    with pytest.raises(Unavailable) as caught:
+        wire.parsed(b"\x0a\xff")
+    assert caught.value.reason == "STREAM_CUT"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from time import monotonic_ns
 
 import numpy as np
 import psutil
@@ -13,6 +14,7 @@ from tests.unit.inference.fakes import Adder
 from voiceflow.errors import Overloaded
 from voiceflow.pipeline.model import FloatArray, Frames, State
 from voiceflow_inference.backend import SlotBackend
+from voiceflow_inference.stages import BatchTimes
 
 
 def hop(*values: float) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
@@ -20,12 +22,21 @@ def hop(*values: float) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
     return np.array(values, np.float32)[:, None] * np.ones((1, 640), np.float32)
 
 
+def test_each_part_of_a_call_is_timed() -> None:
+    """In their order: memory out of its slots, the model, memory back."""
+    backend, times = SlotBackend(Adder(), 1), BatchTimes(1, monotonic_ns())
+    backend.run([backend.open()], hop(1), times)
+    parts = (times.taken_ns, times.gathered_ns, times.inferred_ns, times.scattered_ns)
+    assert parts == tuple(sorted(parts))
+    assert parts[-1] <= monotonic_ns()
+
+
 def test_each_stream_has_its_own_memory() -> None:
     """Rows are gathered and scattered by slot, in any order and any company."""
     backend = SlotBackend(Adder(), 4)
     a, b, c = backend.open(), backend.open(), backend.open()
-    backend.run([a, b], hop(1, 10))
-    frames, _ = backend.run([c, b, a], hop(100, 20, 2))
+    backend.run([a, b], hop(1, 10), BatchTimes(1))
+    frames, _ = backend.run([c, b, a], hop(100, 20, 2), BatchTimes(1))
     assert frames.speech[:, 0].tolist() == [100, 30, 3]
 
 
@@ -33,11 +44,11 @@ def test_a_slot_starts_empty() -> None:
     """A stream hears nothing of the one that had its slot before."""
     backend = SlotBackend(Adder(), 1)
     slot = backend.open()
-    backend.run([slot], hop(5))
+    backend.run([slot], hop(5), BatchTimes(1))
     backend.close(slot)
     again = backend.open()
     assert again == slot
-    frames, _ = backend.run([again], hop(1))
+    frames, _ = backend.run([again], hop(1), BatchTimes(1))
     assert frames.speech[0, 0] == 1
 
 
@@ -57,9 +68,9 @@ def test_what_is_not_finite_is_named_and_not_kept() -> None:
     """The row is told apart, its memory stays, its neighbours' goes on."""
     backend = SlotBackend(Adder(), 2)
     good, bad = backend.open(), backend.open()
-    _, finite = backend.run([good, bad], hop(1, np.nan))
+    _, finite = backend.run([good, bad], hop(1, np.nan), BatchTimes(1))
     assert finite == [True, False]
-    frames, finite = backend.run([good, bad], hop(1, 7))
+    frames, finite = backend.run([good, bad], hop(1, 7), BatchTimes(1))
     assert finite == [True, True]
     assert frames.speech[:, 0].tolist() == [2, 7]
 
@@ -68,11 +79,11 @@ def test_memory_is_carried_from_one_model_to_another() -> None:
     """What one backend gives of a slot, another goes on with; it is a copy."""
     old, new = SlotBackend(Adder(), 2), SlotBackend(Adder(), 2)
     slot = old.open()
-    old.run([slot], hop(5))
+    old.run([slot], hop(5), BatchTimes(1))
     state = old.state(slot)
-    old.run([slot], hop(1))
+    old.run([slot], hop(1), BatchTimes(1))
     new.open()
-    frames, _ = new.run([new.open(state)], hop(2))
+    frames, _ = new.run([new.open(state)], hop(2), BatchTimes(1))
     assert frames.speech[0, 0] == 7
 
 
@@ -81,7 +92,7 @@ def test_without_a_call_there_is_nothing_to_end() -> None:
     backend = SlotBackend(Adder(), 1)
     slot = backend.open()
     assert not backend.terminate()
-    frames, _ = backend.run([slot], hop(1))
+    frames, _ = backend.run([slot], hop(1), BatchTimes(1))
     assert frames.speech[0, 0] == 1
 
 
@@ -110,7 +121,8 @@ async def test_a_call_that_comes_back_too_late_changes_no_memory() -> None:
     model = Late()
     backend = SlotBackend(model, 1)
     slot = backend.open()
-    call = asyncio.create_task(asyncio.to_thread(backend.run, [slot], hop(5)))
+    times = BatchTimes(1)
+    call = asyncio.create_task(asyncio.to_thread(backend.run, [slot], hop(5), times))
     await asyncio.to_thread(model.called.wait)
     assert backend.terminate()
     assert model.ended.is_set()
@@ -119,7 +131,7 @@ async def test_a_call_that_comes_back_too_late_changes_no_memory() -> None:
         await call
     assert backend.state(slot)["sum"] == 0
     with pytest.raises(RuntimeError):
-        backend.run([slot], hop(5))
+        backend.run([slot], hop(5), BatchTimes(1))
     assert model.calls == 1
 
 

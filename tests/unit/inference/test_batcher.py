@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from time import monotonic_ns
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from voiceflow.pipeline.model import FloatArray, Frames
 from voiceflow_inference.backend import SlotBackend
 from voiceflow_inference.batcher import Batcher, BatchRun, Lane, ModelFailed, Urgency
 from voiceflow_inference.batcher.progress import Phase, Progress
+from voiceflow_inference.stages import BatchTimes, HopTimes, Stage
 
 
 class Gate:
@@ -59,7 +61,9 @@ class Gate:
         self.terminated = True
         return not self.ended_first
 
-    def run(self, _slots: Sequence[int], audio: FloatArray) -> tuple[Frames, list[bool]]:
+    def run(
+        self, _slots: Sequence[int], audio: FloatArray, _times: BatchTimes
+    ) -> tuple[Frames, list[bool]]:
         """Fails for 666 and gives NaN for -1."""
         with self._began:
             self.batches.append(audio[:, 0].tolist())
@@ -281,6 +285,60 @@ async def test_memory_goes_from_lane_to_lane() -> None:
     with pytest.raises(RuntimeError):
         lane.state()
     await batcher.stop()
+
+
+async def test_hops_of_a_batch_share_its_times() -> None:
+    """Each is marked from the queue to the moment at which its stream goes on."""
+    batcher = Batcher(SlotBackend(Adder(), 4), batch_limit=4)
+    batcher.start()
+    all_times = [HopTimes(monotonic_ns(), 640) for _ in range(2)]
+    one = np.ones(640, np.float32)
+    with batcher._changed:  # both queue before the engine looks
+        tasks = [
+            asyncio.create_task(batcher.open_lane().run(one, 0, Urgency.LIVE, times))
+            for times in all_times
+        ]
+        await all_queued()
+    await asyncio.gather(*tasks)
+    await batcher.stop()
+    assert all_times[0].batch is all_times[1].batch
+    assert all_times[0].batch is not None
+    assert all_times[0].batch.hops == 2
+    for times in all_times:
+        assert [*times.elapsed_ns()] == [Stage.QUEUE, Stage.GATHER, Stage.INFER, Stage.SCATTER]
+        assert min(times.elapsed_ns().values()) >= 0
+
+
+async def test_a_hop_of_a_batch_that_failed_has_the_times_of_its_own(
+    batcher: Batcher, gate: Gate
+) -> None:
+    """Until then it waited; one that fails itself ended where it was."""
+    first = await hold(batcher, gate)
+    all_times = [HopTimes(monotonic_ns(), 640) for _ in range(2)]
+    good, bad = (
+        asyncio.create_task(
+            batcher.open_lane().run(np.full(640, value, np.float32), 0, Urgency.LIVE, times)
+        )
+        for value, times in zip((1, 666), all_times, strict=True)
+    )
+    await all_queued()
+    gate.go.release(4)
+    await first
+    await good
+    with pytest.raises(ModelFailed):
+        await bad
+    assert [times.batch.hops for times in all_times if times.batch is not None] == [1, 1]
+    assert all_times[1].marks[-1][0] is Stage.GATHER  # this backend tells of no part
+
+
+async def test_a_hop_that_no_engine_takes_waited_to_its_end(batcher: Batcher) -> None:
+    """Also one that another engine has computed, or tried to."""
+    lane = batcher.open_lane()
+    await batcher.stop()
+    times = HopTimes(1, 640, batch=BatchTimes(1, 2, 3, 4))
+    with pytest.raises(ModelFailed):
+        await lane.run(np.zeros(640, np.float32), 0, Urgency.LIVE, times)
+    assert [*times.elapsed_ns()] == [Stage.QUEUE]
 
 
 @asynccontextmanager

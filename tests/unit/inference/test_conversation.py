@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 
 import pytest
 
@@ -18,6 +19,7 @@ from voiceflow_inference.outbox import Outbox
 from voiceflow_inference.requests import RequestReader
 from voiceflow_inference.serving.placing import How
 from voiceflow_inference.session import Session
+from voiceflow_inference.stages import HopTimes, Stage
 
 ROOM_BYTES = 1024 * 1024
 TOKEN = b"t" * 100
@@ -32,16 +34,18 @@ async def until(holds: Callable[[], bool]) -> None:
 class Talk:
     """A conversation on the adder, whose client is the test."""
 
-    def __init__(self, *, tokens: bool = True, room_bytes: int = ROOM_BYTES) -> None:
+    def __init__(
+        self, *, tokens: bool = True, room_bytes: int = ROOM_BYTES, timings: bool = False
+    ) -> None:
         self.old, self.new = direct(Adder(), 1), direct(Adder(), 2)
         self.places = FakePlaces(self.old, self.new)
         place = self.places.place("s")
-        self.session = Session(
-            config(), place, self.places, urgency=Urgency.LIVE, horizon_seconds=0.2
-        )
+        asked = replace(config(), send_timings=timings)
+        self.session = Session(asked, place, self.places, urgency=Urgency.LIVE, horizon_seconds=0.2)
         self.requests: asyncio.Queue[pb.DiarizeRequest | None] = asyncio.Queue()
         self.replies: list[pb.DiarizeResponse] = []
         self.snapshots: list[Snapshot] = []
+        self.hops: list[HopTimes] = []
         self.conversation = Conversation(
             reader=RequestReader(self._asked(), 30.0),
             outbox=Outbox(self._write, maximum_bytes=room_bytes, maximum_seconds=30.0),
@@ -51,6 +55,7 @@ class Talk:
             leave_seconds=30.0,
             message_audio_bytes=ROOM_BYTES,
             deadline_passed=lambda: False,
+            on_hop=self.hops.append,
         )
         self.place = place
 
@@ -65,6 +70,10 @@ class Talk:
         self.requests.put_nowait(pb.DiarizeRequest(audio=data))
         await until(lambda: len(self.replies) >= wanted)
 
+    def kinds(self) -> list[str | None]:
+        """Of the replies."""
+        return [reply.WhichOneof("response") for reply in self.replies]
+
     def told(self) -> list[tuple[str, bytes]]:
         """Reason and token of each GoAway."""
         return [
@@ -77,8 +86,8 @@ class Talk:
         while (request := await self.requests.get()) is not None:
             yield request
 
-    async def _write(self, reply: pb.DiarizeResponse) -> None:
-        self.replies.append(reply)
+    async def _write(self, reply: bytes) -> None:
+        self.replies.append(pb.DiarizeResponse.FromString(reply))
 
     def _make(self, _digest: str, snapshot: Snapshot) -> bytes:
         self.snapshots.append(snapshot)
@@ -153,6 +162,48 @@ async def test_a_model_that_fails_is_told_with_a_token(tokens: bool) -> None:
     with pytest.raises(ModelFailed):
         await running
     assert talk.told() == ([("MODEL_FAILED", TOKEN)] if tokens else [])
+
+
+@pytest.mark.parametrize("timings", [False, True])
+async def test_timings_follow_the_replies_of_their_hop(timings: bool) -> None:
+    """Where they are asked for; the Summary is last also then."""
+    talk = Talk(timings=timings)
+    talk.requests.put_nowait(pb.DiarizeRequest(audio=SECOND[: 2 * 1280]))
+    talk.requests.put_nowait(pb.DiarizeRequest(audio=SECOND[: 2 * 2000]))
+    talk.requests.put_nowait(pb.DiarizeRequest(finish=pb.Finish()))
+    await talk.run()
+    hop = ["update", "timings"] if timings else ["update"]
+    assert talk.kinds() == ["begin", *hop * 3, "update", "summary"]
+    told = [reply.timings for reply in talk.replies if reply.HasField("timings")]
+    assert [one.request for one in told] == ([0, 1, 2] if timings else [])
+    ends = [one.audio_end.ToNanoseconds() // 62_500 for one in told]
+    assert ends == ([1280, 2560, 3280] if timings else [])
+
+
+async def test_a_hop_that_half_closing_completed_names_the_last_request() -> None:
+    """There being no more is no request."""
+    talk = Talk(timings=True)
+    talk.requests.put_nowait(pb.DiarizeRequest(audio=SECOND[: 2 * 1000]))
+    talk.requests.put_nowait(pb.DiarizeRequest(audio=b""))
+    talk.requests.put_nowait(None)
+    await talk.run()
+    assert [reply.timings.request for reply in talk.replies if reply.HasField("timings")] == [1]
+
+
+async def test_each_hop_is_told_of_once_it_was_sent() -> None:
+    """With all its stages, whether or not its client asked for them."""
+    talk = Talk()
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(talk.run())
+        await talk.hear(SECOND[: 2 * 1280], 2)
+        await until(lambda: len(talk.hops) == 1)
+        talk.requests.put_nowait(pb.DiarizeRequest(flush=pb.Flush()))  # nothing is left to compute
+        talk.requests.put_nowait(None)
+    (times,) = talk.hops
+    # This engine says nothing of itself.
+    engine = {Stage.GATHER, Stage.INFER, Stage.SCATTER}
+    assert [*times.elapsed_ns()] == [stage for stage in Stage if stage not in engine]
+    assert min(times.elapsed_ns().values()) >= 0
 
 
 async def test_nobody_is_cut_for_a_token() -> None:

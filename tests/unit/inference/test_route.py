@@ -16,6 +16,7 @@ from voiceflow_inference.batcher import ModelFailed, Urgency
 from voiceflow_inference.route import Moved, Route
 from voiceflow_inference.serving.generation import Generation
 from voiceflow_inference.serving.placing import How
+from voiceflow_inference.stages import HopTimes
 
 HOP = 1280
 CONTEXT_HOPS = 13
@@ -40,7 +41,7 @@ class Stream:
     async def next(self, urgency: Urgency = Urgency.LIVE) -> tuple[float, Moved | None]:
         """The next hop: what the adder says of it, in steps, and whether the stream moved."""
         self.hops += 1
-        frames, moved = await self.route.compute(hop(self.hops), 0.0, urgency)
+        frames, moved = await self.route.compute(hop(self.hops), 0.0, HopTimes(0, 1280, urgency))
         return float(frames.speech[0]) * 32768, moved
 
     async def some(self, count: int) -> list[float]:
@@ -140,7 +141,7 @@ async def test_short_hops_are_replayed_as_they_fell() -> None:
     """A flush cuts a hop short: the replay hears the same samples, in whole hops."""
     stream = Stream(How.REPLAYED)
     for part in (hop(1), hop(2)[:640], hop(3)):
-        await stream.route.compute(part, 0.0, Urgency.LIVE)
+        await stream.route.compute(part, 0.0, HopTimes(0, len(part)))
     stream.route.leave_for(stream.new, How.REPLAYED)
     await stream.next(Urgency.BACKGROUND)
     heard = stream.lanes(stream.new)[0].heard

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from time import monotonic_ns
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from voiceflow_inference.batcher import ModelFailed, Urgency
 from voiceflow_inference.serving.generation import Generation
 from voiceflow_inference.serving.placing import How, Place
 from voiceflow_inference.session import Session, algorithmic_latency_samples
+from voiceflow_inference.stages import Arrival, Stage
 from voiceflow_inference.stream_config import StreamConfig
 
 SECOND = bytes(32_000)
@@ -159,6 +161,36 @@ async def test_what_was_computed_in_the_lower_class_does_not_count(
     assert {urgency for *_, urgency in lane.asked[-48:]} == {Urgency.LIVE}
 
 
+async def test_a_hop_tells_its_way(session: Session) -> None:
+    """From the message that completed it, through all that a session does, to its reply."""
+    arrival = Arrival(1, request=7)
+    replies = [reply async for reply in session.hear(SECOND[: 2 * 3000], arrival)]
+    replies += [reply async for reply in session.flush()]
+    replies += [reply async for reply in session.finish()]
+    ways = [reply.times for reply in replies]
+    assert [times is None for times in ways] == [False, False, True, False, True]
+    assert [times.audio_end_samples for times in ways if times is not None] == [1280, 2560, 3000]
+    first = ways[0]
+    assert first is not None
+    assert (first.started_ns, first.request, first.samples) == (1, 7, 1280)
+    assert (first.generation, first.model_version) == (1, session.generation.name)
+    assert [*first.elapsed_ns()] == [
+        *(Stage.RECEIVE, Stage.DECODE, Stage.QUEUE, Stage.IDENTITY, Stage.TURNS)
+    ]
+
+
+async def test_a_hop_waits_for_those_before_it_in_its_message(session: Session) -> None:
+    """Until its stream turns to it, it was received and no more."""
+    clock_ns, seen = 0, []
+    async for reply in session.hear(SECOND[: 2 * 2560]):
+        assert reply.times is not None
+        received_ns = reply.times.marks[0][1]
+        assert received_ns >= clock_ns
+        clock_ns = monotonic_ns()
+        seen.append(reply.times.elapsed_ns()[Stage.RECEIVE])
+    assert seen[1] > seen[0]
+
+
 def moving(how: How = How.CARRIED) -> tuple[Session, Generation]:
     """A session on the adder, and where it may go."""
     old, new = direct(Adder(), 1), direct(Adder(), 2)
@@ -166,6 +198,14 @@ def moving(how: How = How.CARRIED) -> tuple[Session, Generation]:
     places.ways[old, new] = how
     place = places.place("s")
     return Session(config(), place, places, urgency=Urgency.LIVE, horizon_seconds=2), new
+
+
+async def test_a_hop_that_moved_names_who_computed_it() -> None:
+    """Not where its stream was when it came."""
+    session, new = moving()
+    session.leave_for(new, How.CARRIED)
+    replies = [reply async for reply in session.hear(SECOND[: 2 * 1280])]
+    assert [reply.times.generation for reply in replies if reply.times is not None] == [2]
 
 
 async def test_replies_name_who_computed_them() -> None:

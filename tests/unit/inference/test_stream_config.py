@@ -108,11 +108,11 @@ def test_what_is_never_allowed_is_invalid(fields: dict[str, Any], reason: str, f
     assert (error.reason, error.field) == (reason, f"config.{field}")
 
 
-def test_what_is_not_served_yet_says_so() -> None:
-    """UNIMPLEMENTED, never ignored in silence."""
-    error = refusal(not_served=("send_timings",))
+def test_what_is_not_served_says_so() -> None:
+    """UNIMPLEMENTED, never ignored in silence: a token, where there is no key to open it."""
+    error = refusal(resume_token=b"token")
     assert isinstance(error, NotServed)
-    assert error.field == "config.send_timings"
+    assert (error.reason, error.field) == ("NOT_YET_SERVED", "config.resume_token")
 
 
 RESUMPTION = Resumption(

@@ -26,6 +26,7 @@ from tests.fakes.channels import (
     version_name,
 )
 from tests.fakes.memory_store import MemoryStore
+from tests.fakes.metrics import counted
 from tests.fakes.storage import Crashed, Fault, FaultyStore, Operation
 from voiceflow.catalog.channels import Promotion
 from voiceflow.catalog.gates import Gate
@@ -237,9 +238,11 @@ def test_a_request_that_is_under_way_twice_is_done_once() -> None:
     answers = []
     store = Interrupted("history/", overtake)
     publish(store, "1.0.0")
+    before = counted("voiceflow.promotions")
     answers.append(replica(store).promote(BOB, STABLE, **asked))  # type: ignore[arg-type]
     assert answers[0] == answers[1]
     assert replica(store).get(STABLE).sequence == 1
+    assert counted("voiceflow.promotions") == before + 1
 
 
 def test_of_two_payloads_with_one_id_at_once_one_is_carried_out() -> None:

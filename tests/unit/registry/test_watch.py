@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import threading
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
+from opentelemetry import trace
 
 from tests.fakes.channels import (
     BOB,
@@ -20,6 +22,8 @@ from tests.fakes.channels import (
     rollout,
 )
 from tests.fakes.memory_store import MemoryStore
+from tests.fakes.metrics import histogram_count
+from tests.fakes.spans import recorded
 from tests.fakes.storage import Fault, FaultyStore, Operation
 from voiceflow.catalog.channels import (
     ChannelCursor,
@@ -32,7 +36,7 @@ from voiceflow.catalog.names import ChannelName
 from voiceflow.errors import ContentCorrupt, InvalidInput, NotAllowedNow, TooLarge, Unavailable
 from voiceflow_registry.channels.channels import Channels
 from voiceflow_registry.channels.watch import WatchHub
-from voiceflow_registry.records import history_key
+from voiceflow_registry.records import PromotionRecord, Request, encode, history_key
 from voiceflow_registry.storage.object_store import (
     ABSENT,
     ObjectInfo,
@@ -525,3 +529,83 @@ async def test_a_thousand_watchers_of_one_channel_are_told_together(store: Memor
         hub.nudge(STABLE)
         seen = await asyncio.gather(*(promotions(events, 3) for events in watchers))
         assert all(one == made for one in seen)
+
+
+async def test_a_delivery_is_told_when_it_is_taken_or_its_watcher_leaves(
+    store: MemoryStore,
+) -> None:
+    """Of what came while it watched: a span each, and a delay for what was taken to its end."""
+    channels = replica(store)
+    promote(channels)
+    before = histogram_count("voiceflow.watch.delay")
+    with recorded() as spans:
+        async with hub_of(store) as hub, hub.subscribe([cursor(after=0)]) as events:
+            await take(events, Heartbeat)
+            assert spans.named("voiceflow.watch.deliver") == [], "that stood there before"
+            with trace.get_tracer("test").start_as_current_span("command"):
+                made = [promote(channels) for _ in range(2)]
+            assert await promotions(events, 2) == made
+        taken, left = spans.named("voiceflow.watch.deliver")
+    for span, promotion in zip((taken, left), made, strict=True):
+        assert span.parent is not None
+        assert promotion.trace_parent[36:52] == f"{span.parent.span_id:016x}"
+        assert dict(span.attributes or {})["voiceflow.promotion.sequence"] == promotion.sequence
+    assert (taken.status.is_ok, left.status.is_ok) == (True, False)
+    told = [("voiceflow.watch.delay_seconds" in (span.attributes or {})) for span in (taken, left)]
+    assert told == [True, False]
+    assert spans.unended() == []
+    assert histogram_count("voiceflow.watch.delay") == before + 1
+
+
+async def test_what_a_feed_logs_belongs_to_no_watchers_trace(store: MemoryStore) -> None:
+    """It looks for everybody, and goes on when the watcher that came first has left."""
+    promote(replica(store))
+    switch, logged = Switch(), asyncio.Event()
+    seen: list[bool] = []
+
+    def look(_: logging.LogRecord) -> bool:
+        seen.append(trace.get_current_span().get_span_context().is_valid)
+        logged.set()
+        return True
+
+    log = logging.getLogger("voiceflow_registry.channels.feed")
+    with recorded(), trace.get_tracer("test").start_as_current_span("watcher"):
+        async with (
+            hub_of(FaultyStore(store, when=switch)) as hub,
+            hub.subscribe([cursor()]) as events,
+        ):
+            await take(events, Heartbeat)
+            log.addFilter(look)
+            try:
+                switch.failing = True
+                async with asyncio.timeout(10):
+                    await logged.wait()
+            finally:
+                log.removeFilter(look)
+    assert seen == [False]
+
+
+async def test_a_promotion_without_a_trace_is_delivered_without_a_span(store: MemoryStore) -> None:
+    """One that an older replica made, or that was made while nothing was recorded."""
+    channels = replica(store)
+    before = histogram_count("voiceflow.watch.delay")
+    async with hub_of(store) as hub, hub.subscribe([cursor()]) as events:
+        await take(events, Heartbeat)
+        record = PromotionRecord(
+            promotion=promote(replica(_copy(store))).model_copy(update={"trace_parent": ""}),
+            request=Request(principal="p"),
+        )
+        store.put(history_key(STABLE, 1), encode(record), if_generation=ABSENT)
+        with recorded() as spans:
+            await promotions(events, 1)
+            await take(events, Heartbeat)
+        assert spans.named("voiceflow.watch.deliver") == []
+    assert channels.newest(STABLE) == record.promotion
+    assert histogram_count("voiceflow.watch.delay") == before + 1
+
+
+def _copy(store: MemoryStore) -> MemoryStore:
+    copy = MemoryStore()
+    for info in store.list(""):
+        copy.put(info.key, store.get(info.key).content, if_generation=ABSENT)
+    return copy

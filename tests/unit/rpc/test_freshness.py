@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-import pytest
-from opentelemetry import metrics
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader, Sum
-
+from tests.fakes.metrics import counted
 from voiceflow.identity.reloading import Reloaded
 from voiceflow.rpc.freshness import keep_fresh
+
+FAILURES = "voiceflow.reload.failures"
 
 
 class Announced(Reloaded[int]):
@@ -31,12 +29,10 @@ class Announced(Reloaded[int]):
 
 
 async def test_r43_values_follow_their_files_and_refused_contents_are_counted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
     """One bad content of one file counts once under its name, and stops none of the others."""
-    collected = InMemoryMetricReader()
-    provider = MeterProvider(metric_readers=[collected])
-    monkeypatch.setattr(metrics, "get_meter", provider.get_meter)
+    before = counted(FAILURES), counted(FAILURES, what="bad")
     bad_path, good_path, draft = tmp_path / "bad", tmp_path / "good", tmp_path / "draft"
     for path in (bad_path, good_path):
         path.write_text("1", encoding="utf-8")
@@ -55,12 +51,5 @@ async def test_r43_values_follow_their_files_and_refused_contents_are_counted(
         keeping.cancel()
         await asyncio.gather(keeping, return_exceptions=True)
     assert bad.value == 1
-    data = collected.get_metrics_data()
-    provider.shutdown()
-    assert data is not None
-    (metric,) = data.resource_metrics[0].scope_metrics[0].metrics
-    assert metric.name == "voiceflow.reload.failures"
-    assert isinstance(metric.data, Sum)
-    (point,) = metric.data.data_points
-    assert point.attributes == {"what": "bad"}
-    assert point.value == 1
+    assert counted(FAILURES) == before[0] + 1
+    assert counted(FAILURES, what="bad") == before[1] + 1

@@ -52,6 +52,13 @@ async def test_all_four_kinds_answer(channel: grpc.aio.Channel, kind: str) -> No
 
 
 @pytest.mark.parametrize("kind", KINDS)
+async def test_a_method_may_serialise_by_itself(channel: grpc.aio.Channel, kind: str) -> None:
+    """What it replies with as bytes goes out as it is."""
+    data = Text(value="bytes").SerializeToString()
+    assert (await call(channel, kind, data)).value == "bytes"
+
+
+@pytest.mark.parametrize("kind", KINDS)
 async def test_errors_of_the_tree_reach_the_client(channel: grpc.aio.Channel, kind: str) -> None:
     """Class, reason and field are the ones that the method raised."""
     seen = await failure(channel, kind, Text(value="missing").SerializeToString())

@@ -4,22 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from voiceflow.errors import VoiceFlowError
 from voiceflow.pipeline.model import FloatArray, Frames
+from voiceflow_inference.stages import HopTimes
+from voiceflow_inference.urgency import Urgency
 
 if TYPE_CHECKING:
     from voiceflow_inference.batcher.lane import Lane
-
-
-class Urgency(IntEnum):
-    """Classes of hops; a lower one runs only while no higher one waits."""
-
-    LIVE = 0
-    BACKGROUND = 1
-    SHADOW = 2
 
 
 class ModelFailed(VoiceFlowError):
@@ -58,6 +51,7 @@ class Job:
     urgency: Urgency
     lane: Lane
     future: asyncio.Future[Frames]
+    times: HopTimes | None
 
 
 @dataclass(slots=True, eq=False)

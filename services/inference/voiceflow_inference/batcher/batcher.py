@@ -29,7 +29,6 @@ from voiceflow_inference.batcher.batch import (
     BatchRun,
     Job,
     ModelFailed,
-    Urgency,
     model_failed,
     model_hung,
     model_unloaded,
@@ -40,6 +39,8 @@ from voiceflow_inference.batcher.lane import Lane
 from voiceflow_inference.batcher.load import EngineLoad, Recent
 from voiceflow_inference.batcher.progress import Phase, Progress
 from voiceflow_inference.priority import step_back
+from voiceflow_inference.stages import BatchTimes
+from voiceflow_inference.urgency import Urgency
 
 _LOG = logging.getLogger(__name__)
 
@@ -56,7 +57,9 @@ class Backend(Protocol):
     def state(self, slot: int) -> dict[str, FloatArray]:
         """A copy of its memory."""
 
-    def run(self, slots: Sequence[int], audio: FloatArray) -> tuple[Frames, list[bool]]:
+    def run(
+        self, slots: Sequence[int], audio: FloatArray, times: BatchTimes
+    ) -> tuple[Frames, list[bool]]:
         """Computes one hop of each stream, (batch, samples)."""
 
     def terminate(self) -> bool:
@@ -260,9 +263,13 @@ class Batcher:
             return
         with self._changed:
             self._progress.enter(Phase.CALL)
+        times = BatchTimes(len(jobs), time.monotonic_ns())
+        for job in jobs:
+            if job.times is not None:
+                job.times.batch = times
         try:
             frames, finite = self._backend.run(
-                [job.lane.slot for job in jobs], np.stack([job.hop for job in jobs])
+                [job.lane.slot for job in jobs], np.stack([job.hop for job in jobs]), times
             )
         except Exception:  # noqa: BLE001 whatever a model does must not end the engine
             with self._changed:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from time import monotonic_ns
 from typing import TYPE_CHECKING
 
 from voiceflow.pipeline.model import FloatArray, Frames
-from voiceflow_inference.batcher.batch import Job, Urgency
+from voiceflow_inference.batcher.batch import Job
+from voiceflow_inference.stages import HopTimes
+from voiceflow_inference.urgency import Urgency
 
 if TYPE_CHECKING:
     from voiceflow_inference.batcher.batcher import Batcher
@@ -21,21 +24,34 @@ class Lane:
         self.slot = slot
         self.closed = False
 
-    async def run(self, hop: FloatArray, arrived_seconds: float, urgency: Urgency) -> Frames:
+    async def run(
+        self,
+        hop: FloatArray,
+        arrived_seconds: float,
+        urgency: Urgency,
+        times: HopTimes | None = None,
+    ) -> Frames:
         """Computes the stream's next hop.
 
         Args:
             hop: (samples,).
             arrived_seconds: When its last byte arrived, by the batcher's clock.
             urgency: Its class.
+            times: Marked with the engine's stages, also where it fails.
 
         Raises:
             ModelFailed: The model failed, gave numbers that are not finite, or did not come back.
         """
         future: asyncio.Future[Frames] = asyncio.get_running_loop().create_future()
         self._in_flight = True
-        self._batcher.submit(Job(hop, arrived_seconds, urgency, self, future))
-        return await future
+        if times is not None:
+            times.batch = None
+        self._batcher.submit(Job(hop, arrived_seconds, urgency, self, future, times))
+        try:
+            return await future
+        finally:
+            if times is not None:
+                times.mark_computed(monotonic_ns())
 
     def state(self) -> dict[str, FloatArray]:
         """A copy of the stream's memory, after its last hop that came out well.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
-from opentelemetry import metrics
+from voiceflow.telemetry.metrics import TRUST_ALARMS
 
 _LOG = logging.getLogger(__name__)
 
@@ -32,9 +32,6 @@ class Alarms:
 
     def __init__(self) -> None:
         self._raised: dict[str, Alarm] = {}
-        self._count = metrics.get_meter("voiceflow").create_up_down_counter(
-            "voiceflow.trust.alarms", description="alarms that stand, about what is trusted"
-        )
 
     @property
     def raised(self) -> dict[str, Alarm]:
@@ -48,7 +45,7 @@ class Alarms:
             return
         self._take(subject)
         self._raised[subject] = alarm
-        self._count.add(1, {"reason": reason})
+        TRUST_ALARMS.add(1, {"reason": reason})
         _LOG.error("alarm about the %s: %s: %s", subject, reason, message)
 
     def clear(self, subject: str) -> None:
@@ -59,5 +56,5 @@ class Alarms:
     def _take(self, subject: str) -> bool:
         alarm = self._raised.pop(subject, None)
         if alarm is not None:
-            self._count.add(-1, {"reason": alarm.reason})
+            TRUST_ALARMS.add(-1, {"reason": alarm.reason})
         return alarm is not None

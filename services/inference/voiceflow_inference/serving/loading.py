@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 import threading
+import time
 from collections.abc import Callable, Coroutine
 from functools import partial
 from pathlib import Path
@@ -29,6 +30,8 @@ from voiceflow.package import (
     read_manifest,
 )
 from voiceflow.pipeline.model import BoundModel
+from voiceflow.telemetry.metrics import BATCH_SIZE
+from voiceflow.telemetry.thinning import Thinner
 from voiceflow.validation.sandbox import (
     JsonValue,
     Limits,
@@ -38,12 +41,13 @@ from voiceflow.validation.sandbox import (
 )
 from voiceflow.validation.sandbox.process import plain
 from voiceflow_inference.backend import SlotBackend
-from voiceflow_inference.batcher import Batcher
+from voiceflow_inference.batcher import Batcher, BatchRun
 from voiceflow_inference.priority import run_apart, run_behind
 from voiceflow_inference.serving.download import Found
 from voiceflow_inference.serving.generation import Generation
 from voiceflow_inference.serving.memory import give_back, hold_little
 from voiceflow_inference.serving.tally import Tally
+from voiceflow_inference.serving.tracing import step
 from voiceflow_inference.serving.warm import (
     HopCost,
     stream_costs,
@@ -99,13 +103,14 @@ class Loader:
             Unavailable: SANDBOX_UNAVAILABLE, nothing can be looked at now.
         """
         on_state(GenerationState.LOADING)
-        package, digest = await self._run(partial(_read, found))
-        pin = _exactly(pin, package, digest)
-        await self._look_first(package, found.folder)
-        threads = self._settings.threads
-        # Threads of a model's own begin with the priority of the one that loads it.
-        run = self._run if threads == 1 else run_apart
-        model = await self._in_time(run(partial(_load_here, package, threads)))
+        with step("verify", pin.version, number):
+            package, digest = await self._run(partial(_read, found))
+            pin = _exactly(pin, package, digest)
+            await self._look_first(package, found.folder)
+            threads = self._settings.threads
+            # Threads of a model's own begin with the priority of the one that loads it.
+            run = self._run if threads == 1 else run_apart
+            model = await self._in_time(run(partial(_load_here, package, threads)))
         return await self.warmed(model, pin, number, on_state)
 
     async def warmed(
@@ -115,8 +120,9 @@ class Loader:
         on_state(GenerationState.WARMING)
         settings = self._settings
         try:
-            work = self._run(partial(_warm_here, model, settings.batch_limit))
-            costs = await self._in_time(work)
+            with step("warm", pin.version, number):
+                work = self._run(partial(_warm_here, model, settings.batch_limit))
+                costs = await self._in_time(work)
         except BaseException:
             model.terminate()  # what goes on after a timeout, or when this was cancelled
             raise
@@ -126,10 +132,19 @@ class Loader:
         # A slot is free a moment later than its place: the last hop may still be in flight.
         slots = 2 * self._streams + 2 * settings.files
         tally = Tally()
+        version = {"version": model.manifest.resource_name}
+
+        thinner = Thinner(_MEASURED_BATCHES_PER_SECOND)
+
+        def add_batch(run: BatchRun) -> None:
+            tally.add_batch(run)
+            if thinner.admits(time.monotonic_ns()):
+                BATCH_SIZE.record(run.hops, version)
+
         batcher = Batcher(
             SlotBackend(model, slots),
             batch_limit=settings.batch_limit,
-            on_batch=tally.add_batch,
+            on_batch=add_batch,
             hang_seconds=self._hang_seconds,
         )
         batcher.start()
@@ -220,6 +235,7 @@ class _FirstLook:
 
 
 _REPLY_BYTES: Final = 16_384
+_MEASURED_BATCHES_PER_SECOND: Final = 20
 
 
 def _read(found: Found) -> tuple[ModelPackage, Digest]:

@@ -18,6 +18,7 @@ from voiceflow_inference.serving.placing import How
 from voiceflow_inference.serving.roster import Roster
 from voiceflow_inference.serving.seams import Loads
 from voiceflow_inference.serving.source import Source
+from voiceflow_inference.serving.tracing import step
 
 _LOG = logging.getLogger(__name__)
 
@@ -84,7 +85,8 @@ class Maker:
             VoiceFlowError: It does not do here what it should.
         """
         try:
-            found = await self._source.fetch(pin)
+            with step("download", pin.version, number):
+                found = await self._source.fetch(pin)
         except VoiceFlowError as error:
             raise NotNow(error) from error
         except Exception as error:  # such as a disk that may not be written to

@@ -42,6 +42,13 @@ from voiceflow_inference.serving.seams import Judges, Loads
 from voiceflow_inference.serving.source import Source
 from voiceflow_inference.serving.state import Failure, GenerationView, Snapshot, Wanted
 from voiceflow_inference.serving.steps import after, changed, die, fail, view_of, want
+from voiceflow_inference.serving.tracing import (
+    Drains,
+    loading,
+    new_trace,
+    reverting,
+    swapping,
+)
 from voiceflow_inference.serving.warm import usable_cores
 from voiceflow_inference.serving.wishes import Wishes
 
@@ -99,6 +106,7 @@ class Manager:
         self._wishes = Wishes(source.instead)
         self._told: AsyncGenerator[Wanted, None] | None = None
         self._pauses = Pauses()
+        self._drains = Drains()
         self._numbers = 0
         self._loading: asyncio.Task[None] | None = None
         self._closing: set[asyncio.Task[None]] = set()
@@ -244,7 +252,7 @@ class Manager:
         self._work()
 
     def _take(self, wanted: Wanted) -> None:
-        self._wishes.take(wanted)
+        self._wishes.take(replace(wanted, trace_parent=wanted.trace_parent or new_trace()))
         self._snapshot = replace(self._snapshot, desired_sequence=wanted.sequence)
         self._pauses.forget()
         self._reconsider()
@@ -259,6 +267,7 @@ class Manager:
         while True:
             views = tuple(self._roster.counted(view) for view in self._snapshot.generations)
             self._snapshot = replace(self._snapshot, now_seconds=self._clock(), generations=views)
+            self._drains.look(self._snapshot)
             action = next_action(self._snapshot, self._times)
             if action is None:
                 return
@@ -271,9 +280,11 @@ class Manager:
         self._snapshot = after(before, action, self._numbers)
         match action:
             case Load():
-                self._loading = asyncio.create_task(self._load(action, self._numbers))
+                with loading(before, action):
+                    self._loading = asyncio.create_task(self._load(action, self._numbers))
             case Assign():
-                self._swapped(before, action)
+                with swapping(before, action):
+                    self._swapped(before, action)
             case MoveStreams():
                 self._roster.ask_to_leave(action.number, action.to)
             case Retire():
@@ -378,7 +389,8 @@ class Manager:
         self._snapshot = fail(self._snapshot, failure)
         self._reconsider()
         target = to_serve(self._snapshot)
-        self._reverts.add(failure, breach, None if target is None else target.rollout.primary)
+        with reverting(self._snapshot, failure):
+            self._reverts.add(failure, breach, None if target is None else target.rollout.primary)
 
     def _view(self, number: int) -> GenerationView | None:
         views = self._snapshot.generations

@@ -12,6 +12,7 @@ from typing import Final
 from voiceflow.catalog.channels import Role
 from voiceflow.catalog.pods import GenerationState
 from voiceflow.errors import Unavailable
+from voiceflow.telemetry.metrics import STREAM_MOVES
 from voiceflow_inference.batcher import EngineLoad
 from voiceflow_inference.serving.assignment import is_shadowed, role_of
 from voiceflow_inference.serving.generation import Generation
@@ -166,7 +167,7 @@ class Roster:
         old, new = self._where.get(mover), self._loaded.get(generation.number)
         if old is None or new is None or old == generation.number:
             return
-        self.moves[self._hows.get((old, generation.number), How.TOLD).value] += 1
+        self._count(self._hows.get((old, generation.number), How.TOLD))
         self._forget(mover)
         new.streams[mover] = False
         self._where[mover] = generation.number
@@ -178,7 +179,7 @@ class Roster:
         for mover in [mover for mover, asked in old.streams.items() if not asked]:
             old.streams[mover] = True
             if how is How.TOLD:
-                self.moves[how.value] += 1
+                self._count(how)
                 mover.leave(None, how)
             else:
                 new.arriving.add(mover)
@@ -214,6 +215,11 @@ class Roster:
         ]
         views.sort(key=lambda view: (view.number == snapshot.fallback, view.left_seconds or 0.0))
         return self.get(views[-1].number) if views else None
+
+    def _count(self, how: How) -> None:
+        """A stream moves, or is told to."""
+        self.moves[how.value] += 1
+        STREAM_MOVES.add(1, {"how": how.value})
 
     def _forget(self, mover: Mover) -> None:
         """Takes a stream from where it is."""

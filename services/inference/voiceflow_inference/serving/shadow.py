@@ -11,9 +11,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final
-
-from opentelemetry import metrics
+from typing import TYPE_CHECKING
 
 from voiceflow.artifact import SAMPLE_RATE_HERTZ, LatencyMode
 from voiceflow.errors import VoiceFlowError
@@ -22,6 +20,7 @@ from voiceflow.pipeline.enrolment import EnrolledSpeaker
 from voiceflow.pipeline.hops import HopCutter
 from voiceflow.pipeline.model import FloatArray
 from voiceflow.pipeline.turns import HopResult, Region
+from voiceflow.telemetry.metrics import SHADOW_DISAGREEMENT, SHADOW_FRAMES, SHADOW_SHED
 from voiceflow_inference.batcher import Lane, Urgency
 from voiceflow_inference.serving.agreement import Agreement
 from voiceflow_inference.serving.tally import StreamTally
@@ -30,18 +29,6 @@ if TYPE_CHECKING:
     from voiceflow_inference.serving.generation import Generation
 
 _LOG = logging.getLogger(__name__)
-_METER: Final = metrics.get_meter("voiceflow")
-_COMPARED: Final = _METER.create_counter(
-    "voiceflow.shadow.frames", unit="{frame}", description="frames that a shadow heard, too"
-)
-_DIFFERING: Final = _METER.create_counter(
-    "voiceflow.shadow.disagreement",
-    unit="{frame}",
-    description="of these, those in which it hears others than the primary",
-)
-_SHED: Final = _METER.create_counter(
-    "voiceflow.shadow.shed", unit="{stream}", description="streams whose shadow fell behind"
-)
 
 
 class Shadow:
@@ -111,7 +98,7 @@ class Shadow:
             self._hops.append(own)
             self._waiting_samples += len(own)
         if self._waiting_samples > self._lag_samples:
-            _SHED.add(1, self._attributes())
+            SHADOW_SHED.add(1, self._attributes())
             self._drop("it is too far behind")
         elif self._hops and self._working is None:
             self._working = asyncio.create_task(self._work(self._lane))
@@ -158,8 +145,8 @@ class Shadow:
         compared, differing = self._agreement.compare(ours, theirs)
         if compared:
             self._generation.tally.compared(compared, differing)
-            _COMPARED.add(compared, self._attributes())
-            _DIFFERING.add(differing, self._attributes())
+            SHADOW_FRAMES.add(compared, self._attributes())
+            SHADOW_DISAGREEMENT.add(differing, self._attributes())
 
     def _drop(self, reason: str) -> None:
         if reason:

@@ -60,11 +60,13 @@ class Wanted:
         sequence: Of the promotion; of a folder, how often what is wanted of it has changed.
         rollout: Which versions, to whom.
         rules: When the pod leaves one of its own accord.
+        trace_parent: Where the promotion's trace goes on; empty: nowhere.
     """
 
     sequence: int
     rollout: Rollout
     rules: RevertRules = field(default_factory=RevertRules)
+    trace_parent: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

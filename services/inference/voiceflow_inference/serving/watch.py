@@ -38,6 +38,7 @@ from voiceflow_inference.serving.download import (
     newest_steps,
 )
 from voiceflow_inference.serving.state import Wanted
+from voiceflow_inference.serving.tracing import step, under
 
 _LOG = logging.getLogger(__name__)
 
@@ -143,7 +144,7 @@ class RegistrySource:
         if held is None or held.sequence >= wanted.sequence:
             return None
         self._told.setdefault(held.sequence, held)
-        return Wanted(held.sequence, held.rollout, self._rules)
+        return self._as_wanted(held)
 
     def holds(self, wanted: Wanted) -> None:
         """See `Source`."""
@@ -188,7 +189,8 @@ class RegistrySource:
                 seconds = wait_seconds + answer_seconds
                 newest = belief.take(await newest_steps(client, belief, seconds))
                 pin = newest.rollout.primary
-                await fetch_version(client, belief, self.cache, pin, fetch_seconds)
+                with under(newest.trace_parent), step("download", pin.version):
+                    await fetch_version(client, belief, self.cache, pin, fetch_seconds)
         except VoiceFlowError as error:
             self._lost()
             held = belief.check_held()
@@ -285,7 +287,7 @@ class RegistrySource:
         self._told[promotion.sequence] = promotion
         for old in list(self._told)[:-MAXIMUM_TOLD]:
             del self._told[old]
-        wanted = Wanted(promotion.sequence, promotion.rollout, self._rules)
+        wanted = self._as_wanted(promotion)
         if wanted == self._wanted:
             return
         if self._wanted is None or wanted.rollout != self._wanted.rollout:
@@ -293,6 +295,11 @@ class RegistrySource:
             self._belief.alarms.clear(DOWNLOAD)
         self._wanted = wanted
         self._news.set()
+
+    def _as_wanted(self, promotion: Promotion) -> Wanted:
+        return Wanted(
+            promotion.sequence, promotion.rollout, self._rules, trace_parent=promotion.trace_parent
+        )
 
     def _newest(self) -> Wanted:
         assert self._wanted is not None  # noqa: S101 - since the start

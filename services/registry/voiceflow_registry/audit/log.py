@@ -19,11 +19,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, TypeVar
 
-from opentelemetry import metrics
-
 from voiceflow.catalog.audit import CANCELLED, OUTCOME_UNKNOWN, AuditEntry
 from voiceflow.errors import Unavailable, VoiceFlowError
 from voiceflow.identity.caller import Caller
+from voiceflow.telemetry.metrics import AUDIT_FAILURES
 from voiceflow_registry.audit.changes import NOTHING_CHANGED, Change
 from voiceflow_registry.audit.keys import EntryId, microseconds_of
 from voiceflow_registry.records import AuditRecord, encode
@@ -33,9 +32,6 @@ Answer = TypeVar("Answer")
 Item = TypeVar("Item")
 
 _LOG = logging.getLogger(__name__)
-_FAILURES: Final = metrics.get_meter("voiceflow").create_counter(
-    "voiceflow.audit.failures", description="outcomes that could not be written"
-)
 
 _AFTER_THE_FACT: Final = frozenset({"STORAGE_UNAVAILABLE", "CONTENT_CORRUPT"})
 """Reasons that leave open whether something was done."""
@@ -213,7 +209,7 @@ class Recording:
         try:
             create_once(self._store, self._id.outcome_key, encode(AuditRecord(entry=entry)))
         except Exception:  # noqa: BLE001 - the act's answer stands, and the entry says "unknown"
-            _FAILURES.add(1, {"method": entry.method})
+            AUDIT_FAILURES.add(1, {"method": entry.method})
             _LOG.exception("the outcome of %s, %s, was not recorded", entry.name, entry.method)
 
 

@@ -11,9 +11,11 @@ from voiceflow.catalog.names import ANY_MODEL, ChannelName, ModelName, VersionNa
 from voiceflow.catalog.values import Page, Signature
 from voiceflow.errors import NotFound
 from voiceflow.identity.caller import Caller, CallerRole
+from voiceflow.telemetry.context import trace_parent
 from voiceflow_registry.channels.policies import Policies
 from voiceflow_registry.channels.promoting import PassedGates, Promoting, PublishedVersions
 from voiceflow_registry.channels.promotion import channel_of
+from voiceflow_registry.channels.traces import promoting, tell
 from voiceflow_registry.channels.wishes import PromotionWish, RollbackWish, channel_not_found
 from voiceflow_registry.paging import page_of
 from voiceflow_registry.storage.object_store import ObjectStore
@@ -72,6 +74,13 @@ class Channels:
         """The promotion right before another one; None before the first."""
         entry = self._history.at(name, promotion.sequence - 1) if promotion.sequence > 1 else None
         return entry.promotion if entry else None
+
+    def sequences(self) -> Iterator[tuple[ChannelName, int]]:
+        """Every channel, and the sequence of its newest promotion."""
+        for name in self._names(None):
+            newest = self.newest(name)
+            if newest is not None:
+                yield name, newest.sequence
 
     def list(
         self, parent: ModelName | None, *, version: str, page_size: int, page_token: str
@@ -169,18 +178,21 @@ class Channels:
             Untrusted: As `Trust.check_version`, of every version that it names, and as
                 `Trust.check_promotion`; with `validate_only` it need not be signed.
         """
-        wish = PromotionWish(
-            principal=caller.principal,
-            etag=etag,
-            request_id=request_id,
-            reason=reason,
-            expire_time=expire_time,
-            signature=signature,
-            rollout=rollout,
-            allow_downgrade=allow_downgrade,
-        )
-        promotion = self._promoting.promote(caller, name, wish, validate_only=validate_only)
-        return self._channel(name, promotion), promotion
+        with promoting(name, PromotionKind.PROMOTE, validate_only=validate_only) as span:
+            wish = PromotionWish(
+                principal=caller.principal,
+                etag=etag,
+                request_id=request_id,
+                reason=reason,
+                expire_time=expire_time,
+                signature=signature,
+                trace_parent=trace_parent(),
+                rollout=rollout,
+                allow_downgrade=allow_downgrade,
+            )
+            promotion = self._promoting.promote(caller, name, wish, validate_only=validate_only)
+            tell(span, promotion)
+            return self._channel(name, promotion), promotion
 
     def rollback(
         self,
@@ -222,19 +234,22 @@ class Channels:
             Forbidden: POLICY_FORBIDS.
             Untrusted: As `promote`.
         """
-        wish = RollbackWish(
-            principal=caller.principal,
-            etag=etag,
-            request_id=request_id,
-            reason=reason,
-            expire_time=expire_time,
-            signature=signature,
-            to_sequence=to_sequence,
-            kind=kind,
-            by_operator=CallerRole.OPERATOR in caller.roles,
-        )
-        promotion = self._promoting.rollback(caller, name, wish, validate_only=validate_only)
-        return self._channel(name, promotion), promotion
+        with promoting(name, kind, validate_only=validate_only) as span:
+            wish = RollbackWish(
+                principal=caller.principal,
+                etag=etag,
+                request_id=request_id,
+                reason=reason,
+                expire_time=expire_time,
+                signature=signature,
+                trace_parent=trace_parent(),
+                to_sequence=to_sequence,
+                kind=kind,
+                by_operator=CallerRole.OPERATOR in caller.roles,
+            )
+            promotion = self._promoting.rollback(caller, name, wish, validate_only=validate_only)
+            tell(span, promotion)
+            return self._channel(name, promotion), promotion
 
     def history(
         self,

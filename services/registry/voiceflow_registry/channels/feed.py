@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 import random
 from collections.abc import Callable, Iterator, Sequence
@@ -82,7 +83,10 @@ class Feed:
         self._asked: list[asyncio.Future[None]] = []
         self.corrupt: ContentCorrupt | None = None
         self._failing = False
-        self._task = asyncio.create_task(self._run(), name=f"feed of {name}")
+        # In no watcher's context: it outlives whoever came first.
+        self._task = asyncio.create_task(
+            self._run(), name=f"feed of {name}", context=contextvars.Context()
+        )
         self._task.add_done_callback(self._ended)
 
     @property

@@ -30,6 +30,7 @@ from voiceflow_registry.channels.promotion import (
     rollback_target,
 )
 from voiceflow_registry.channels.rollouts import named_versions, version_field
+from voiceflow_registry.channels.traces import count
 from voiceflow_registry.channels.wishes import (
     PromotionWish,
     RollbackWish,
@@ -246,11 +247,12 @@ class Promoting:
         }
         with self.holds.held(set(coming.values()), name, promotion.sequence):
             self._check_still_promotable(coming)
-            stands = self.history.append(
-                name, PromotionRecord(promotion=promotion, request=request)
-            )
+            record = PromotionRecord(promotion=promotion, request=request)
+            stands = self.history.append(name, record)
             if stands is None:
                 raise etag_stale(name, newest.promotion.etag if newest else "")
+        if stands is record:
+            count(name, promotion)
         self._leave_hint(name, promotion.sequence)
         return stands.promotion
 

@@ -310,4 +310,5 @@ def _append(
         signature=wish.signature,
         request_id=wish.request_id,
         etag=etag_of(sequence, statement),
+        trace_parent=wish.trace_parent,
     )

@@ -29,6 +29,7 @@ from voiceflow.catalog.channels import (
 from voiceflow.catalog.names import ChannelName
 from voiceflow.errors import InvalidInput, NotAllowedNow, TooLarge
 from voiceflow_registry.channels.feed import Feed, WatchedChannels, readable, shutting_down
+from voiceflow_registry.channels.traces import delivering
 from voiceflow_registry.storage.object_store import StoreError
 
 MAXIMUM_CHANNELS: Final = 100
@@ -68,7 +69,13 @@ class WatchHub:
         self._waiting_limit = waiting_limit
         self._executor = executor
         self._feeds: dict[ChannelName, Feed] = {}
+        self._watching = 0
         self._closed = False
+
+    @property
+    def watching(self) -> int:
+        """Calls that watch."""
+        return self._watching
 
     @asynccontextmanager
     async def subscribe(
@@ -94,6 +101,7 @@ class WatchHub:
         self._check_open()
         watcher = _Watcher()
         feeds = [self._join(name, watcher) for name in names]
+        self._watching += 1
         try:
             await asyncio.gather(*(feed.look_anew() for feed in feeds))
             for cursor, feed in zip(cursors, feeds, strict=True):
@@ -101,7 +109,7 @@ class WatchHub:
                     watcher.sent[feed] = max(0, feed.head - 1)
                 else:
                     watcher.sent[feed] = cursor.after_sequence
-                watcher.excused[feed] = feed.head
+                watcher.excused[feed] = watcher.found[feed] = feed.head
                 if watcher.sent[feed] > feed.head:
                     raise NotAllowedNow(
                         f"{feed.name} is at sequence {feed.head}, and the watcher has seen "
@@ -113,6 +121,7 @@ class WatchHub:
             async with aclosing(self._events(watcher)) as events:
                 yield events
         finally:
+            self._watching -= 1
             ended = [feed for feed in feeds if self._leave(feed, watcher)]
             await asyncio.gather(*(feed.stop() for feed in ended))
 
@@ -164,7 +173,11 @@ class WatchHub:
             for feed in watcher.sent:
                 while (promotion := await self._following(feed, watcher)) is not None:
                     watcher.sent[feed] = promotion.sequence
-                    yield promotion
+                    if promotion.sequence <= watcher.found[feed]:
+                        yield promotion
+                    else:
+                        with delivering(promotion, self._clock):
+                            yield promotion
                     quiet_since = quiet_since and clock()
             told_all = all(told[feed] == feed.policy.sequence for feed in watcher.sent)
             if told_all and self._is_due(watcher, quiet_since, clock()):
@@ -236,10 +249,11 @@ class WatchHub:
 
 
 class _Watcher:
-    """One caller: of each channel, what was sent to it last."""
+    """One caller: of each channel, what it found when it came, and what was sent to it last."""
 
     def __init__(self) -> None:
         self.wake = asyncio.Event()
+        self.found: dict[Feed, int] = {}
         self.sent: dict[Feed, int] = {}
         self.excused: dict[Feed, int] = {}
         self.ahead: dict[tuple[Feed, int], Promotion] = {}

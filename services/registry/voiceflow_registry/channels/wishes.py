@@ -42,6 +42,7 @@ class Wish:
         reason: Why, for people.
         expire_time: After it servers raise an alarm.
         signature: Over the statement that the promotion will have.
+        trace_parent: Where the trace of its promotion goes on; empty: nowhere.
     """
 
     principal: str
@@ -50,6 +51,7 @@ class Wish:
     reason: str = ""
     expire_time: datetime | None = None
     signature: Signature | None = None
+    trace_parent: str = ""
 
 
 @dataclass(frozen=True, slots=True)

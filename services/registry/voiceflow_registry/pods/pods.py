@@ -152,6 +152,10 @@ class Pods:
             raise NotFound(f"{name} has never reported", reason="POD_NOT_FOUND", field="name")
         return self._seen(record)
 
+    def reporting(self) -> Iterator[Pod]:
+        """Pods that are not lost."""
+        return (pod for pod in self._all() if not pod.lost)
+
     def list(self, *, where: PodFilter, page_size: int, page_token: str) -> Page[Pod]:
         """Pods by name.
 
@@ -165,9 +169,8 @@ class Pods:
 
         def after(key: str) -> Iterator[tuple[str, Pod]]:
             newest: dict[str, int] = {}
-            pods = [self._seen(record) for _, record in self._pods.read(_PODS)]
             # By name, which is not the order of the keys.
-            for pod in sorted(pods, key=lambda pod: pod.name):
+            for pod in sorted(self._all(), key=lambda pod: pod.name):
                 if pod.name > key and self._is_wanted(pod, where, newest):
                     yield pod.name, pod
 
@@ -294,6 +297,9 @@ class Pods:
             f"{name}: its reports overtake one another; one process reports for a pod",
             reason="REPORT_OUTDATED",
         )
+
+    def _all(self) -> Iterator[Pod]:
+        return (self._seen(record) for _, record in self._pods.read(_PODS))
 
     def _seen(self, record: PodRecord) -> Pod:
         return record.pod.model_copy(update={"lost": self._is_lost(record.pod)})

@@ -15,11 +15,12 @@ from functools import wraps
 from typing import Any, Final, TypeAlias, TypeVar
 
 from google.protobuf.message import Message
-from opentelemetry import metrics
+from opentelemetry import trace
 
 from voiceflow.errors import Forbidden, VoiceFlowError
 from voiceflow.identity.caller import Caller
 from voiceflow.rpc.access import caller_of
+from voiceflow.telemetry.metrics import AUDIT_DROPPED
 from voiceflow_registry.audit.allowance import Allowance
 from voiceflow_registry.audit.changes import Change
 from voiceflow_registry.audit.log import AuditLog, Deed
@@ -30,9 +31,6 @@ Answer = TypeVar("Answer")
 Method: TypeAlias = Callable[[Any, Context], Awaitable[Any]]
 
 _LOG = logging.getLogger(__name__)
-_DROPPED: Final = metrics.get_meter("voiceflow").create_counter(
-    "voiceflow.audit.dropped", description="refusals that were not recorded"
-)
 _RESOURCE: Final = re.compile(r"[a-zA-Z0-9./+-]{1,300}")
 
 _recorded: Final[ContextVar[bool]] = ContextVar("recorded", default=False)
@@ -98,6 +96,7 @@ class Auditing:
     def about(self, resource: object) -> None:
         """What this call is about; else the field at fault has to tell."""
         _about.set(str(resource))
+        trace.get_current_span().set_attribute("voiceflow.resource", str(resource))
 
     def observed(self, name: str, method: Method) -> Method:
         """The same method; what it refuses to its caller is recorded.
@@ -133,7 +132,7 @@ class Auditing:
             resource: What it was about, as far as that is known.
         """
         if not self._allowance.take(caller.principal):
-            _DROPPED.add(1, {"why": "too many"})
+            AUDIT_DROPPED.add(1, {"why": "too many"})
             _LOG.warning("not recorded, one of many: %s for %s", error.reason, caller.principal)
             return
         deed = Deed(caller, method.rpartition("/")[2], resource)
@@ -142,7 +141,7 @@ class Auditing:
                 self._threads.call(lambda: self.log.refused(deed, error.reason))
             )
         except Exception:  # noqa: BLE001 - what is answered is the refusal
-            _DROPPED.add(1, {"why": "failed"})
+            AUDIT_DROPPED.add(1, {"why": "failed"})
             _LOG.exception("not recorded: %s for %s", error.reason, caller.principal)
 
 

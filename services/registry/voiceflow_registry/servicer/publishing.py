@@ -26,6 +26,7 @@ from voiceflow_registry.audit.changes import published
 from voiceflow_registry.audit.log import Recording
 from voiceflow_registry.publishing.committing import PublisherLeft
 from voiceflow_registry.publishing.publish import Published, UploadSession
+from voiceflow_registry.publishing.traces import publishing
 from voiceflow_registry.servicer.auditing import Auditing
 from voiceflow_registry.servicer.ownership import check_model
 from voiceflow_registry.servicer.presence import Places, Presence
@@ -53,7 +54,7 @@ class PublishingMethods:
         self, requests: AsyncIterator[pb.PublishVersionRequest], context: Context
     ) -> pb.PublishVersionResponse:
         """See the service. Of each stream one chunk is on its way at a time."""
-        with self._presence.entered():
+        with self._presence.entered(), publishing() as submitted:
             first = await self._next(requests, context)
             if first is None or first.WhichOneof("request") != "begin":
                 raise _out_of_order("a stream starts with `begin`")
@@ -62,6 +63,7 @@ class PublishingMethods:
             check_model(caller_of(context), name, field="begin.version")
             with self._publishes.taken():  # not by whoever says nothing, or may not publish
                 done = await self._taken_in(name, first.begin, requests, context)
+            submitted.answered(done)
         return pb.PublishVersionResponse(
             version=version_to_wire(done.version),
             report=report_to_wire(done.report),

@@ -19,6 +19,7 @@ from collections.abc import (
 )
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
+from contextvars import copy_context
 from typing import Any, Final, Generic, TypeVar
 
 from voiceflow.errors import ContentCorrupt, Overloaded, Unavailable, VoiceFlowError
@@ -178,7 +179,8 @@ class Threads:
                 return act()
 
         self._busy += 1
-        running = asyncio.get_running_loop().run_in_executor(pool, told)
+        # With the caller's context: what is traced of the act belongs to the call.
+        running = asyncio.get_running_loop().run_in_executor(pool, copy_context().run, told)
         running.add_done_callback(self._done)
         return await running
 

@@ -10,7 +10,7 @@ import base64
 import contextlib
 import itertools
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
@@ -66,6 +66,7 @@ class GcsStore:
         timeout_seconds: To connect, and to wait for more of a reply.
         retry_seconds: How long an operation is tried again while its failure may pass: 429, 5xx,
             connections that fail or stall. It may take this and one timeout more.
+        on_retry: Told of each such failure, on the thread of the operation.
 
     Raises:
         StoreUnavailable: There are no credentials.
@@ -79,11 +80,21 @@ class GcsStore:
         endpoint: str | None = None,
         timeout_seconds: float = 30.0,
         retry_seconds: float = 60.0,
+        on_retry: Callable[[Exception], None] = lambda _: None,
     ) -> None:
         self._prefix = f"{'/'.join(check_key(prefix.strip('/')))}/" if prefix else ""
         self._endpoint = (endpoint or _ENDPOINT).rstrip("/")
         self._timeout_seconds = timeout_seconds
-        self._retry = DEFAULT_RETRY.with_timeout(retry_seconds).with_delay(
+        passing = DEFAULT_RETRY._predicate  # noqa: SLF001 - what the library itself takes to pass
+
+        def may_pass(error: Exception) -> bool:
+            passes: bool = passing(error)
+            if passes:
+                on_retry(error)
+            return passes
+
+        patient = DEFAULT_RETRY.with_predicate(may_pass).with_timeout(retry_seconds)
+        self._retry = patient.with_delay(
             # 0.2 s for a minute: the first pause, by chance up to twice as long.
             initial=retry_seconds / 300,
             maximum=retry_seconds / 6,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Final
+
 import click
 
 from voiceflow.cli.models.channels import promote, rollback
@@ -14,6 +17,10 @@ from voiceflow.cli.models.publishing import delete, download, publish, yank
 from voiceflow.cli.models.signing import sign
 from voiceflow.cli.models.validation import validate
 from voiceflow.cli.options import text
+from voiceflow.cli.tracing import telemetry_file_option, traced
+
+_CHANGES: Final = frozenset({"publish", "validate", "promote", "rollback", "yank", "delete"})
+"""Commands that are followed into the registry, and from there to pods."""
 
 
 class _Models(click.Group):
@@ -28,7 +35,9 @@ class _Models(click.Group):
 
 
 @click.group(cls=_Models)
-def models() -> None:
+@telemetry_file_option
+@click.pass_context
+def models(context: click.Context, telemetry_file: Path | None) -> None:
     """Publish versions of models, run them through the gates, promote them to channels.
 
     Names may be short: diarizer for models/diarizer, diarizer@1.2.0 for
@@ -39,6 +48,9 @@ def models() -> None:
     allowed as things are, or changed meanwhile; 7 not allowed for this caller; 130 interrupted
     by Ctrl-C, which is the normal end of watch: 0.
     """
+    command = context.invoked_subcommand
+    if command in _CHANGES:
+        context.with_resource(traced(f"voiceflow.{command}", telemetry_file))
 
 
 for _command in (

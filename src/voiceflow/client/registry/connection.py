@@ -16,6 +16,7 @@ from voiceflow.client.retry import RetryPolicy, pause_before_retry
 from voiceflow.errors import ContentCorrupt, VoiceFlowError
 from voiceflow.registry.v1 import registry_pb2_grpc as pb_grpc
 from voiceflow.rpc.status import from_rpc_error
+from voiceflow.telemetry.context import metadata
 
 _Request = TypeVar("_Request")
 _Response = TypeVar("_Response")
@@ -102,7 +103,7 @@ class Connection:
             VoiceFlowError: What the registry says.
         """
         try:
-            response = await method(request, timeout=self._timeout_seconds)
+            response = await method(request, timeout=self._timeout_seconds, metadata=metadata())
         except grpc.aio.AioRpcError as error:
             raise self.error_of(error) from None
         if response is None:  # so gRPC says that it could not be decoded

@@ -41,6 +41,7 @@ from voiceflow.package import (
 )
 from voiceflow.registry.v1 import registry_pb2 as pb
 from voiceflow.rpc.registry import version_file_from_wire
+from voiceflow.telemetry.context import metadata
 
 STALLED_SECONDS: Final = 60.0
 SLOWEST_BYTES: Final = 64 * 1024
@@ -152,7 +153,7 @@ class Downloading:
             ContentCorrupt: It is not the file that was stated.
         """
         request = pb.DownloadVersionRequest(name=version, file=file.file, offset=handle.tell())
-        call = self._connection.stub.DownloadVersion(request)
+        call = self._connection.stub.DownloadVersion(request, metadata=metadata())
         try:
             first, pace = True, _Pace(handle.tell())
             while first or handle.tell() < file.size_bytes:

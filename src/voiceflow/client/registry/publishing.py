@@ -26,6 +26,7 @@ from voiceflow.rpc.registry import (
     upload_from_wire,
     version_from_wire,
 )
+from voiceflow.telemetry.context import metadata
 
 _Call = grpc.aio.StreamUnaryCall[pb.PublishVersionRequest, pb.PublishVersionResponse]
 
@@ -114,7 +115,7 @@ class Publishing:
                     raise error from None
 
     async def _attempt(self) -> Published:
-        call = self._connection.stub.PublishVersion()
+        call = self._connection.stub.PublishVersion(metadata=metadata())
         fate = Fate(call)
         try:
             await self._send(call)

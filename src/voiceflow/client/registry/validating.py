@@ -13,6 +13,7 @@ from voiceflow.client.registry.connection import Connection
 from voiceflow.errors import Unavailable, VoiceFlowError
 from voiceflow.registry.v1 import registry_pb2 as pb
 from voiceflow.rpc.registry import GATES, gate_result_from_wire, report_from_wire
+from voiceflow.telemetry.context import metadata
 
 ValidationProgress = Gate | GateResult | ValidationReport
 """A gate that has started, its result, and at last the report."""
@@ -63,7 +64,7 @@ async def follow_validation(
 async def _run(
     connection: Connection, request: pb.ValidateVersionRequest
 ) -> AsyncGenerator[ValidationProgress, None]:
-    call = connection.stub.ValidateVersion(request)
+    call = connection.stub.ValidateVersion(request, metadata=metadata())
     try:
         async for reply in call:
             match reply.WhichOneof("progress"):

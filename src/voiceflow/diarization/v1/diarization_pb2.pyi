@@ -313,7 +313,7 @@ class GoAway(_message.Message):
     def __init__(self, time_left: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., resume_token: _Optional[bytes] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class Timings(_message.Message):
-    __slots__ = ("audio_end", "stages")
+    __slots__ = ("audio_end", "stages", "request")
     class Stage(_message.Message):
         __slots__ = ("name", "elapsed")
         NAME_FIELD_NUMBER: _ClassVar[int]
@@ -323,9 +323,11 @@ class Timings(_message.Message):
         def __init__(self, name: _Optional[str] = ..., elapsed: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
     AUDIO_END_FIELD_NUMBER: _ClassVar[int]
     STAGES_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
     audio_end: _duration_pb2.Duration
     stages: _containers.RepeatedCompositeFieldContainer[Timings.Stage]
-    def __init__(self, audio_end: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., stages: _Optional[_Iterable[_Union[Timings.Stage, _Mapping]]] = ...) -> None: ...
+    request: int
+    def __init__(self, audio_end: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., stages: _Optional[_Iterable[_Union[Timings.Stage, _Mapping]]] = ..., request: _Optional[int] = ...) -> None: ...
 
 class Summary(_message.Message):
     __slots__ = ("speakers", "audio_covered", "complete", "merges", "model_version")

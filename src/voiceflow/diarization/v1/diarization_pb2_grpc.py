@@ -117,7 +117,7 @@ class DiarizationServicer:
 
         It runs as fast as the server can spare, in a lower class than live streams. The first request
         is the config, later ones carry audio; half-closing ends it. The result is the one that Diarize
-        gives for the same audio and config; asking for provisional turns or activity is
+        gives for the same audio and config; asking for provisional turns, activity or timings is
         INVALID_ARGUMENT. A server that stops before the end answers UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -55,7 +55,7 @@ class DiarizationStub:
 
     It runs as fast as the server can spare, in a lower class than live streams. The first request
     is the config, later ones carry audio; half-closing ends it. The result is the one that Diarize
-    gives for the same audio and config; asking for provisional turns or activity is
+    gives for the same audio and config; asking for provisional turns, activity or timings is
     INVALID_ARGUMENT. A server that stops before the end answers UNAVAILABLE.
     """
     GetServingState: _aio.UnaryUnaryMultiCallable[_diarization_pb2.GetServingStateRequest, _diarization_pb2.GetServingStateResponse]
@@ -122,7 +122,7 @@ class DiarizationServicer(metaclass=_abc_1.ABCMeta):
 
         It runs as fast as the server can spare, in a lower class than live streams. The first request
         is the config, later ones carry audio; half-closing ends it. The result is the one that Diarize
-        gives for the same audio and config; asking for provisional turns or activity is
+        gives for the same audio and config; asking for provisional turns, activity or timings is
         INVALID_ARGUMENT. A server that stops before the end answers UNAVAILABLE.
         """
 

@@ -642,7 +642,7 @@ class Shadow(_message.Message):
     def __init__(self, pin: _Optional[_Union[VersionPin, _Mapping]] = ..., percentage: _Optional[float] = ...) -> None: ...
 
 class Promotion(_message.Message):
-    __slots__ = ("name", "sequence", "kind", "rollout", "rollback_to_sequence", "principal", "reason", "commit_time", "expire_time", "statement", "signature", "request_id", "etag")
+    __slots__ = ("name", "sequence", "kind", "rollout", "rollback_to_sequence", "principal", "reason", "commit_time", "expire_time", "statement", "signature", "request_id", "etag", "trace_parent")
     class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         KIND_UNSPECIFIED: _ClassVar[Promotion.Kind]
@@ -666,6 +666,7 @@ class Promotion(_message.Message):
     SIGNATURE_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     ETAG_FIELD_NUMBER: _ClassVar[int]
+    TRACE_PARENT_FIELD_NUMBER: _ClassVar[int]
     name: str
     sequence: int
     kind: Promotion.Kind
@@ -679,7 +680,8 @@ class Promotion(_message.Message):
     signature: SignatureBundle
     request_id: str
     etag: str
-    def __init__(self, name: _Optional[str] = ..., sequence: _Optional[int] = ..., kind: _Optional[_Union[Promotion.Kind, str]] = ..., rollout: _Optional[_Union[Rollout, _Mapping]] = ..., rollback_to_sequence: _Optional[int] = ..., principal: _Optional[str] = ..., reason: _Optional[str] = ..., commit_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., statement: _Optional[bytes] = ..., signature: _Optional[_Union[SignatureBundle, _Mapping]] = ..., request_id: _Optional[str] = ..., etag: _Optional[str] = ...) -> None: ...
+    trace_parent: str
+    def __init__(self, name: _Optional[str] = ..., sequence: _Optional[int] = ..., kind: _Optional[_Union[Promotion.Kind, str]] = ..., rollout: _Optional[_Union[Rollout, _Mapping]] = ..., rollback_to_sequence: _Optional[int] = ..., principal: _Optional[str] = ..., reason: _Optional[str] = ..., commit_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., statement: _Optional[bytes] = ..., signature: _Optional[_Union[SignatureBundle, _Mapping]] = ..., request_id: _Optional[str] = ..., etag: _Optional[str] = ..., trace_parent: _Optional[str] = ...) -> None: ...
 
 class GetChannelRequest(_message.Message):
     __slots__ = ("name",)

@@ -111,6 +111,7 @@ def promotion_to_wire(promotion: Promotion) -> pb.Promotion:
         signature=signature_to_wire(promotion.signature),
         request_id=promotion.request_id,
         etag=promotion.etag,
+        trace_parent=promotion.trace_parent,
     )
 
 
@@ -132,6 +133,7 @@ def promotion_from_wire(message: pb.Promotion, path: str = "promotion") -> Promo
         signature=signature_from_wire(message, "signature"),
         request_id=message.request_id,
         etag=message.etag,
+        trace_parent=message.trace_parent,
     )
 
 

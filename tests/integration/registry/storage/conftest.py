@@ -15,12 +15,16 @@ from tests.integration.registry.storage.places import (
     FilesystemPlace,
     GcsPlace,
     MemoryPlace,
+    ObservedPlace,
     Place,
     external_place,
 )
 
 _BUCKET: Final = "models"
-_KINDS: Final = ["memory", "filesystem", "gcs"] + ["external"] * (ENDPOINT_VARIABLE in os.environ)
+_KINDS: Final = [
+    *("memory", "observed", "filesystem", "gcs"),
+    *["external"] * (ENDPOINT_VARIABLE in os.environ),
+]
 
 
 @pytest.fixture(params=_KINDS)
@@ -28,6 +32,8 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     """An empty place of each kind."""
     if request.param == "memory":
         yield MemoryPlace()
+    elif request.param == "observed":
+        yield ObservedPlace()
     elif request.param == "filesystem":
         yield FilesystemPlace(tmp_path / "store")
     elif request.param == "gcs":

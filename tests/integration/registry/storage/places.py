@@ -20,6 +20,7 @@ from tests.fakes.storage import Fault as StoreFault
 from voiceflow_registry.storage.filesystem import FilesystemStore
 from voiceflow_registry.storage.gcs import GcsStore
 from voiceflow_registry.storage.object_store import ObjectStore
+from voiceflow_registry.storage.observed import ObservedStore, retried
 
 ENDPOINT_VARIABLE: Final = "VOICEFLOW_TEST_GCS_ENDPOINT"
 """Of another server to test against, such as googleapis/storage-testbench: http://host:port."""
@@ -66,6 +67,23 @@ class MemoryPlace:
         return FaultyStore(self._store, {number + 1: fault}), contextlib.nullcontext()
 
 
+class ObservedPlace(MemoryPlace):
+    """The same, measured as the registry measures its store."""
+
+    def open(self) -> ObjectStore:
+        """See the protocol."""
+        return ObservedStore(super().open())
+
+    def fresh(self) -> ObservedPlace:
+        """See the protocol."""
+        return ObservedPlace()
+
+    def troubled(self, number: int, kind: int) -> tuple[ObjectStore, Trigger]:
+        """See the protocol."""
+        store, trigger = super().troubled(number, kind)
+        return ObservedStore(store), trigger
+
+
 class FilesystemPlace:
     """A folder."""
 
@@ -104,6 +122,7 @@ class GcsPlace:
             endpoint=self.endpoint,
             timeout_seconds=timeout_seconds,
             retry_seconds=retry_seconds,
+            on_retry=retried,
         )
         self._stores.append(store)
         return store

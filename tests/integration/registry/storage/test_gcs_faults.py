@@ -12,6 +12,7 @@ import pytest
 
 from tests.fakes.gcs import FakeGcs, Fault, Trouble, serving
 from tests.fakes.gcs_bucket import Bucket, Held
+from tests.fakes.metrics import counted
 from tests.integration.registry.storage.places import GcsPlace
 from tests.integration.registry.storage.test_objects import content_of
 from voiceflow_registry.storage.gcs import GcsStore
@@ -19,10 +20,12 @@ from voiceflow_registry.storage.object_store import (
     ABSENT,
     ObjectCorrupt,
     ObjectMissing,
+    ObjectStore,
     PreconditionFailed,
     StoreUnavailable,
     create_once,
 )
+from voiceflow_registry.storage.observed import ObservedStore
 from voiceflow_registry.storage.uploads import PIECE_BYTES
 
 _KEY: Final = "a/b"
@@ -31,39 +34,39 @@ _SHORT_SECONDS: Final = 0.3
 """A timeout that a stalled test waits for."""
 
 
-def _put(store: GcsStore) -> object:
+def _put(store: ObjectStore) -> object:
     return store.put("new", b"content", if_generation=ABSENT)
 
 
-def _put_stream(store: GcsStore) -> object:
+def _put_stream(store: ObjectStore) -> object:
     return store.put_stream("new", [b"content"], size_bytes=7)
 
 
-def _get(store: GcsStore) -> object:
+def _get(store: ObjectStore) -> object:
     return store.get(_KEY)
 
 
-def _get_stream(store: GcsStore) -> object:
+def _get_stream(store: ObjectStore) -> object:
     return list(store.get_stream(_KEY))
 
 
-def _info(store: GcsStore) -> object:
+def _info(store: ObjectStore) -> object:
     return store.info(_KEY)
 
 
-def _list(store: GcsStore) -> object:
+def _list(store: ObjectStore) -> object:
     return list(store.list(""))
 
 
-def _list_folders(store: GcsStore) -> object:
+def _list_folders(store: ObjectStore) -> object:
     return list(store.list_folders(""))
 
 
-def _delete(store: GcsStore) -> object:
+def _delete(store: ObjectStore) -> object:
     return store.delete("none", if_generation=1)
 
 
-Act = Callable[[GcsStore], object]
+Act = Callable[[ObjectStore], object]
 _ACTS: Final[list[Act]] = [
     _put,
     _put_stream,
@@ -93,6 +96,18 @@ def test_what_passes_is_waited_for(fake: FakeGcs, store: GcsStore, act: Act, sta
     fake.plan(Fault(Trouble.REFUSE, times=3, status=status))
     act(store)
     assert len(fake.seen) >= before + 4
+
+
+@every_act
+def test_what_is_tried_again_is_counted_for_its_operation(
+    fake: FakeGcs, store: GcsStore, act: Act
+) -> None:
+    """So that somebody sees a bucket that throttles before it refuses for good."""
+    of = {"operation": act.__name__.strip("_")}
+    before = counted("voiceflow.storage.retries", **of)
+    fake.plan(Fault(Trouble.REFUSE, times=2))
+    act(ObservedStore(store))
+    assert counted("voiceflow.storage.retries", **of) == before + 2
 
 
 @every_act

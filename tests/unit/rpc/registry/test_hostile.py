@@ -207,6 +207,34 @@ READERS: list[tuple[Callable[[Any], Any], Any]] = [
 ]
 
 
+TRACE_PARENT = f"00-{'a' * 32}-{'b' * 16}-01"
+
+
+@pytest.mark.parametrize(
+    "malformed",
+    [
+        "x" * 55,
+        "0" * 10_000_000,
+        TRACE_PARENT.upper(),
+        f"{TRACE_PARENT}\n",
+        f"{TRACE_PARENT}-00",
+        TRACE_PARENT[:-1],
+    ],
+    ids=["letters", "long", "capitals", "two lines", "more", "less"],
+)
+def test_a_malformed_trace_parent_is_ignored_and_the_promotion_is_read(malformed: str) -> None:
+    """No registry can keep a server from a promotion, or fill it, by what it says of a trace."""
+    fields: dict[str, Any] = {
+        "sequence": 1,
+        "kind": 1,
+        "rollout": pb.Rollout(primary=PIN),
+        "commit_time": TIME,
+    }
+    read = registry.promotion_from_wire
+    assert read(pb.Promotion(**fields, trace_parent=malformed)).trace_parent == ""
+    assert read(pb.Promotion(**fields, trace_parent=TRACE_PARENT)).trace_parent == TRACE_PARENT
+
+
 @pytest.mark.parametrize(("read", "message"), READERS, ids=[m.DESCRIPTOR.name for _, m in READERS])
 @settings(deadline=None)
 @given(data=st.data())

@@ -50,6 +50,8 @@ SPECIAL: dict[str, st.SearchStrategy[Any]] = {
     "non_finite_hops": COUNT,
     "digest": DIGESTS,
     "manifest_digest": DIGESTS,
+    "trace_parent": st.just("")
+    | st.from_regex(r"00-[0-9a-f]{32}-[0-9a-f]{16}-0[01]", fullmatch=True),
 }
 
 

@@ -1,0 +1,49 @@
+"""Logs to standard error: as text for people, or as JSON that is found again from a trace.
+
+What is logged never holds audio, vectors, names of enrolled speakers, tokens or keys: messages are
+written so, and nothing is added to them here but the ids of the current span.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+from typing import Final
+
+from opentelemetry import trace
+
+from voiceflow.telemetry.settings import TelemetrySettings
+
+
+def set_up(settings: TelemetrySettings) -> None:
+    """Sends the logs of this process to standard error."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        JsonFormatter() if settings.log_format == "json" else logging.Formatter(_TEXT)
+    )
+    logging.basicConfig(level=settings.log_level.upper(), handlers=[handler])
+
+
+class JsonFormatter(logging.Formatter):
+    """One object a line; with `trace_id` and `span_id` while a span is current."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as JSON, without a line break in it."""
+        said: dict[str, str] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(),
+            "severity": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            said["exception"] = self.formatException(record.exc_info)
+        span = trace.get_current_span().get_span_context()
+        if span.is_valid:
+            said["trace_id"] = trace.format_trace_id(span.trace_id)
+            said["span_id"] = trace.format_span_id(span.span_id)
+        return json.dumps(said, ensure_ascii=False)
+
+
+_TEXT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
