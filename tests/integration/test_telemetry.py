@@ -86,6 +86,7 @@ async def test_a_conversation_is_told_as_traces(observed: Service, collector: Co
     await diarize(observed.address, requests, metadata=CLIENT)
 
     collector.wait_for(lambda: bool(of_session(collector, "voiceflow.stream.end", session)))
+    collector.wait_for(lambda: len(of_session(collector, "voiceflow.hop", session)) >= HOPS)
     wait_for_all(collector)
     (begin,) = of_session(collector, "voiceflow.stream.begin", session)
     (end,) = of_session(collector, "voiceflow.stream.end", session)

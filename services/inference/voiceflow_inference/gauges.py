@@ -49,7 +49,8 @@ class Gauges:
             while True:
                 await asyncio.sleep(_FRESH_SECONDS)
                 self._says = self._read()
-                self._observing.tell(_FRESH_SECONDS)
+                for _ in self._observing.telling(_FRESH_SECONDS):
+                    await asyncio.sleep(0)  # nobody waits for more than one hop's
 
     def _tell(self, gauge: Gauge) -> Sequence[Reading]:
         return self._says[gauge]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from time import monotonic_ns
 from typing import Any
 
@@ -19,7 +20,14 @@ from tests.fakes.spans import Recorded, recorded, span_id
 from voiceflow.artifact import LatencyMode
 from voiceflow.errors import NotFound, Overloaded
 from voiceflow_inference.admission import StreamKind
-from voiceflow_inference.observing import Lag, Observing, StreamObserver, Tracing, is_drawn
+from voiceflow_inference.observing import (
+    Lag,
+    Metadata,
+    Observing,
+    StreamObserver,
+    Tracing,
+    is_drawn,
+)
 from voiceflow_inference.stages import BatchTimes, HopTimes, Stage
 from voiceflow_inference.urgency import Urgency
 
@@ -40,6 +48,14 @@ def begun(observer: StreamObserver, session: str = "s") -> Callable[[HopTimes], 
     """Lets a stream in; returns what is called for each of its hops."""
     observer.begun(session, LatencyMode.AGENT, VERSION, 3)
     return observer.on_hop
+
+
+@contextmanager
+def told(seen: Observing, metadata: Metadata = ()) -> Iterator[StreamObserver]:
+    """A stream; when it is over, all that there is to tell of it is told."""
+    with seen.call(StreamKind.STREAM, metadata) as observer:
+        yield observer
+    seen.tell()
 
 
 def hop(
@@ -112,7 +128,7 @@ def one(spans: Recorded, name: str) -> ReadableSpan:
 
 def test_a_stream_has_two_short_spans_under_what_its_client_does() -> None:
     """Begin and end are children of the client's span; the end is linked to the begin."""
-    with recorded() as spans, observing().call(StreamKind.STREAM, CLIENT) as observer:
+    with recorded() as spans, told(observing(), CLIENT) as observer:
         begun(observer)
         begin = one(spans, "voiceflow.stream.begin")  # told at once, not after the stream
     end = one(spans, "voiceflow.stream.end")
@@ -130,7 +146,7 @@ def test_a_stream_has_two_short_spans_under_what_its_client_does() -> None:
 
 def test_a_hop_has_a_trace_of_its_own_that_leads_to_its_stream() -> None:
     """It is no child of anything, is linked to the begin, and has a child for each stage."""
-    with recorded() as spans, observing().call(StreamKind.STREAM, CLIENT) as observer:
+    with recorded() as spans, told(observing(), CLIENT) as observer:
         begun(observer)(hop(3 * SECOND))
     whole, begin = one(spans, "voiceflow.hop"), one(spans, "voiceflow.stream.begin")
     assert whole.parent is None
@@ -145,7 +161,7 @@ def test_a_hop_has_a_trace_of_its_own_that_leads_to_its_stream() -> None:
 
 def test_the_spans_of_stages_fill_that_of_the_hop() -> None:
     """Each begins where the one before it ends, from the begin of the whole to its end."""
-    with recorded() as spans, observing().call(StreamKind.STREAM, ()) as observer:
+    with recorded() as spans, told(observing()) as observer:
         begun(observer)(hop())
     whole = one(spans, "voiceflow.hop")
     at = whole.start_time
@@ -184,7 +200,8 @@ def test_a_batch_ends_though_its_other_hops_never_do() -> None:
     with recorded() as spans:
         with seen.call(StreamKind.STREAM, ()) as observer:
             begun(observer)(of_batch(in_batch(4)))
-        seen.tell(batches_older_than_seconds=60.0)
+        for _ in seen.telling(batches_older_than_seconds=60.0):
+            pass
         assert spans.unended() == ["voiceflow.batch"]
         seen.tell()
         assert spans.unended() == []
@@ -210,7 +227,7 @@ def test_a_hop_computed_twice_links_the_call_that_counted() -> None:
 
 def test_a_hop_over_the_objective_is_traced_whatever_the_share() -> None:
     """With no share at all, the slow one is there and the others are not."""
-    with recorded() as spans, observing(0.0, 0.1).call(StreamKind.STREAM, ()) as observer:
+    with recorded() as spans, told(observing(0.0, 0.1)) as observer:
         on_hop = begun(observer)
         on_hop(hop(SECOND))
         on_hop(hop(2 * SECOND, total_ns=101 * MILLISECOND))
@@ -223,7 +240,7 @@ def test_histograms_do_not_know_which_hops_are_traced() -> None:
     version = "models/observed/versions/2.0.0"
     names = ("voiceflow.hop.duration", "voiceflow.hop.stage.duration")
     before = [histogram_count(name, version=version) for name in names]
-    with observing(0.0, 0.1).call(StreamKind.STREAM, ()) as observer:
+    with told(observing(0.0, 0.1)) as observer:
         on_hop = begun(observer)
         on_hop(hop(total_ns=200 * MILLISECOND, version=version))
         on_hop(hop(total_ns=MILLISECOND, version=version))
@@ -245,17 +262,17 @@ def test_however_many_hops_there_are_some_a_second_are_measured_and_all_are_coun
     seen.tell()
     seen.tell()
     assert counted("voiceflow.hops", version=version, urgency="live") == 10_000
-    assert 50 <= histogram_count("voiceflow.hop.duration", version=version) - measured <= 240
+    assert 25 <= histogram_count("voiceflow.hop.duration", version=version) - measured <= 120
 
 
 def test_a_service_that_is_late_is_not_held_up_by_telling_of_it() -> None:
     """Where every hop takes too long, some a second are traced; what was drawn always is."""
-    with recorded() as spans, observing(0.0, 0.001).call(StreamKind.STREAM, ()) as observer:
+    with recorded() as spans, told(observing(0.0, 0.001)) as observer:
         on_hop = begun(observer)
         for number in range(1, 2001):
             on_hop(hop(number * 1280, started_ns=number * MILLISECOND))
     assert 5 <= len(spans.named("voiceflow.hop")) <= 30
-    with recorded() as spans, observing(1.0, 0.001).call(StreamKind.STREAM, ()) as observer:
+    with recorded() as spans, told(observing(1.0, 0.001)) as observer:
         on_hop = begun(observer)
         for number in range(1, 201):
             on_hop(hop(number * 1280, started_ns=number * MILLISECOND))
@@ -320,7 +337,7 @@ def test_who_is_not_let_in_is_counted_by_the_reason() -> None:
 
 def test_off_means_that_nothing_is_done_for_a_hop() -> None:
     """What a conversation calls is the function that does nothing."""
-    with recorded() as spans, observing(on=False).call(StreamKind.STREAM, ()) as observer:
+    with recorded() as spans, told(observing(on=False)) as observer:
         on_hop = begun(observer)
         on_hop(hop(total_ns=10**10))
         assert on_hop.__name__ == "_nothing"
