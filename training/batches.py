@@ -11,9 +11,17 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from training import augment, conversation
-from training.corpus import SAMPLE_RATE_HERTZ, Audio, Corpus, read_noises, training_corpus
+from training import augment, conversation, teachers
+from training.corpus import (
+    PLAIN,
+    SAMPLE_RATE_HERTZ,
+    Audio,
+    Corpus,
+    read_noises,
+    training_corpus,
+)
 from training.network import Features, log_mel
+from training.pieces import Pieces, cut
 from training.shape import FRAME_SAMPLES, MEL_BANDS, TRACKS
 from training.turn_taking import Turn, TurnTaking, lay_out, read_turn_taking
 
@@ -25,6 +33,8 @@ NOISE_FOLDS = (1, 2, 3)  # 4 is kept for tuning, 5 is in the evaluation
 _SPEAKER_WEIGHT = {"arabic": 3.0, "dspspeech": 3.0, "librispeech": 1.2, "mexican": 0.8}
 _STEPS_A_FRAME = FRAME_SAMPLES // 160
 _LOUDNESS_FRAMES = 15
+_MOST_SPEAKERS = 4
+_MASKED = 0.5
 
 
 @dataclass(frozen=True)
@@ -32,9 +42,8 @@ class Recipe:
     """How many of what are in a batch."""
 
     crop_stage_steps: int
-    plain_steps: int = 400  # from the start: nobody's speed is changed, so voices come round sooner
+    plain_steps: int = 400  # from the start: nobody's voice is changed, so voices come round sooner
     crops: int = 128
-    crop_seconds: float = 2.0
     kept_crops: int = 64
     conversations: int = 10
     conversation_seconds: float = 12.0
@@ -49,12 +58,14 @@ class Part:
     Attributes:
         features: (batch, 4 * frames, 64)
         active: (batch, frames) how many speak
-        who: (batch, frames, 2) the class of the loudest voice and of the next, or NOBODY
+        who: (batch, frames, 2) which of the recording's speakers is loudest and next, or NOBODY
+        answers: (batch, speakers, dim) what the teachers give for each
     """
 
     features: Tensor
     active: Tensor
     who: Tensor
+    answers: Tensor
 
 
 @dataclass(frozen=True)
@@ -62,6 +73,8 @@ class Sources:
     """What batches are made of."""
 
     corpus: Corpus
+    pieces: Pieces
+    answers: teachers.Answers
     rooms: augment.Rooms
     noises: list[Audio]
     manners: tuple[TurnTaking, ...]
@@ -76,7 +89,7 @@ class Batches(Dataset[list[Part]]):
         self.seed = seed
         weights = np.array([_SPEAKER_WEIGHT[v.set_name] for v in sources.corpus.voices])
         self.weights = weights / weights.sum()
-        plain = weights * np.array([v.speed == 1.0 for v in sources.corpus.voices])
+        plain = weights * np.array([v.copy == PLAIN for v in sources.corpus.voices])
         self.plain_weights = plain / plain.sum()
 
     def __getitem__(self, step: int) -> list[Part]:
@@ -92,34 +105,31 @@ class Batches(Dataset[list[Part]]):
     def _crops(
         self, rng: np.random.Generator, count: int, weights: npt.NDArray[np.float64]
     ) -> Part:
-        corpus, samples = self.sources.corpus, _frames(self.recipe.crop_seconds) * FRAME_SAMPLES
-        voices = rng.choice(len(corpus.voices), count, replace=False, p=weights)
-        drawn = [corpus.material(rng, int(voice), samples) for voice in voices]
-        audio = np.stack([said for said, _ in drawn])
-        speech = np.stack([_by_frame(spoken) for _, spoken in drawn])
+        pieces = self.sources.pieces
+        voices = rng.choice(len(weights), count, replace=False, p=weights)
+        drawn = np.array([pieces.of_voice(rng, int(voice)) for voice in voices])
+        audio = pieces.heard(drawn)
+        speech = np.stack([_by_frame(spoken) for spoken in pieces.speech[drawn]])
         roomy = np.flatnonzero(rng.random(count) < 0.65)
         places = self.sources.rooms.reshape(-1, augment.ROOM_SAMPLES)
         chosen = rng.integers(len(places), size=len(roomy))
         audio[roomy] = augment.reverberate(audio[roomy], places[chosen])
         for row in range(count):
             audio[row] = _record(rng, audio[row], 1.0, self.sources.noises)
-        who = np.where(speech, voices[:, None], NOBODY)
-        who = np.stack([who, np.full_like(who, NOBODY)], axis=2)
-        return _part(rng, audio, speech.astype(np.int64), who)
+        first = np.where(speech, 0, NOBODY)
+        who = np.stack([first, np.full_like(first, NOBODY)], axis=2)
+        answers = self.sources.answers.of_pieces[drawn][:, None]
+        return _part(rng, audio, speech.astype(np.int64), who, answers)
 
     def _conversations(self, rng: np.random.Generator) -> Part:
         frames = _frames(self.recipe.conversation_seconds)
         made = [self._conversation(rng, frames) for _ in range(self.recipe.conversations)]
-        return _part(
-            rng,
-            np.stack([audio for audio, _, _ in made]),
-            np.stack([active for _, active, _ in made]),
-            np.stack([who for _, _, who in made]),
-        )
+        audio, active, who, answers = (np.stack(each) for each in zip(*made, strict=True))
+        return _part(rng, audio, active, who, answers)
 
     def _conversation(
         self, rng: np.random.Generator, frames: int
-    ) -> tuple[Audio, npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    ) -> tuple[Audio, npt.NDArray[np.int64], npt.NDArray[np.int64], teachers.Vectors]:
         sources, samples = self.sources, frames * FRAME_SAMPLES
         speakers = int(rng.choice([1, 2, 3, 4], p=[0.05, 0.45, 0.35, 0.15]))
         voices = rng.choice(len(sources.corpus.voices), speakers, replace=False, p=self.weights)
@@ -133,8 +143,10 @@ class Batches(Dataset[list[Part]]):
         made = conversation.render(rng, sources.corpus, voices, turns, samples, room, 12.0)
         floor_rms = float(10 ** rng.uniform(-7.0, -3.7))
         audio = _record(rng, made.audio, made.speech_rms, sources.noises, floor_rms)
-        active, who = _rank(made, voices, frames)
-        return audio, active, who
+        active, who = _rank(made, frames)
+        answers = np.zeros((_MOST_SPEAKERS, sources.answers.of_voices.shape[1]), np.float32)
+        answers[:speakers] = sources.answers.of_voices[voices]
+        return audio, active, who, answers
 
     def _with_rest(self, rng: np.random.Generator, turns: list[Turn]) -> list[Turn]:
         """The turns outside a stretch of seconds in which nobody speaks."""
@@ -154,8 +166,12 @@ def read_sources(speech_root: Path, cache: Path) -> Sources:
         np.save(path, augment.make_rooms(np.random.default_rng(ROOM_SEED), ROOMS))
     measured = augment.measured_rooms(speech_root)
     rooms = np.concatenate([np.load(path), *([measured] * 8)])
+    corpus = training_corpus(speech_root, cache)
+    pieces = cut(corpus, cache)
     return Sources(
-        training_corpus(speech_root, cache),
+        corpus,
+        pieces,
+        teachers.ask(pieces, cache),
         rooms,
         read_noises(speech_root, NOISE_FOLDS),
         read_turn_taking(speech_root / "turn_taking.json"),
@@ -179,10 +195,11 @@ def _record(
 
 
 def _rank(
-    made: conversation.Conversation, voices: npt.NDArray[np.int64], frames: int
+    made: conversation.Conversation, frames: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    speech = made.speech.reshape(len(voices), frames, _STEPS_A_FRAME).mean(axis=2) > 0.5
-    power = np.square(made.voices).reshape(len(voices), frames, FRAME_SAMPLES).mean(axis=2)
+    count = len(made.voices)
+    speech = made.speech.reshape(count, frames, _STEPS_A_FRAME).mean(axis=2) > 0.5
+    power = np.square(made.voices).reshape(count, frames, FRAME_SAMPLES).mean(axis=2)
     box = np.ones(_LOUDNESS_FRAMES) / _LOUDNESS_FRAMES
     loudness = np.stack([np.convolve(row, box, "same") for row in power]) + 1e-9
     loudness = np.where(speech, loudness, 0.0)
@@ -190,7 +207,7 @@ def _rank(
     if len(order) < TRACKS:
         order = np.concatenate([order, order])
     active = speech.sum(axis=0)
-    who = np.stack([np.where(active > t, voices[order[t]], NOBODY) for t in range(TRACKS)], axis=1)
+    who = np.stack([np.where(active > t, order[t], NOBODY) for t in range(TRACKS)], axis=1)
     return active.astype(np.int64), who
 
 
@@ -199,9 +216,21 @@ def _part(
     audio: Audio,
     active: npt.NDArray[np.int64],
     who: npt.NDArray[np.int64],
+    answers: teachers.Vectors,
 ) -> Part:
-    features = log_mel(audio) + _colour(rng, len(audio))
-    return Part(torch.from_numpy(features), torch.from_numpy(active), torch.from_numpy(who))
+    features = _masked(rng, log_mel(audio) + _colour(rng, len(audio)))
+    arrays = (features, active, who, np.ascontiguousarray(answers, np.float32))
+    return Part(*(torch.from_numpy(array) for array in arrays))
+
+
+def _masked(rng: np.random.Generator, features: Features) -> Features:
+    """Some bands of some recordings not heard at all (SpecAugment, Park et al., 2019)."""
+    for row in features:
+        if rng.random() < _MASKED:
+            width = int(rng.integers(1, 16))
+            first = int(rng.integers(0, MEL_BANDS - width))
+            row[:, first : first + width] = row.mean(axis=1, keepdims=True)
+    return features
 
 
 def _colour(rng: np.random.Generator, count: int) -> Features:
@@ -213,8 +242,7 @@ def _colour(rng: np.random.Generator, count: int) -> Features:
 
 
 def _by_frame(speech: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    steps = speech.reshape(-1, 160).mean(axis=1) > 0.5
-    closed = conversation.close_pauses(steps[None])[0]
+    closed = conversation.close_pauses(speech[None])[0]
     return np.asarray(closed.reshape(-1, _STEPS_A_FRAME).mean(axis=1) > 0.5)
 
 

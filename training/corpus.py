@@ -1,7 +1,7 @@
-"""Utterances of known speakers, decoded once into an int16 cache, at several speeds.
+"""Utterances of known speakers, decoded once into an int16 cache, in several copies.
 
-A speed-perturbed copy of a speaker counts as another speaker: the pitch and the formants move
-with the speed, so the copy is another voice.
+A copy at another speed, or with its formants moved, counts as another speaker: pitch and vocal
+tract are what a voice is known by.
 """
 
 from __future__ import annotations
@@ -16,13 +16,31 @@ import numpy.typing as npt
 import soundfile
 import soxr
 
+from training.formants import moved_formants
+
 SAMPLE_RATE_HERTZ = 16_000
-SPEEDS = (1.0, 0.91, 1.1, 0.83, 1.21)
 SPLIT_SEED = 20
 TUNING_SPEAKERS = {"librispeech": 28, "mexican": 16, "arabic": 8, "dspspeech": 8}
 
 Audio = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Copy:
+    """How a copy of a speaker differs: pitch and formants go with the speed, formants alone too."""
+
+    speed: float = 1.0
+    formants: float = 1.0
+
+
+PLAIN = Copy()
+COPIES = (
+    PLAIN,
+    *(Copy(speed) for speed in (0.91, 1.1, 0.83, 1.21)),
+    *(Copy(1.0, ratio) for ratio in (0.87, 1.15)),
+    *(Copy(speed, ratio) for speed, ratio in ((0.87, 1.15), (1.15, 0.87), (0.95, 1.1))),
+)
 
 
 @dataclass(frozen=True)
@@ -48,11 +66,11 @@ class Clip:
 
 @dataclass(frozen=True)
 class Voice:
-    """A speaker at one speed: one class of the training softmax."""
+    """One copy of a speaker."""
 
     name: str
     set_name: str
-    speed: float
+    copy: Copy
     clips: tuple[Clip, ...]
 
 
@@ -132,11 +150,11 @@ def tuning_speakers(utterances: list[Utterance]) -> frozenset[str]:
 
 
 def training_corpus(speech_root: Path, cache: Path) -> Corpus:
-    """Every train speaker that is not held out, at every speed."""
+    """Every train speaker that is not held out, in every copy."""
     utterances = read_utterances(speech_root, "train")
     held = tuning_speakers(utterances)
     kept = [u for u in utterances if u.speaker not in held]
-    return _load(kept, SPEEDS, speech_root, cache / "train.i16")
+    return _load(kept, COPIES, speech_root, cache / "train.i16")
 
 
 def tuning_corpus(speech_root: Path, cache: Path) -> Corpus:
@@ -144,12 +162,12 @@ def tuning_corpus(speech_root: Path, cache: Path) -> Corpus:
     utterances = read_utterances(speech_root, "train")
     held = tuning_speakers(utterances)
     kept = [u for u in utterances if u.speaker in held]
-    return _load(kept, (1.0,), speech_root, cache / "tuning.i16")
+    return _load(kept, (PLAIN,), speech_root, cache / "tuning.i16")
 
 
 def evaluation_corpus(speech_root: Path, cache: Path) -> Corpus:
     """The `eval` speakers: for the card's figures only."""
-    return _load(read_utterances(speech_root, "eval"), (1.0,), speech_root, cache / "eval.i16")
+    return _load(read_utterances(speech_root, "eval"), (PLAIN,), speech_root, cache / "eval.i16")
 
 
 def read_noises(speech_root: Path, folds: tuple[int, ...]) -> list[Audio]:
@@ -178,25 +196,26 @@ def _samples(seconds: str) -> int:
 
 
 def _load(
-    utterances: list[Utterance], speeds: tuple[float, ...], speech_root: Path, path: Path
+    utterances: list[Utterance], copies: tuple[Copy, ...], speech_root: Path, path: Path
 ) -> Corpus:
     lengths = [
-        [round((u.end_samples - u.start_samples) / speed) for u in utterances] for speed in speeds
+        [round((u.end_samples - u.start_samples) / copy.speed) for u in utterances]
+        for copy in copies
     ]
     total = sum(map(sum, lengths))
     if not path.exists() or path.stat().st_size != 2 * total:
-        _decode(utterances, speeds, lengths, speech_root, path)
+        _decode(utterances, copies, lengths, speech_root, path)
     voices, offset = [], 0
-    for speed, of_speed in zip(speeds, lengths, strict=True):
+    for copy, of_copy in zip(copies, lengths, strict=True):
         clips: dict[tuple[str, str], list[Clip]] = defaultdict(list)
-        for utterance, length in zip(utterances, of_speed, strict=True):
+        for utterance, length in zip(utterances, of_copy, strict=True):
             regions = tuple(
-                (round(begin / speed), min(round(end / speed), length))
+                (round(begin / copy.speed), min(round(end / copy.speed), length))
                 for begin, end in _relative(utterance)
             )
             clips[utterance.speaker, utterance.set_name].append(Clip(offset, length, regions))
             offset += length
-        voices += [Voice(name, group, speed, tuple(c)) for (name, group), c in clips.items()]
+        voices += [Voice(name, group, copy, tuple(c)) for (name, group), c in clips.items()]
     return Corpus(np.memmap(path, np.int16, "r"), voices)
 
 
@@ -207,7 +226,7 @@ def _relative(utterance: Utterance) -> list[tuple[int, int]]:
 
 def _decode(
     utterances: list[Utterance],
-    speeds: tuple[float, ...],
+    copies: tuple[Copy, ...],
     lengths: list[list[int]],
     speech_root: Path,
     path: Path,
@@ -219,12 +238,19 @@ def _decode(
             files[utterance.file] = read_audio(speech_root / utterance.file)
     partial = path.with_suffix(".partial")
     with partial.open("wb") as out:
-        for speed, of_speed in zip(speeds, lengths, strict=True):
-            for utterance, length in zip(utterances, of_speed, strict=True):
+        for copy, of_copy in zip(copies, lengths, strict=True):
+            for utterance, length in zip(utterances, of_copy, strict=True):
                 audio = files[utterance.file][utterance.start_samples : utterance.end_samples]
-                if speed != 1.0:
-                    audio = soxr.resample(audio, SAMPLE_RATE_HERTZ * speed, SAMPLE_RATE_HERTZ)
+                audio = _copied(audio, copy)
                 exact = np.zeros(length, np.float32)
                 exact[: min(length, len(audio))] = audio[:length]
                 out.write((np.clip(exact, -1, 1) * 32_767).astype(np.int16).tobytes())
     partial.replace(path)
+
+
+def _copied(audio: Audio, copy: Copy) -> Audio:
+    if copy.speed != 1.0:
+        audio = soxr.resample(audio, SAMPLE_RATE_HERTZ * copy.speed, SAMPLE_RATE_HERTZ)
+    if copy.formants != 1.0:
+        audio = moved_formants(audio, copy.formants)
+    return audio

@@ -150,8 +150,8 @@ class _Graph:
         self._slice(likely, 1, 1 + TRACKS, axis=2, name="activity")
         hidden = self._dense("hidden", seen, *_fold(network.norm, network.embedding_hidden))
         hidden = self._op("Relu", [hidden])
-        weight, bias = _centred(network.embedding, network.centre)
-        vectors = self._dense("vectors", hidden, weight, bias)
+        last = network.embedding
+        vectors = self._dense("vectors", hidden, _array(last.weight), _array(last.bias))
         sizes = self._integers([0, 0, TRACKS, network.shape.embedding_dim])
         vectors = self._op("Reshape", [vectors, sizes])
         length = self._op("ReduceL2", [vectors], axes=[3], keepdims=1)
@@ -205,14 +205,6 @@ def _fold(norm: nn.LayerNorm, layer: nn.Linear) -> tuple[Array, Array]:
     """The layer with the gain and offset of the norm before it taken in."""
     weight, bias = _array(layer.weight), _array(layer.bias)
     return weight * _array(norm.weight)[None, :], bias + weight @ _array(norm.bias)
-
-
-def _centred(layer: nn.Linear, centre: nn.BatchNorm1d) -> tuple[Array, Array]:
-    """The layer with the centring after it taken in."""
-    mean, variance = cast("Tensor", centre.running_mean), cast("Tensor", centre.running_var)
-    spread = np.sqrt(_array(variance) + centre.eps)
-    bias = (_array(layer.bias) - _array(mean)) / spread
-    return _array(layer.weight) / spread[:, None], bias
 
 
 def _array(tensor: Tensor) -> Array:

@@ -1,36 +1,18 @@
-"""What the network is trained to do: hear speech, hear a second voice, tell voices apart."""
+"""What the network is trained to do: hear speech, hear a second voice, answer as its teachers."""
 
 from __future__ import annotations
 
-import math
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from training.batches import NOBODY, Part
 from training.shape import LOOK_AHEAD_FRAMES
 
-SCALE = 30.0
 _FRAME_STRIDE = 3
 _WARM_FRAMES = 10  # of a crop's start: too little heard yet to know a voice by
 _SECOND_VOICE_WEIGHT = 0.5
-
-
-class VoiceClassifier(nn.Module):
-    """Additive-margin softmax over the training voices (Wang et al., 2018)."""
-
-    def __init__(self, classes: int, dim: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.randn(classes, dim) / math.sqrt(dim))
-
-    def forward(self, vectors: Tensor, labels: Tensor, margin: float) -> Tensor:
-        """Cross entropy of each unit vector: (n, dim) and (n,) to (n,)."""
-        cosine = functional.linear(vectors, functional.normalize(self.weight, dim=1)).float()
-        cosine = cosine.scatter_add(
-            1, labels[:, None], torch.full_like(labels[:, None], -margin, dtype=cosine.dtype)
-        )
-        return functional.cross_entropy(SCALE * cosine, labels, reduction="none")
+_SHARPNESS = 15.0
 
 
 def activity_loss(logits: Tensor, part: Part) -> Tensor:
@@ -46,42 +28,45 @@ def activity_loss(logits: Tensor, part: Part) -> Tensor:
     return speech + first + second
 
 
-def crop_voice_loss(
-    vectors: Tensor, part: Part, classifier: VoiceClassifier, margin: float
-) -> tuple[Tensor, Tensor]:
-    """Of crops: frames by themselves, and the mean of each crop, in even parts.
+def crop_voice_loss(vectors: Tensor, part: Part) -> tuple[Tensor, Tensor]:
+    """Of crops: how far frames by themselves, and the mean of each crop, are from the answers.
 
     Returns:
-        The loss and the share of crops whose mean is nearest to its own voice.
+        The loss, and the mean cosine of a crop's mean and its answer.
     """
     late = vectors[:, LOOK_AHEAD_FRAMES:, 0]
-    who = part.who[:, : late.shape[1], 0]
-    late, who = late[:, _WARM_FRAMES:], who[:, _WARM_FRAMES:]
-    known = who != NOBODY
-    picked = known.clone()
-    picked[:, torch.arange(who.shape[1]) % _FRAME_STRIDE != 0] = False
-    frames = classifier(late[picked], who[picked], margin)
+    known = part.active[:, : late.shape[1]] > 0
+    late, known = late[:, _WARM_FRAMES:], known[:, _WARM_FRAMES:]
+    heard = known.any(dim=1)
+    answers = part.answers[:, 0][heard]
+    late, known = late[heard], known[heard]
     mean = functional.normalize((late * known[..., None]).sum(dim=1), dim=1)
-    label = who.max(dim=1).values
-    heard = label != NOBODY
-    whole = classifier(mean[heard], label[heard], margin)
-    with torch.no_grad():
-        nearest = (mean[heard] @ functional.normalize(classifier.weight, dim=1).t()).argmax(dim=1)
-    return 0.5 * (frames.mean() + whole.mean()), (nearest == label[heard]).float().mean()
+    of_mean = (mean * answers).sum(dim=1)
+    of_frames = (late @ answers[:, :, None])[..., 0][known]
+    loss = (1 - of_mean).mean() + 0.5 * (1 - of_frames).mean() + 0.2 * _relation_loss(mean, answers)
+    return loss, of_mean.mean().detach()
 
 
-def conversation_voice_loss(
-    vectors: Tensor, part: Part, classifier: VoiceClassifier, margin: float
-) -> Tensor:
+def _relation_loss(vectors: Tensor, answers: Tensor) -> Tensor:
+    """Kullback-Leibler divergence of whom a vector resembles from whom its answer does."""
+    wanted = functional.log_softmax(_SHARPNESS * answers @ answers.t(), dim=1)
+    found = functional.log_softmax(_SHARPNESS * vectors @ answers.t(), dim=1)
+    return functional.kl_div(found, wanted, reduction="batchmean", log_target=True)
+
+
+def conversation_voice_loss(vectors: Tensor, part: Part) -> Tensor:
     """Of conversations: frames of the loudest voice and, where two speak, of the second."""
     late = vectors[:, LOOK_AHEAD_FRAMES::_FRAME_STRIDE]
     who = part.who[:, ::_FRAME_STRIDE][:, : late.shape[1]]
-    first = who[..., 0] != NOBODY
-    total = classifier(late[:, :, 0][first], who[..., 0][first], margin).mean()
-    second = who[..., 1] != NOBODY
-    if bool(second.any()):
-        weight = _SECOND_VOICE_WEIGHT * min(1.0, float(second.sum()) / 50)
-        total = (
-            total + weight * classifier(late[:, :, 1][second], who[..., 1][second], margin).mean()
-        )
+    total = _answered(late[:, :, 0], who[..., 0], part.answers)
+    second = int((who[..., 1] != NOBODY).sum())
+    if second:
+        weight = _SECOND_VOICE_WEIGHT * min(1.0, second / 50)
+        total = total + weight * _answered(late[:, :, 1], who[..., 1], part.answers)
     return total
+
+
+def _answered(vectors: Tensor, who: Tensor, answers: Tensor) -> Tensor:
+    known = who != NOBODY
+    rows = torch.arange(len(who))[:, None].expand_as(who)[known]
+    return 1 - (vectors[known] * answers[rows, who[known]]).sum(dim=1).mean()

@@ -8,7 +8,7 @@ graph, with the memory of every layer going in and out.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +31,8 @@ from training.shape import (
     WINDOW_SAMPLES,
     Shape,
 )
+
+DROPOUT = 0.1
 
 Features = npt.NDArray[np.float32]  # (batch, 4 * frames, MEL_BANDS)
 
@@ -136,7 +138,8 @@ class Block(nn.Module):
         """The trunk with this block's contribution added."""
         mixed: Tensor = _CausalDepthwise.apply(trunk, self.depthwise, self.dilation)  # type: ignore[no-untyped-call]
         seen = self.norm(mixed)
-        added: Tensor = self.narrow(functional.relu(self.widen(seen)))
+        wide = functional.dropout(functional.relu(self.widen(seen)), DROPOUT, self.training)
+        added: Tensor = self.narrow(wide)
         return trunk + added
 
 
@@ -152,8 +155,11 @@ class Network(nn.Module):
         self.activity = nn.Linear(shape.channels, 1 + TRACKS)  # speech, then the tracks
         self.embedding_hidden = nn.Linear(shape.channels, shape.head)
         self.embedding = nn.Linear(shape.head, TRACKS * shape.embedding_dim)
-        # Keeps the vectors centred: without it they all point one way and nothing is learned.
-        self.centre = nn.BatchNorm1d(TRACKS * shape.embedding_dim, momentum=0.03, affine=False)
+
+    def inner_layers(self) -> list[nn.Linear]:
+        """The dense layers between the first and the heads."""
+        blocks = [cast("Block", block) for block in self.blocks]
+        return [layer for block in blocks for layer in (block.widen, block.narrow)]
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Logits and embeddings of every frame.
@@ -175,6 +181,5 @@ class Network(nn.Module):
             trunk = block(trunk)
         seen = self.norm(trunk)
         vectors = self.embedding(functional.relu(self.embedding_hidden(seen))).float()
-        vectors = self.centre(vectors.flatten(0, 1)).unflatten(0, vectors.shape[:2])
         vectors = vectors.unflatten(2, (TRACKS, self.shape.embedding_dim))
         return self.activity(seen).float(), functional.normalize(vectors, dim=3)

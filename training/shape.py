@@ -13,7 +13,7 @@ HOP_SAMPLES = 160
 TAIL_SAMPLES = WINDOW_SAMPLES - HOP_SAMPLES
 MEL_BANDS = 64
 STACKED = FRAME_SAMPLES // HOP_SAMPLES
-LOOK_AHEAD_FRAMES = 8
+LOOK_AHEAD_FRAMES = 12
 TRACKS = 2
 # Small beside the steps of 16-bit PCM, so that faint recordings keep their shape.
 MEL_FLOOR = 1e-8

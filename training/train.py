@@ -1,6 +1,6 @@
 """Trains the network: `python -m training.train [--resume]`.
 
-First crops of single speakers, to tell voices apart; then conversations beside them. A batch
+First crops of single speakers, to answer as the teachers; then conversations beside them. A batch
 depends on the seed and the step alone, so a run that is stopped continues from its checkpoint
 exactly as if it had not been.
 """
@@ -11,26 +11,21 @@ import argparse
 import ctypes
 import json
 import logging
-import math
 import resource
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
+from torch.optim import swa_utils
 from torch.utils.data import DataLoader
 
 from training import paths
 from training.batches import Batches, Part, Recipe, read_sources
 from training.corpus import tuning_corpus
-from training.losses import (
-    VoiceClassifier,
-    activity_loss,
-    conversation_voice_loss,
-    crop_voice_loss,
-)
+from training.losses import activity_loss, conversation_voice_loss, crop_voice_loss
 from training.network import Network
 from training.shape import Shape
 
@@ -45,64 +40,67 @@ class Plan:
     crop_stage_steps: int = 1_500
     seed: int = 1
     threads: int = 1  # and one process that makes batches
-    peak_rate: float = 1e-3
+    peak_rate: float = 2e-3
     weight_decay: float = 0.05
     warm_up_steps: int = 100
-    margin: float = 0.2
-    settled_share: float = 0.85  # of the steps; then the centring of the vectors is held
+    level_share: float = 0.6  # of the steps; from then on the rate falls
+    averaged_steps: int = 200  # about so many steps are in the weights that are kept
     checkpoint_steps: int = 100
 
 
 class Trainer:
-    """The network, its classifier and optimiser, and how far they have come."""
+    """The network and its optimisers, and how far they have come."""
 
-    def __init__(self, plan: Plan, voice_classes: int, shape: Shape | None = None) -> None:
+    def __init__(self, plan: Plan, shape: Shape | None = None) -> None:
         torch.manual_seed(plan.seed)
         self.plan = plan
         self.network = Network(shape or Shape())
-        self.classifier = VoiceClassifier(voice_classes, self.network.shape.embedding_dim)
+        self.average = swa_utils.AveragedModel(
+            self.network, multi_avg_fn=swa_utils.get_ema_multi_avg_fn(1 - 1 / plan.averaged_steps)
+        )
         self.step = 0
         self.wall_seconds = 0.0
         self.cpu_seconds = 0.0
-        parameters = [*self.network.parameters(), *self.classifier.parameters()]
-        matrices = [p for p in parameters if p.ndim > 1]
-        others = [p for p in parameters if p.ndim <= 1]
-        self.parameters = parameters
-        self.optimiser = torch.optim.AdamW(
-            [
-                {"params": matrices, "weight_decay": plan.weight_decay},
-                {"params": others, "weight_decay": 0.0},
-            ],
-            lr=plan.peak_rate,
-            betas=(0.9, 0.98),
-        )
+        self.parameters = list(self.network.parameters())
+        matrices = [layer.weight for layer in self.network.inner_layers()]
+        inner = {id(matrix) for matrix in matrices}
+        others = [p for p in self.parameters if id(p) not in inner]
+        self.optimisers: list[torch.optim.Optimizer] = [
+            torch.optim.Muon(
+                matrices,
+                lr=plan.peak_rate,
+                weight_decay=plan.weight_decay,
+                adjust_lr_fn="match_rms_adamw",
+            ),
+            torch.optim.AdamW(others, lr=plan.peak_rate, betas=(0.9, 0.98), weight_decay=0.0),
+        ]
 
     def advance(self, parts: list[Part]) -> dict[str, float]:
         """One step on this batch: crops, then conversations if there are any."""
-        plan, step = self.plan, self.step
-        for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate(plan, step)
-        margin = plan.margin * min(1.0, max(0.0, step / plan.crop_stage_steps - 0.3) / 0.7)
-        self.network.centre.train(step < plan.settled_share * plan.steps)
-        self.optimiser.zero_grad(set_to_none=True)
+        rate = learning_rate(self.plan, self.step)
+        for optimiser in self.optimisers:
+            optimiser.zero_grad(set_to_none=True)
+            for group in optimiser.param_groups:
+                group["lr"] = rate
+        self.network.train()
         crops, rest = parts[0], parts[1:]
         with torch.autocast("cpu", torch.bfloat16):
             logits, vectors = self.network(crops.features)
-        voice, right = crop_voice_loss(vectors, crops, self.classifier, margin)
+        voice, alike = crop_voice_loss(vectors, crops)
         heard = activity_loss(logits, crops)
-        told = {"voice": voice.item(), "heard": heard.item(), "right": float(right)}
-        if not rest:
-            (voice + 0.3 * heard).backward()  # type: ignore[no-untyped-call]
-        else:
-            (voice + 0.2 * heard).backward()  # type: ignore[no-untyped-call]
+        told = {"voice": voice.item(), "heard": heard.item(), "alike": float(alike)}
+        (voice + 0.1 * heard).backward()  # type: ignore[no-untyped-call]
+        if rest:
             with torch.autocast("cpu", torch.bfloat16):
                 logits, vectors = self.network(rest[0].features)
-            voice = conversation_voice_loss(vectors, rest[0], self.classifier, margin)
+            voice = conversation_voice_loss(vectors, rest[0])
             heard = activity_loss(logits, rest[0])
             (voice + heard).backward()  # type: ignore[no-untyped-call]
             told |= {"conversation_voice": voice.item(), "conversation_heard": heard.item()}
         nn.utils.clip_grad_norm_(self.parameters, 5.0)
-        self.optimiser.step()
+        for optimiser in self.optimisers:
+            optimiser.step()
+        self.average.update_parameters(self.network)
         self.step += 1
         return told
 
@@ -115,8 +113,8 @@ class Trainer:
             "shape": asdict(self.network.shape),
             "step": self.step,
             "network": self.network.state_dict(),
-            "classifier": self.classifier.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
+            "average": self.average.state_dict(),
+            "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
             "generator": torch.get_rng_state(),
             "wall_seconds": self.wall_seconds,
             "cpu_seconds": self.cpu_seconds,
@@ -134,8 +132,9 @@ class Trainer:
         if state["plan"] != asdict(self.plan):
             raise ValueError(f"{path.name} was made by another plan: {state['plan']}")
         self.network.load_state_dict(state["network"])
-        self.classifier.load_state_dict(state["classifier"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        self.average.load_state_dict(state["average"])
+        for optimiser, kept in zip(self.optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(kept)
         torch.set_rng_state(state["generator"])
         self.step = state["step"]
         self.wall_seconds = state["wall_seconds"]
@@ -143,20 +142,21 @@ class Trainer:
 
 
 def learning_rate(plan: Plan, step: int) -> float:
-    """Linear warm-up, then a half cosine down to a hundredth."""
+    """Linear warm-up, level, then a straight fall to a hundredth."""
     if step < plan.warm_up_steps:
         return plan.peak_rate * (step + 1) / plan.warm_up_steps
-    share = (step - plan.warm_up_steps) / max(1, plan.steps - plan.warm_up_steps)
-    return plan.peak_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * share)))
+    level = plan.level_share * plan.steps
+    share = max(0.0, (step - level) / (plan.steps - level))
+    return plan.peak_rate * (1 - 0.99 * share)
 
 
 def load_network(path: str | Path) -> Network:
-    """The network of a checkpoint."""
+    """The network of a checkpoint, its weights averaged over the last steps."""
     state: dict[str, Any] = torch.load(path, weights_only=True)
     shape = {**state["shape"], "dilations": tuple(state["shape"]["dilations"])}
-    network = Network(Shape(**shape))
-    network.load_state_dict(state["network"])
-    return network.eval()
+    average = swa_utils.AveragedModel(Network(Shape(**shape)))
+    average.load_state_dict(state["average"])
+    return cast("Network", average.module).eval()
 
 
 def run(plan: Plan, folder: Path, *, resume: bool) -> None:
@@ -171,7 +171,7 @@ def run(plan: Plan, folder: Path, *, resume: bool) -> None:
     torch.set_num_threads(plan.threads)
     sources = read_sources(paths.SPEECH, paths.CACHE)
     tuning_corpus(paths.SPEECH, paths.CACHE)  # decoded now, so that the time below is training's
-    trainer = Trainer(plan, len(sources.corpus.voices))
+    trainer = Trainer(plan)
     if resume:
         trainer.restore(folder / "last.pt")
     count = sum(p.numel() for p in trainer.network.parameters())

@@ -7,47 +7,23 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="PyTorch is only in the training environment")
 
-from training import augment, corpus, turn_taking  # noqa: E402
+from training import augment, corpus, pieces, teachers, turn_taking  # noqa: E402
 from training.batches import NOBODY, Batches, Recipe, Sources  # noqa: E402
 
 RECIPE = Recipe(1, 0, crops=3, kept_crops=2, conversations=2, conversation_seconds=4.0)
 
 
-def test_same_seed_and_step_give_the_same_batch() -> None:
-    """Two makers with one seed make equal batches, in whatever order they are asked."""
-    one, other = Batches(_sources(), RECIPE, seed=5), Batches(_sources(), RECIPE, seed=5)
-    later, first = one[3], one[0]
-    for parts, again in ((first, other[0]), (later, other[3])):
-        for part, same in zip(parts, again, strict=True):
-            assert torch.equal(part.features, same.features)
-            assert torch.equal(part.who, same.who)
-
-
-def test_another_step_gives_another_batch() -> None:
-    """Steps do not repeat one another."""
-    batches = Batches(_sources(), RECIPE, seed=5)
-    assert not torch.equal(batches[2][1].features, batches[3][1].features)
-
-
-def test_labels_name_as_many_voices_as_speak() -> None:
-    """A track has a voice exactly where that many speak, and the two are never one voice."""
-    batches = Batches(_sources(), RECIPE, seed=1)
-    for step in range(1, 6):
-        part = batches[step][1]
-        assert torch.equal(part.who[..., 0] != NOBODY, part.active > 0)
-        assert torch.equal(part.who[..., 1] != NOBODY, part.active > 1)
-        both = part.active > 1
-        assert bool((part.who[..., 0] != part.who[..., 1])[both].all())
-
-
-def _sources() -> Sources:
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Sources:
+    """Eight voices of noise."""
+    folder = tmp_path_factory.mktemp("pieces")
     rng = np.random.default_rng(2)
     audio = (rng.standard_normal(16 * 16_000) * 3_000).astype(np.int16)
     voices = [
         corpus.Voice(
             f"arabic-{number}",
             "arabic",
-            1.0,
+            corpus.PLAIN,
             (corpus.Clip(number * 32_000, 32_000, ((800, 14_000), (17_000, 31_000))),),
         )
         for number in range(8)
@@ -57,4 +33,55 @@ def _sources() -> Sources:
     length = turn_taking.Histogram(np.array([0.5, 3.0]), np.array([1.0]))
     manner = turn_taking.TurnTaking(0.2, 0.3, length, spread, length, length)
     noise = rng.standard_normal(8_000).astype(np.float32)
-    return Sources(corpus.Corpus(audio, voices), rooms, [noise], (manner,))
+    said = corpus.Corpus(audio, voices)
+    cut = pieces.cut(said, folder)
+    vectors = rng.standard_normal((len(cut.voices) + len(voices), 16)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    answers = teachers.Answers(vectors[len(voices) :], vectors[: len(voices)])
+    return Sources(said, cut, answers, rooms, [noise], (manner,))
+
+
+def test_same_seed_and_step_give_the_same_batch(sources: Sources) -> None:
+    """Two makers with one seed make equal batches, in whatever order they are asked."""
+    one, other = Batches(sources, RECIPE, seed=5), Batches(sources, RECIPE, seed=5)
+    later, first = one[3], one[0]
+    for parts, again in ((first, other[0]), (later, other[3])):
+        for part, same in zip(parts, again, strict=True):
+            assert torch.equal(part.features, same.features)
+            assert torch.equal(part.who, same.who)
+            assert torch.equal(part.answers, same.answers)
+
+
+def test_another_step_gives_another_batch(sources: Sources) -> None:
+    """Steps do not repeat one another."""
+    batches = Batches(sources, RECIPE, seed=5)
+    assert not torch.equal(batches[2][1].features, batches[3][1].features)
+
+
+def test_labels_name_as_many_voices_as_speak(sources: Sources) -> None:
+    """A track has a voice exactly where that many speak, and the two are never one voice."""
+    batches = Batches(sources, RECIPE, seed=1)
+    for step in range(1, 6):
+        part = batches[step][1]
+        assert torch.equal(part.who[..., 0] != NOBODY, part.active > 0)
+        assert torch.equal(part.who[..., 1] != NOBODY, part.active > 1)
+        both = part.active > 1
+        assert bool((part.who[..., 0] != part.who[..., 1])[both].all())
+
+
+def test_a_crop_has_the_answer_of_the_piece_that_it_is(sources: Sources) -> None:
+    """However it was recorded: what is heard in it is what the teachers have heard."""
+    (part,) = Batches(sources, RECIPE, seed=1)[0]
+    answers = {answer.tobytes() for answer in sources.answers.of_pieces}
+    assert {answer.numpy().tobytes() for answer in part.answers[:, 0]} <= answers
+    assert set(part.who.unique().tolist()) <= {0, NOBODY}
+
+
+def test_speakers_of_a_conversation_have_the_answers_of_their_voices(sources: Sources) -> None:
+    """Whoever is named in a frame has one, of unit length."""
+    batches = Batches(sources, RECIPE, seed=1)
+    for step in range(1, 6):
+        part = batches[step][1]
+        for who, answers in zip(part.who, part.answers, strict=True):
+            named = [speaker for speaker in who.unique().tolist() if speaker != NOBODY]
+            assert torch.allclose(answers[named].norm(dim=1), torch.ones(len(named)))
