@@ -105,6 +105,7 @@ lock: install  ## write requirements/*.lock anew (UV_FLAGS=--upgrade for newer v
 	$(UV_COMPILE) --group scorer -c requirements/dev.lock -o requirements/scorer.lock
 	$(UV_COMPILE) pyproject.toml --group training \
 		-c requirements/runtime.lock -c requirements/build.lock -o requirements/training.lock
+	$(UV_COMPILE) --group teachers --no-deps -o requirements/teachers.lock
 	$(UV_COMPILE) --config-file $(PEER)/uv.toml $(PEER)/requirements.in -o $(PEER)/requirements.lock
 
 # ---------------------------------------------------------------- install
@@ -141,10 +142,11 @@ $(VENV)/.scorer: $(VENV)/.dev requirements/scorer.lock
 # PyTorch stands in no lock: its CPU build and the CUDA build of the default index carry the
 # same version and different hashes, and either makes the same kind of model. The version is
 # pinned here instead, and the default model's card records what it was made with.
-$(TRAINING_VENV)/.training: requirements/training.lock requirements/build.lock
+$(TRAINING_VENV)/.training: requirements/training.lock requirements/teachers.lock requirements/build.lock
 	test -x $(TRAINING_VENV)/bin/python || $(PYTHON) -m venv $(TRAINING_VENV)
 	$(TRAINING_VENV)/bin/python $(PIP_INSTALL) --require-hashes -r requirements/training.lock -r requirements/build.lock
 	$(TRAINING_VENV)/bin/python $(PIP_INSTALL) "$(TORCH)"
+	$(TRAINING_VENV)/bin/python $(PIP_INSTALL) --no-deps --require-hashes -r requirements/teachers.lock
 	touch $@
 
 $(TRAINING_VENV)/.editable: $(TRAINING_VENV)/.training pyproject.toml

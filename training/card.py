@@ -5,8 +5,8 @@ from __future__ import annotations
 import textwrap
 from typing import Any
 
-from training.corpus import SPEEDS, TUNING_SPEAKERS
-from training.shape import Shape
+from training.corpus import COPIES, TUNING_SPEAKERS
+from training.shape import LOOK_AHEAD_FRAMES, Shape
 from voiceflow.artifact import Manifest
 
 
@@ -18,7 +18,8 @@ def card(manifest: Manifest, figures: dict[str, Any]) -> str:
         channels=Shape().channels,
         held_out=", ".join(f"{count} of {name}" for name, count in TUNING_SPEAKERS.items()),
         held_out_count=sum(TUNING_SPEAKERS.values()),
-        speeds=", ".join(str(speed) for speed in SPEEDS),
+        look_ahead=LOOK_AHEAD_FRAMES * 0.04,
+        copies=len(COPIES),
         licence=manifest.licence,
         made=_made(figures),
         error_rates=_error_rates(manifest),
@@ -43,10 +44,10 @@ def _made(figures: dict[str, Any]) -> str:
     remark = f" {run['remark']}" if "remark" in run else ""
     return (
         f"The run took {run['wall_minutes']} minutes and {run['cpu_minutes']} CPU minutes on two "
-        f"cores.{remark} {run['steps']} steps with AdamW (peak rate {plan['peak_rate']}, seed "
-        f"{plan['seed']}), the first {plan['crop_stage_steps']} of them on crops alone. The "
-        f"network has {run['parameters'] / 1e6:.2f} M parameters, told {run['voices']} voices "
-        f"apart and makes a graph of {figures['model_bytes'] / 1e6:.1f} MB. It needs "
+        f"cores.{remark} {run['steps']} steps with Muon and AdamW (peak rate {plan['peak_rate']}, "
+        f"seed {plan['seed']}), the first {plan['crop_stage_steps']} of them on crops alone. The "
+        f"network has {run['parameters'] / 1e6:.2f} M parameters, learned from {run['voices']} "
+        f"voices and makes a graph of {figures['model_bytes'] / 1e6:.1f} MB. It needs "
         f"{figures['milliseconds_per_audio_second']} ms of one CPU core per second of audio (16 "
         f"streams at once, hops of 0.48 s, ONNX Runtime, on the machine of the training)."
     )
@@ -96,7 +97,7 @@ _TEXT = """\
 Hears one channel of speech at 16 kHz and says, every 40 ms, whether anyone speaks, whether a
 second voice speaks too, and gives a vector for each of the two voices by which speakers can be
 told apart. It answers as the audio comes (contract `diarization-stream/1.0`): speech at once,
-voices 0.32 s late. Whose vectors belong together is decided by the service around it.
+voices {look_ahead:.2f} s late. Whose vectors belong together is decided by the service around it.
 
 Written by `python -m training.package`; do not edit.
 
@@ -112,14 +113,20 @@ An answer rests on the last {context:.1f} s. Memory goes in and out as tensors, 
 
 {made}
 
-First two-second crops of single speakers, 128 a step: additive-margin softmax over the training
-voices, on frames and on the mean of each crop, the margin rising from 0 to 0.2. Then 64 crops a
-step beside ten conversations of 12 s mixed on the fly: turns as in AMI and MSDWILD, up to four
-speakers, overlap in six of ten. A third of them have a long rest, and one in fourteen is noise
-alone: a network that never met silence heard speech in it. Copies of each speaker at other speeds
-({speeds}) count as further speakers. Simulated shoebox rooms and four measured ones, recorded and
-coloured noise at 0-30 dB, random microphone colour, telephone lines (300-3400 Hz, mu-law), levels
-from -52 to -14 dBFS, 16-bit steps. No teacher: nothing was learned from another model's vectors.
+Voices are learned from two teachers, which hear two-second pieces of clean speech: CAM++
+(3D-Speaker, trained on Chinese and English speech, Apache 2.0) and the encoder of Resemblyzer
+(GE2E, Apache 2.0). Their vectors, side by side, are projected by linear discriminant analysis
+over the training voices; the network hears the piece as it was recorded somewhere else and is to
+give the same vector, and to resemble the same among all training voices. What people say of the
+speakers, a name, is used for that projection alone.
+
+First such crops of single speakers, 128 a step. Then 64 crops a step beside ten conversations of
+12 s mixed on the fly: turns as in AMI and MSDWILD, up to four speakers, overlap in six of ten. A
+third of them have a long rest, and one in fourteen is noise alone: a network that never met
+silence heard speech in it. Each speaker comes in {copies} copies, at other speeds and with other
+formants, which count as further speakers. Simulated shoebox rooms and four measured ones,
+recorded and coloured noise at 0-30 dB, random microphone colour, bands left out, telephone lines
+(300-3400 Hz, mu-law), levels from -52 to -14 dBFS, 16-bit steps.
 
 `make train` makes it again, from the same seed, at the source commit that the manifest names.
 
@@ -166,8 +173,8 @@ Tuned on simulated conversations of the held-out speakers (`python -m training.t
 
 ## Limits
 
-- 2.4 hours of speech by 547 people and their sped-up or slowed copies: very little. Most people
-  were recorded once, on one device, so the vectors know recordings as well as voices.
+- 2.4 hours of speech by 547 people and their altered copies: very little. Most people were recorded
+  once, on one device, so the vectors know recordings as well as voices.
 - Read sentences and isolated words. No laughter, no whispering, no children, no singing.
 - Languages are English, Chinese, Arabic and Spanish; others were not heard.
 - Conversations were mixed from separate recordings. Real meetings are ten excerpts of 30 s, too

@@ -11,7 +11,6 @@ import numpy.typing as npt
 from scipy import signal
 from scipy.fft import irfft, rfft
 
-
 Audio = npt.NDArray[np.float32]
 
 _SAMPLE_RATE_HERTZ = 16_000

@@ -12,7 +12,9 @@ from training.shape import LOOK_AHEAD_FRAMES
 _FRAME_STRIDE = 3
 _WARM_FRAMES = 10  # of a crop's start: too little heard yet to know a voice by
 _SECOND_VOICE_WEIGHT = 0.5
-_SHARPNESS = 15.0
+SHARPNESS = 20.0  # of a cosine, as a logit
+RESEMBLANCE = 1.0
+COSINE = 1.0
 
 
 def activity_loss(logits: Tensor, part: Part) -> Tensor:
@@ -28,8 +30,13 @@ def activity_loss(logits: Tensor, part: Part) -> Tensor:
     return speech + first + second
 
 
-def crop_voice_loss(vectors: Tensor, part: Part) -> tuple[Tensor, Tensor]:
+def crop_voice_loss(vectors: Tensor, part: Part, voices: Tensor) -> tuple[Tensor, Tensor]:
     """Of crops: how far frames by themselves, and the mean of each crop, are from the answers.
+
+    Args:
+        vectors: (batch, frames, 2, dim), of unit length.
+        part: The crops.
+        voices: (voices, dim), the teachers' answers for all voices.
 
     Returns:
         The loss, and the mean cosine of a crop's mean and its answer.
@@ -41,17 +48,23 @@ def crop_voice_loss(vectors: Tensor, part: Part) -> tuple[Tensor, Tensor]:
     answers = part.answers[:, 0][heard]
     late, known = late[heard], known[heard]
     mean = functional.normalize((late * known[..., None]).sum(dim=1), dim=1)
-    of_mean = (mean * answers).sum(dim=1)
-    of_frames = (late @ answers[:, :, None])[..., 0][known]
-    loss = (1 - of_mean).mean() + 0.5 * (1 - of_frames).mean() + 0.2 * _relation_loss(mean, answers)
-    return loss, of_mean.mean().detach()
+    alike = (mean * answers).sum(dim=1).mean()
+    picked = known.clone()
+    picked[:, torch.arange(known.shape[1]) % _FRAME_STRIDE != 0] = False
+    rows = torch.arange(len(late))[:, None].expand_as(known)[picked]
+    wanted = functional.softmax(SHARPNESS * answers @ voices.t(), dim=1)
+    of_mean = _resemblance_loss(mean, wanted, voices)
+    of_frames = _resemblance_loss(late[picked], wanted[rows], voices)
+    of_frames_alike = (late[picked] * answers[rows]).sum(dim=1).mean()
+    loss = RESEMBLANCE * (of_mean + 0.5 * of_frames) + COSINE * (
+        1.5 - alike - 0.5 * of_frames_alike
+    )
+    return loss, alike.detach()
 
 
-def _relation_loss(vectors: Tensor, answers: Tensor) -> Tensor:
-    """Kullback-Leibler divergence of whom a vector resembles from whom its answer does."""
-    wanted = functional.log_softmax(_SHARPNESS * answers @ answers.t(), dim=1)
-    found = functional.log_softmax(_SHARPNESS * vectors @ answers.t(), dim=1)
-    return functional.kl_div(found, wanted, reduction="batchmean", log_target=True)
+def _resemblance_loss(vectors: Tensor, wanted: Tensor, voices: Tensor) -> Tensor:
+    """Cross entropy of whom vectors resemble and whom they ought to, among all voices."""
+    return functional.cross_entropy(SHARPNESS * vectors @ voices.t(), wanted)
 
 
 def conversation_voice_loss(vectors: Tensor, part: Part) -> Tensor:

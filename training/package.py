@@ -20,6 +20,7 @@ from training.shape import FRAME_SAMPLES, LOOK_AHEAD_FRAMES, TRACKS, Shape
 from voiceflow.artifact import LatencyMode, Manifest, digest_of
 
 MANIFEST = paths.PACKAGE / "manifest.json"
+TEACHERS = "CAM++ (3D-Speaker) and the encoder of Resemblyzer, for the voice vectors"
 FIRST_OPERATING_POINT = {
     "speech_threshold": 0.5,
     "activity_threshold": 0.5,
@@ -53,7 +54,7 @@ def rebuild(
     stated: dict[str, Any] = {
         "schema_version": 1,
         "model": "diarizer",
-        "version": "1.0.0",
+        "version": paths.PACKAGE.name,
         "contract": "diarization-stream/1.0",
         "sample_rate_hertz": SAMPLE_RATE_HERTZ,
         "frame_samples": FRAME_SAMPLES,
@@ -63,12 +64,12 @@ def rebuild(
         "embedding_dim": shape.embedding_dim,
         "look_ahead_frames": LOOK_AHEAD_FRAMES,
         "context_seconds": 11.0,
-        "embedding_space": "diarizer-1",
-        "state_space": "diarizer-1",
+        "embedding_space": "diarizer-2",
+        "state_space": "diarizer-2",
         "operating_point": operating_point or before.get("operating_point", FIRST_OPERATING_POINT),
         "measured": before.get("measured", []) if measured is None else measured,
         "training_data": ["librispeech", "mexican", "arabic", "dspspeech"],
-        "teacher": None,
+        "teacher": TEACHERS,
         "licence": "CC-BY-4.0",
         "source_commit": figures.get("run", {}).get("source_commit") or paths.head_commit(),
         "files": {},

@@ -9,7 +9,7 @@ VAR = PROJECT / "var"
 CACHE = VAR / "cache"
 TUNING = VAR / "tuning"
 RUN = VAR / "training"
-PACKAGE = PROJECT / "models" / "diarizer" / "1.0.0"
+PACKAGE = PROJECT / "models" / "diarizer" / "2.0.0"
 
 
 def head_commit() -> str:

@@ -70,7 +70,9 @@ class Resemblyzer:
     """256 numbers from linear mel energies of speech at -30 dBFS."""
 
     def __init__(self) -> None:
-        state = torch.load(_folder("resemblyzer") / "pretrained.pt", map_location="cpu", weights_only=False)
+        state = torch.load(
+            _folder("resemblyzer") / "pretrained.pt", map_location="cpu", weights_only=False
+        )
         self.lstm = nn.LSTM(40, 256, 3, batch_first=True)
         self.linear = nn.Linear(256, 256)
         weights = state["model_state"]
@@ -188,4 +190,4 @@ def _slaney_filters() -> npt.NDArray[np.float32]:
     return triangles.astype(np.float32)
 
 
-_SHRINKAGE: Final = 0.1
+_SHRINKAGE: Final = 1.0

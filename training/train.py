@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from torch import nn
+from threadpoolctl import threadpool_limits
+from torch import Tensor, nn
 from torch.optim import swa_utils
 from torch.utils.data import DataLoader
 
@@ -51,9 +52,10 @@ class Plan:
 class Trainer:
     """The network and its optimisers, and how far they have come."""
 
-    def __init__(self, plan: Plan, shape: Shape | None = None) -> None:
+    def __init__(self, plan: Plan, voices: Tensor, shape: Shape | None = None) -> None:
         torch.manual_seed(plan.seed)
         self.plan = plan
+        self.voices = voices
         self.network = Network(shape or Shape())
         self.average = swa_utils.AveragedModel(
             self.network, multi_avg_fn=swa_utils.get_ema_multi_avg_fn(1 - 1 / plan.averaged_steps)
@@ -86,7 +88,7 @@ class Trainer:
         crops, rest = parts[0], parts[1:]
         with torch.autocast("cpu", torch.bfloat16):
             logits, vectors = self.network(crops.features)
-        voice, alike = crop_voice_loss(vectors, crops)
+        voice, alike = crop_voice_loss(vectors, crops, self.voices)
         heard = activity_loss(logits, crops)
         told = {"voice": voice.item(), "heard": heard.item(), "alike": float(alike)}
         (voice + 0.1 * heard).backward()  # type: ignore[no-untyped-call]
@@ -171,7 +173,7 @@ def run(plan: Plan, folder: Path, *, resume: bool) -> None:
     torch.set_num_threads(plan.threads)
     sources = read_sources(paths.SPEECH, paths.CACHE)
     tuning_corpus(paths.SPEECH, paths.CACHE)  # decoded now, so that the time below is training's
-    trainer = Trainer(plan)
+    trainer = Trainer(plan, torch.from_numpy(sources.answers.of_voices))
     if resume:
         trainer.restore(folder / "last.pt")
     count = sum(p.numel() for p in trainer.network.parameters())
@@ -185,6 +187,7 @@ def run(plan: Plan, folder: Path, *, resume: bool) -> None:
         sampler=range(trainer.step, plan.steps),
         num_workers=1,
         prefetch_factor=6,
+        worker_init_fn=_make_batches_alone,
     )
     wall, cpu = time.monotonic() - trainer.wall_seconds, _cpu_seconds() - trainer.cpu_seconds
     for parts in loader:
@@ -241,6 +244,11 @@ def _keep_memory() -> None:
     if hasattr(library, "mallopt"):  # glibc; see mallopt(3) for the parameters
         library.mallopt(-4, 0)  # M_MMAP_MAX
         library.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD
+
+
+def _make_batches_alone(_worker: int) -> None:
+    """One thread makes batches: more of them only wait for each other."""
+    threadpool_limits(1)
 
 
 def _cpu_seconds() -> float:

@@ -15,13 +15,16 @@ from training.train import Plan, Trainer, load_network  # noqa: E402
 SHAPE = Shape(channels=12, hidden=16, dilations=(1, 2), head=16, embedding_dim=8)
 PLAN = Plan(steps=6, crop_stage_steps=2, warm_up_steps=2)
 SPEAKERS = 3
+ANSWERS = torch.nn.functional.normalize(
+    torch.randn(7, SHAPE.embedding_dim, generator=torch.Generator().manual_seed(1)), dim=1
+)
 
 
 def test_resumed_training_equals_uninterrupted_training(tmp_path: Path) -> None:
     """Six steps in one go and three and three from a checkpoint end at the same bits."""
-    straight = _advanced(Trainer(PLAN, SHAPE), 6)
-    _advanced(Trainer(PLAN, SHAPE), 3).save(tmp_path / "half.pt")
-    resumed = Trainer(PLAN, SHAPE)
+    straight = _advanced(Trainer(PLAN, ANSWERS, SHAPE), 6)
+    _advanced(Trainer(PLAN, ANSWERS, SHAPE), 3).save(tmp_path / "half.pt")
+    resumed = Trainer(PLAN, ANSWERS, SHAPE)
     resumed.restore(tmp_path / "half.pt")
     assert resumed.step == 3
     _advanced(resumed, 3)
@@ -33,7 +36,7 @@ def test_resumed_training_equals_uninterrupted_training(tmp_path: Path) -> None:
 
 def test_what_is_loaded_is_the_average_of_the_last_steps(tmp_path: Path) -> None:
     """And not the weights that the last step has left."""
-    trainer = _advanced(Trainer(PLAN, SHAPE), 6)
+    trainer = _advanced(Trainer(PLAN, ANSWERS, SHAPE), 6)
     trainer.save(tmp_path / "last.pt")
     loaded = load_network(tmp_path / "last.pt")
     pairs = list(zip(loaded.parameters(), trainer.average.module.parameters(), strict=True))
@@ -44,9 +47,9 @@ def test_what_is_loaded_is_the_average_of_the_last_steps(tmp_path: Path) -> None
 
 def test_checkpoint_of_another_plan_is_refused(tmp_path: Path) -> None:
     """Steps of one plan are never continued by another."""
-    Trainer(PLAN, SHAPE).save(tmp_path / "one.pt")
+    Trainer(PLAN, ANSWERS, SHAPE).save(tmp_path / "one.pt")
     with pytest.raises(ValueError, match="another plan"):
-        Trainer(Plan(steps=7), SHAPE).restore(tmp_path / "one.pt")
+        Trainer(Plan(steps=7), ANSWERS, SHAPE).restore(tmp_path / "one.pt")
 
 
 def _advanced(trainer: Trainer, steps: int) -> Trainer:
