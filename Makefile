@@ -52,6 +52,25 @@ check-protos: install  ## proto lint, breaking changes, generated code is curren
 	$(BIN)/buf breaking --against protos/baseline.binpb
 	$(BIN)/python scripts/generate_protos.py --check
 
+# ---------------------------------------------------------------- Kubernetes
+
+KUBECTL ?= kubectl
+K8S := deploy/k8s
+# What several overlays have in common is none to be applied.
+OVERLAYS := $(filter-out production,$(notdir $(wildcard $(K8S)/overlays/*)))
+
+.PHONY: manifests
+manifests:  ## render the overlays of deploy/k8s anew, with kubectl 1.21 or newer
+	@{ printf '%s\n' '# Made of deploy/prometheus/alerts.yaml by `make manifests`.' \
+		'apiVersion: monitoring.googleapis.com/v1' 'kind: Rules' 'metadata:' '  name: voiceflow' \
+		'  labels:' '    app.kubernetes.io/part-of: voiceflow' 'spec:'; \
+		sed -e '/^#/d' -e 's/^\(.\)/  \1/' -e 's/^    - name: .*/&\n      interval: 30s/' \
+			deploy/prometheus/alerts.yaml; } > $(K8S)/components/managed-prometheus/rules.yaml
+	@for overlay in $(OVERLAYS); do \
+		{ echo "# Rendered from deploy/k8s/overlays/$$overlay by \`make manifests\`."; \
+			$(KUBECTL) kustomize $(K8S)/overlays/$$overlay; } > $(K8S)/rendered/$$overlay.yaml; \
+	done
+
 # ---------------------------------------------------------------- measure
 
 .PHONY: evaluate
