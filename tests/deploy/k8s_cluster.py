@@ -1,4 +1,4 @@
-"""What an overlay of deploy/k8s renders to, to be asked about: workloads, their settings, objects."""
+"""What an overlay of deploy/k8s renders to, to be asked about: workloads, settings, objects."""
 
 from __future__ import annotations
 
@@ -143,7 +143,8 @@ class Workload:
     def containers(self) -> list[Container]:
         """All of them, those that begin first first."""
         first = [
-            Container(self.cluster, self, one, True) for one in self.pod.get("initContainers", [])
+            Container(self.cluster, self, one, is_sidecar=True)
+            for one in self.pod.get("initContainers", [])
         ]
         return first + [Container(self.cluster, self, one) for one in self.pod["containers"]]
 

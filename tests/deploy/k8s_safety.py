@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
-from tests.deploy.k8s_cluster import Cluster, Container
+from tests.deploy.k8s_cluster import Cluster, Container, Workload
 from voiceflow.identity.caller import Caller, CallerRole
 from voiceflow.identity.grants import Grants, read_grants
 from voiceflow_inference.settings import Settings as InferenceSettings
@@ -42,24 +42,28 @@ def pod_faults(cluster: Cluster) -> Iterator[str]:
         if one["kind"] != "Namespace" and inside != namespace["metadata"]["name"]:
             yield f"{one['kind']}/{one['metadata']['name']}: is in another namespace"
     for workload in cluster.workloads:
-        pod, context = workload.pod, workload.pod["securityContext"]
-        if not context.get("runAsNonRoot") or context.get("runAsUser", 0) == 0:
-            yield f"{workload.name}: runs as root"
-        if context.get("seccompProfile") != {"type": "RuntimeDefault"}:
-            yield f"{workload.name}: makes any system call"
-        if any(pod.get(name) for name in ("hostNetwork", "hostPID", "hostIPC")):
-            yield f"{workload.name}: shares what is the machine's"
-        if pod.get("automountServiceAccountToken") is not False:
-            yield f"{workload.name}: is given a token of the cluster"
-        if pod.get("enableServiceLinks") is not False:
-            yield f"{workload.name}: variables of Services would be taken for settings"
-        if not cluster.has("ServiceAccount", pod["serviceAccountName"]):
-            yield f"{workload.name}: there is no such account"
-        for volume in pod.get("volumes", []):
-            if not set(volume) - {"name"} <= _VOLUMES:
-                yield f"{workload.name}: {volume['name']} is no volume that is allowed"
+        yield from _workload_faults(cluster, workload)
         for container in workload.containers:
             yield from _container_faults(container)
+
+
+def _workload_faults(cluster: Cluster, workload: Workload) -> Iterator[str]:
+    pod, context = workload.pod, workload.pod["securityContext"]
+    if not context.get("runAsNonRoot") or context.get("runAsUser", 0) == 0:
+        yield f"{workload.name}: runs as root"
+    if context.get("seccompProfile") != {"type": "RuntimeDefault"}:
+        yield f"{workload.name}: makes any system call"
+    if any(pod.get(name) for name in ("hostNetwork", "hostPID", "hostIPC")):
+        yield f"{workload.name}: shares what is the machine's"
+    if pod.get("automountServiceAccountToken") is not False:
+        yield f"{workload.name}: is given a token of the cluster"
+    if pod.get("enableServiceLinks") is not False:
+        yield f"{workload.name}: variables of Services would be taken for settings"
+    if not cluster.has("ServiceAccount", pod["serviceAccountName"]):
+        yield f"{workload.name}: there is no such account"
+    for volume in pod.get("volumes", []):
+        if not set(volume) - {"name"} <= _VOLUMES:
+            yield f"{workload.name}: {volume['name']} is no volume that is allowed"
 
 
 def _container_faults(container: Container) -> Iterator[str]:
@@ -120,27 +124,29 @@ def identity_faults(cluster: Cluster) -> Iterator[str]:
         yield f"bound to accounts of the cloud are {sorted(bound)}"
     if [account for account, count in Counter(bound.values()).items() if count > 1]:
         yield "two accounts are one in the cloud"
+    if cluster.is_development:
+        return
+    for container in cluster.containers:
+        if container.server is not None:
+            yield from _server_faults(container)
     for workload in cluster.workloads:
-        for container in workload.containers:
-            if container.server is None or cluster.is_development:
-                continue
-            settings = container.settings
-            plain = workload.name in _PLAIN
-            if (settings.tls_cert is None) != plain or settings.insecure != plain:
-                yield f"{container.where}: says what it says in plain text, or the validator has a key"
-            if plain:
-                continue
-            if isinstance(settings, RegistrySettings) and settings.client_ca is None:
-                yield f"{container.where}: takes callers without a certificate"
-            if not container.is_sidecar and settings.trust_root is None:
-                yield f"{container.where}: checks no signatures"
-    for workload in cluster.workloads:
-        if workload.name == "voiceflow-validator" and any(
-            set(volume) & {"secret", "configMap"} for volume in workload.pod["volumes"]
-        ):
-            yield "voiceflow-validator: is given something to be known by"
-    if not cluster.is_development:
-        yield from _grant_faults(cluster)
+        brought = {kind for volume in workload.pod.get("volumes", []) for kind in volume}
+        if workload.name in _PLAIN and brought & {"secret", "configMap"}:
+            yield f"{workload.name}: is given something to be known by"
+    yield from _grant_faults(cluster)
+
+
+def _server_faults(container: Container) -> Iterator[str]:
+    settings = container.settings
+    plain = container.workload.name in _PLAIN
+    if (settings.tls_cert is None) != plain or settings.insecure != plain:
+        yield f"{container.where}: speaks plain text, or is to have no key and has one"
+    if plain:
+        return
+    if isinstance(settings, RegistrySettings) and settings.client_ca is None:
+        yield f"{container.where}: takes callers without a certificate"
+    if not container.is_sidecar and settings.trust_root is None:
+        yield f"{container.where}: checks no signatures"
 
 
 def _grant_faults(cluster: Cluster) -> Iterator[str]:

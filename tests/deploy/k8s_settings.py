@@ -78,13 +78,17 @@ def probe_faults(cluster: Cluster) -> Iterator[str]:
             liveness and container.ports.get(liveness["tcpSocket"]["port"]) != settings.health_port
         ):
             yield f"{container.where}: its liveness probe asks for what is not there"
-        startup = probes["startup"] or {}
-        given = startup.get("periodSeconds", 10) * startup.get("failureThreshold", 3)
         if isinstance(settings, InferenceSettings):
-            if given < settings.registry_wait_seconds + 2 * settings.load_seconds:
-                yield f"{container.where}: is ended before it can have started"
-            if container.workload.spec.get("progressDeadlineSeconds", 600) <= given:
-                yield f"{container.where}: a rollout fails before the pod does"
+            yield from _start_faults(container, settings)
+
+
+def _start_faults(container: Container, settings: InferenceSettings) -> Iterator[str]:
+    startup = container.spec.get("startupProbe", {})
+    given = startup.get("periodSeconds", 10) * startup.get("failureThreshold", 3)
+    if given < settings.registry_wait_seconds + 2 * settings.load_seconds:
+        yield f"{container.where}: is ended before it can have started"
+    if container.workload.spec.get("progressDeadlineSeconds", 600) <= given:
+        yield f"{container.where}: a rollout fails before the pod does"
 
 
 def drain_faults(cluster: Cluster) -> Iterator[str]:

@@ -87,7 +87,7 @@ def test_every_component_is_in_an_overlay() -> None:
 
 
 def test_the_alerts_are_those_of_prometheus() -> None:
-    """Those that Managed Service for Prometheus gets; how often it looks is said beside each group."""
+    """Managed Service for Prometheus gets the same, and how often to look at each group."""
     (rules,) = read(K8S / "components" / "managed-prometheus" / "rules.yaml")
     groups = [
         {name: value for name, value in group.items() if name != "interval"}
