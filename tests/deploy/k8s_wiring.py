@@ -112,7 +112,7 @@ def _listening_faults(container: Container) -> Iterator[str]:
 
 
 def _service_faults(cluster: Cluster, service: Object, port: Object) -> Iterator[str]:
-    target: str | int = port.get("targetPort", port["port"])
+    target = port["targetPort"] if "targetPort" in port else port["port"]
     for workload in cluster.selected(service["spec"]["selector"]):
         number = number_of(workload, target)
         if number is None:
