@@ -132,10 +132,8 @@ class Cloud:
             .not_valid_after(now + timedelta(days=1))
         )
         for extension in extensions:
-            critical = isinstance(extension, x509.BasicConstraints)
-            critical = critical or not subject.rdns and isinstance(
-                extension, x509.SubjectAlternativeName
-            )
+            names_alone = isinstance(extension, x509.SubjectAlternativeName) and not subject.rdns
+            critical = names_alone or isinstance(extension, x509.BasicConstraints)
             builder = builder.add_extension(extension, critical=critical)
         return builder.sign(self._key, hashes.SHA256())
 
