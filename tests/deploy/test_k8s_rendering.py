@@ -25,20 +25,18 @@ NEWEST: Final = kubernetes_validate.latest_version()
 
 def kustomize() -> list[str]:
     """The command that renders a folder; none where neither tool is here, or it is too old."""
-    if shutil.which("kustomize"):
-        return ["kustomize", "build"]
     kubectl = shutil.which("kubectl")
-    if kubectl is None:
-        return []
-    told = subprocess.run(
-        [kubectl, "version", "--client", "--output=json"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    version = json.loads(told.stdout)["clientVersion"]
-    newer = (int(version["major"]), int(re.sub(r"\D", "", version["minor"]))) >= (1, 21)
-    return [kubectl, "kustomize"] if newer else []
+    if kubectl is not None:
+        told = subprocess.run(
+            [kubectl, "version", "--client", "--output=json"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        version = json.loads(told.stdout)["clientVersion"]
+        if (int(version["major"]), int(re.sub(r"\D", "", version["minor"]))) >= (1, 21):
+            return [kubectl, "kustomize"]
+    return ["kustomize", "build"] if shutil.which("kustomize") else []
 
 
 KUSTOMIZE: Final = kustomize()
