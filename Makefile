@@ -115,11 +115,12 @@ baseline: install  ## take the API as it is now as what later changes must not b
 UV_COMPILE = UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --universal \
 	--python-version 3.11 --generate-hashes --no-emit-index-url $(UV_FLAGS)
 
+# The extra `kubernetes` is for operators' machines: no service, and so no image, has it.
 .PHONY: lock
 lock: install  ## write requirements/*.lock anew (UV_FLAGS=--upgrade for newer versions)
 	$(UV_COMPILE) pyproject.toml --extra mic --extra registry --extra telemetry -o requirements/runtime.lock
 	$(UV_COMPILE) --group build -o requirements/build.lock
-	$(UV_COMPILE) pyproject.toml --extra mic --extra registry --extra telemetry --group dev \
+	$(UV_COMPILE) pyproject.toml --extra kubernetes --extra mic --extra registry --extra telemetry --group dev \
 		-c requirements/runtime.lock -c requirements/build.lock -o requirements/dev.lock
 	$(UV_COMPILE) --group scorer -c requirements/dev.lock -o requirements/scorer.lock
 	$(UV_COMPILE) pyproject.toml --group training \
