@@ -28,6 +28,7 @@ from voiceflow.cli.fleet import fleet_command
 from voiceflow.cli.identity import dev_certs, tokens
 from voiceflow.cli.models import models
 from voiceflow.cli.printing import plain
+from voiceflow.cli.rollout import rollout
 from voiceflow.cli.serving_state import serving_state
 from voiceflow.cli.trust import trust
 from voiceflow.errors import (
@@ -83,6 +84,7 @@ commands.add_command(budget_command)
 commands.add_command(serving_state)
 commands.add_command(fleet_command)
 commands.add_command(drain)
+commands.add_command(rollout)
 commands.add_command(models)
 commands.add_command(audit)
 commands.add_command(dev_certs)

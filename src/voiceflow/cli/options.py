@@ -141,21 +141,37 @@ def target_argument(name: str) -> Callable[[Command], Command]:
     return _dialling(name, click.argument(name, type=address, metavar="HOST:PORT"))
 
 
+def identity_options(command: Command) -> Command:
+    """The options that say who dials, where the command finds out itself what: its `identity`."""
+
+    def made(options: dict[str, Any], identity: ClientIdentity | None, insecure: bool) -> None:
+        del insecure
+        options["identity"] = identity
+
+    return _identified(command, made)
+
+
 def _dialling(name: str, where: Callable[[Command], Command]) -> Callable[[Command], Command]:
-    def decorate(command: Command) -> Command:
-        @functools.wraps(command)
-        def with_target(*arguments: Any, **options: Any) -> Any:
-            own = {parameter: options.pop(parameter) for parameter in _IDENTITY}
-            insecure = options.pop("insecure")
-            options[name] = Target(options[name], _identity(own, insecure=insecure), insecure)
-            return command(*arguments, **options)
+    def made(options: dict[str, Any], identity: ClientIdentity | None, insecure: bool) -> None:
+        options[name] = Target(options[name], identity, insecure)
 
-        decorated: Command = with_target
-        for option in (_insecure_option, *reversed(_identity_options)):
-            decorated = option(decorated)
-        return where(decorated)
+    return lambda command: where(_identified(command, made))
 
-    return decorate
+
+def _identified(
+    command: Command, made: Callable[[dict[str, Any], ClientIdentity | None, bool], None]
+) -> Command:
+    @functools.wraps(command)
+    def with_identity(*arguments: Any, **options: Any) -> Any:
+        own = {parameter: options.pop(parameter) for parameter in _IDENTITY}
+        insecure = options.pop("insecure")
+        made(options, _identity(own, insecure=insecure), insecure)
+        return command(*arguments, **options)
+
+    decorated: Command = with_identity
+    for option in (_insecure_option, *reversed(_identity_options)):
+        decorated = option(decorated)
+    return decorated
 
 
 _PATH: Final = click.Path(path_type=Path)
