@@ -50,19 +50,23 @@ class Place:
             InvalidInput: KUBECONFIG_INVALID.
         """
         try:
-            from voiceflow.rollout import adapter  # noqa: PLC0415 - needs an extra
+            from voiceflow.rollout.adapter import (  # noqa: PLC0415 - needs an extra
+                ForwardedPods,
+                KubernetesCluster,
+                connect,
+            )
         except ImportError:
             raise NotServed(
                 "rollouts need the package kubernetes: pip install 'voiceflow[kubernetes]'",
                 reason="KUBERNETES_MISSING",
             ) from None
-        connection = adapter.connect(self.context, self.namespace, self.kubeconfig)
+        connection = connect(self.context, self.namespace, self.kubeconfig)
         identity = self.identity
         if identity is not None and identity.server_name is None:
             identity = replace(identity, server_name=self.service)
         with closing(connection):
-            async with adapter.ForwardedPods(connection, self.port, identity) as pods:
-                yield adapter.KubernetesCluster(connection, self.service), pods
+            async with ForwardedPods(connection, self.port, identity) as pods:
+                yield KubernetesCluster(connection, self.service), pods
 
     def options(self) -> str:
         """The place in the words of a command line, after a space; identity is left out."""

@@ -13,6 +13,7 @@ import urllib3
 from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 from kubernetes.config.config_exception import ConfigException
+from yaml import YAMLError
 
 from voiceflow.errors import (
     Conflict,
@@ -28,6 +29,16 @@ _TIMEOUT_SECONDS: Final = (5.0, 15.0)
 """To connect, and between two parts of an answer."""
 
 _IN_CLUSTER_NAMESPACE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+_UNREADABLE: Final = (
+    ConfigException,
+    OSError,
+    YAMLError,
+    # What the client trips over in a file that is something else.
+    AttributeError,
+    LookupError,
+    TypeError,
+    ValueError,
+)
 _ERRORS: Final[Mapping[int, tuple[type[VoiceFlowError], str]]] = {
     401: (Unauthenticated, "CLUSTER_UNAUTHENTICATED"),
     403: (Forbidden, "CLUSTER_FORBIDDEN"),
@@ -57,16 +68,16 @@ class Connection:
         Raises:
             VoiceFlowError: As `told`.
         """
-        try:
+
+        def answer() -> Any:
             # As it is: the client's classes refuse answers of newer servers.
-            reply = await asyncio.to_thread(
-                method,
-                *arguments,
-                _preload_content=False,
-                _request_timeout=_TIMEOUT_SECONDS,
-                **options,
+            reply = method(
+                *arguments, _preload_content=False, _request_timeout=_TIMEOUT_SECONDS, **options
             )
             return json.loads(reply.data)
+
+        try:
+            return await asyncio.to_thread(answer)
         except (ApiException, urllib3.exceptions.HTTPError, ValueError) as error:
             raise told(error, self.api.configuration.host) from None
 
@@ -97,7 +108,7 @@ def connect(context: str | None, namespace: str | None, kubeconfig: Path | None)
         contexts, current = config.list_kube_config_contexts(path)
         chosen = next((one for one in contexts if one["name"] == context), current)
         config.load_kube_config(path, context=context, client_configuration=settings)
-    except (ConfigException, OSError, ValueError) as error:
+    except _UNREADABLE as error:
         raise InvalidInput(
             f"no cluster to talk to: {error}", reason="KUBECONFIG_INVALID", field="context"
         ) from None

@@ -157,6 +157,8 @@ class _Way:
         try:
             # Read to its end in both directions: the client's thread fails on what is left unread.
             await asyncio.gather(_pump(near, forth, forth.write_eof), _pump(far, back, back.close))
+            # The thread has nothing more to carry, and does not always close what it has.
+            forward.websocket.shutdown()
         finally:
             if failed := forward.error(self._port):
                 self._failure = Unavailable(str(failed).strip(), reason="POD_UNREACHABLE")
