@@ -343,7 +343,7 @@ class _Handler(BaseHTTPRequestHandler):
         query = parse_qs(where.query)
         try:
             kind, name, part = self._route(where.path)
-            verb = "portforward" if part == "portforward" else verb
+            verb = _verb(verb, name, part)
             resource = f"{kind}/{part}" if part == "scale" else kind
             asked = f"{verb} {resource}"
             fake.seen.append(asked + ("?dryRun" if query.get("dryRun") else ""))
@@ -414,6 +414,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+
+def _verb(method: str, name: str, part: str) -> str:
+    if part == "portforward":
+        return part
+    return method if name else "list"
 
 
 def _pod(pod: SimulatedPod) -> dict[str, Any]:

@@ -51,16 +51,20 @@ class _Change(Generic[_Value]):
                 wanted = self.decide(seen.value)
                 if wanted is not None:
                     await self.write(wanted, seen.resource_version)
-            except (_Overtaken, Unavailable):
+            except (_Overtaken, Unavailable) as error:
                 if attempt == _ATTEMPTS - 1:
-                    raise
+                    raise error.conflict if isinstance(error, _Overtaken) else error from None
                 await asyncio.sleep(_FIRST_PAUSE_SECONDS * 2**attempt)
             else:
                 return
 
 
-class _Overtaken(Conflict):
+class _Overtaken(Exception):
     """The API server has refused the write: the object has changed since it was read."""
+
+    def __init__(self, conflict: Conflict) -> None:
+        super().__init__(conflict.message)
+        self.conflict = conflict
 
 
 async def write(
@@ -132,7 +136,7 @@ async def _telling(writing: Awaitable[None]) -> None:
     try:
         await writing
     except Conflict as error:
-        raise _Overtaken(error.message, reason=error.reason) from error
+        raise _Overtaken(error) from error
 
 
 def _resized(now: int, step: Resize, name: str) -> int | None:

@@ -305,7 +305,7 @@ def test_a_pod_that_begins_anew_is_drained_as_well(desk: Desk) -> None:
     ("fault", "code", "reason"),
     [
         (Fault("get deployments", status=404), 3, "CLUSTER_OBJECT_NOT_FOUND"),
-        (Fault("get pods", status=403), 7, "CLUSTER_FORBIDDEN"),
+        (Fault("list pods", status=403), 7, "CLUSTER_FORBIDDEN"),
         (Fault("get services", status=500), 4, "CLUSTER_UNAVAILABLE"),
         (Fault("get services", status=429), 4, "CLUSTER_UNAVAILABLE"),
         (Fault("patch deployments/scale", status=500, times=None), 4, "CLUSTER_UNAVAILABLE"),
@@ -335,14 +335,14 @@ def test_an_api_server_that_was_away_for_a_moment_is_asked_again(
     desk: Desk, trouble: Fault
 ) -> None:
     """Also where the write was done and its reply lost: it is not done twice."""
-    desk.cluster.plan(trouble, Fault("get pods", status=503, times=0))
+    desk.cluster.plan(trouble, Fault("list pods", status=503, times=0))
     assert desk.run(*SWITCH)[0] == 0
     assert desk.cluster.selected() == "green"
 
 
 def test_an_api_server_that_is_away_while_pods_are_waited_for_is_waited_for(desk: Desk) -> None:
     """As one is while it is upgraded."""
-    away = Fault("get pods", status=503, times=3)
+    away = Fault("list pods", status=503, times=3)
     desk.cluster.plan(
         Fault("patch deployments/scale", Trouble.MEDDLE, act=lambda: desk.cluster.plan(away))
     )

@@ -29,6 +29,7 @@ from voiceflow.rollout.state import Serving
 
 _PIECE_BYTES: Final = 65_536
 _CLOSE_SECONDS: Final = 2.0
+_LOOK_EVERY_SECONDS: Final = 0.01
 _PATIENCE: Final = RetryPolicy(attempts=3, longest_pause_seconds=2.0, resume_seconds=0.0)
 
 
@@ -157,8 +158,7 @@ class _Way:
         try:
             # Read to its end in both directions: the client's thread fails on what is left unread.
             await asyncio.gather(_pump(near, forth, forth.write_eof), _pump(far, back, back.close))
-            # The thread has nothing more to carry, and does not always close what it has.
-            forward.websocket.shutdown()
+            await _close(forward)
         finally:
             if failed := forward.error(self._port):
                 self._failure = Unavailable(str(failed).strip(), reason="POD_UNREACHABLE")
@@ -180,6 +180,15 @@ class _Way:
             error.status = error.status or getattr(error.__context__, "status_code", None)
             raise told(error, self._connection.api.configuration.host) from None
         return forward, socket.socket(fileno=forward.socket(self._port).detach())
+
+
+async def _close(forward: Any) -> None:
+    """Closes what the client's thread leaves open, once it has sent what it still had."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_CLOSE_SECONDS):
+            while forward.websocket.connected:  # noqa: ASYNC110 another thread's doing
+                await asyncio.sleep(_LOOK_EVERY_SECONDS)
+        forward.websocket.shutdown()
 
 
 async def _pump(
