@@ -98,18 +98,24 @@ def test_everything_new_goes_to_green_and_blue_is_emptied(desk: Desk) -> None:
 
 def test_nothing_is_sent_to_green_before_it_serves_what_its_channel_wants(desk: Desk) -> None:
     """It is ready before: Kubernetes does not know of versions."""
+    selected: list[str | None] = []
 
     def behind(pod: SimulatedPod) -> None:
         pod.serving = 0
+        pod.on_asked = is_behind
+
+    def is_behind(pod: SimulatedPod) -> None:
         pod.on_asked = catches_up
 
     def catches_up(pod: SimulatedPod) -> None:
-        assert desk.cluster.selected() == "blue"
+        selected.append(desk.cluster.selected())
         pod.serving = 1
         pod.on_asked = lambda _: None
 
     desk.cluster.on_pod = behind
-    assert desk.run(*SWITCH)[0] == 0
+    code, said, _ = desk.run(*SWITCH)
+    assert (code, "it serves 0, its channel wants 1" in said) == (0, True)
+    assert selected == ["blue", "blue"]
     assert desk.cluster.selected() == "green"
 
 
