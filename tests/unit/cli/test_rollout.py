@@ -19,7 +19,7 @@ from tests.fakes.cluster_pods import SimulatedPod
 from voiceflow.cli.commands import commands, error_lines, exit_code
 from voiceflow.errors import VoiceFlowError
 from voiceflow.rollout import carrying, writing
-from voiceflow.rollout.adapter import connection
+from voiceflow.rollout.adapter import connection, pods
 
 SWITCH = ("blue-green", "--to", "green", "--yes", "--settle", "0s")
 BACK = ("blue-green", "--to", "blue", "--yes", "--settle", "0s")
@@ -354,6 +354,26 @@ def test_an_api_server_that_is_away_while_pods_are_waited_for_is_waited_for(desk
     )
     code, said, _ = desk.run(*SWITCH)
     assert (code, "CLUSTER_UNAVAILABLE" in said) == (0, True)
+
+
+def test_pods_whose_way_does_not_open_are_not_waited_for_for_ever(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None of them answers: nothing is begun."""
+    monkeypatch.setattr(pods, "_HANDSHAKE_SECONDS", 0.1)
+    desk.cluster.plan(Fault("portforward pods", Trouble.STALL, times=None))
+    code, _, wrong = desk.run(*SWITCH)
+    assert (code, "CLUSTER_UNREACHABLE" in wrong) == (4, True)
+    assert desk.cluster.changes() == []
+
+
+def test_a_right_that_is_missing_is_told_in_the_api_servers_words(desk: Desk) -> None:
+    """Not as a failed handshake."""
+    desk.cluster.plan(Fault("portforward pods", status=403, times=None))
+    code, _, wrong = desk.run(*SWITCH)
+    assert code == 7
+    assert wrong.endswith("the API server: planned: portforward pods (CLUSTER_FORBIDDEN)")
+    assert desk.cluster.changes() == []
 
 
 def test_a_cluster_that_is_not_there_is_told(desk: Desk) -> None:

@@ -93,8 +93,7 @@ async def _go(
             back = f"voiceflow rollout blue-green --to {to.other}{place.options()}"
             await _tell_where_it_stopped(progress, steps, cluster, pods, command, back)
             raise
-        now, _ = await look(cluster, pods)
-        told.ended(f"done: {in_short(now)}")
+        told.ended(f"done: {await _in_short(cluster, pods)}")
 
 
 def _check_answers(began: Situation, silent: Sequence[VoiceFlowError]) -> None:
@@ -143,11 +142,15 @@ async def _tell_where_it_stopped(
     done = progress.steps_done
     tell(f"stopped in step {done + 1} of {len(steps)}: {steps[done]}", err=True)
     tell(f"done: {f'steps 1 to {done}' if done else 'nothing'}", err=True)
+    tell(f"now: {await _in_short(cluster, pods)}", err=True)
+    tell(f"to go on: {command}", err=True)
+    tell(f"to go back: {back}", err=True)
+
+
+async def _in_short(cluster: Cluster, pods: Pods) -> str:
     try:
         async with asyncio.timeout(_LAST_LOOK_SECONDS):
             now, _ = await look(cluster, pods)
-        tell(f"now: {in_short(now)}", err=True)
     except (VoiceFlowError, TimeoutError) as error:
-        tell(f"now: unknown, since the cluster cannot be looked at: {error}", err=True)
-    tell(f"to go on: {command}", err=True)
-    tell(f"to go back: {back}", err=True)
+        return f"unknown, since the cluster cannot be looked at: {error}"
+    return in_short(now)

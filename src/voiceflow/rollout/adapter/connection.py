@@ -128,7 +128,11 @@ def told(error: Exception, host: str) -> VoiceFlowError:
         API server refuses as wrong; its own words are in the message.
     """
     if not isinstance(error, ApiException) or not error.status:
-        what = "does not answer" if isinstance(error, urllib3.exceptions.HTTPError) else str(error)
+        what = "does not answer"
+        if isinstance(error, ApiException):
+            what = str(error.reason)
+        elif isinstance(error, ValueError):
+            what = f"answers what is no JSON: {error}"
         return Unavailable(f"the API server {host}: {what}", reason="CLUSTER_UNREACHABLE")
     status = int(error.status)
     words = _words(error)

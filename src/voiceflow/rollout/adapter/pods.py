@@ -11,12 +11,15 @@ import asyncio
 import contextlib
 import socket
 import tempfile
+import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
+import websocket
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 from kubernetes.stream import portforward
@@ -28,6 +31,7 @@ from voiceflow.rollout.adapter.connection import Connection, told
 from voiceflow.rollout.state import Serving
 
 _PIECE_BYTES: Final = 65_536
+_HANDSHAKE_SECONDS = 5.0
 _CLOSE_SECONDS: Final = 2.0
 _LOOK_EVERY_SECONDS: Final = 0.01
 _PATIENCE: Final = RetryPolicy(attempts=3, longest_pause_seconds=2.0, resume_seconds=0.0)
@@ -148,7 +152,7 @@ class _Way:
 
     async def _carry(self, near: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
         try:
-            forward, far_end = await asyncio.to_thread(self._forward)
+            forward, far_end = await self._reach()
         except VoiceFlowError as error:
             self._failure = error
             back.close()
@@ -165,6 +169,33 @@ class _Way:
             forth.close()
             back.close()
 
+    async def _reach(self) -> tuple[Any, socket.socket]:
+        """Opens the way; the client would wait for ever for an API server that does not answer.
+
+        Raises:
+            VoiceFlowError: It cannot be opened.
+        """
+        reached: Future[tuple[Any, socket.socket]] = Future()
+        reached.set_running_or_notify_cancel()
+
+        def reach() -> None:
+            try:
+                reached.set_result(self._forward())
+            except VoiceFlowError as error:
+                reached.set_exception(error)
+
+        # No thread of the pool: a process waits for those before it ends.
+        threading.Thread(target=reach, daemon=True).start()
+        try:
+            async with asyncio.timeout(_HANDSHAKE_SECONDS):
+                return await asyncio.wrap_future(reached)
+        except TimeoutError:
+            reached.add_done_callback(_drop)
+            raise Unavailable(
+                f"the API server opens no way after {_HANDSHAKE_SECONDS:g} s",
+                reason="CLUSTER_UNREACHABLE",
+            ) from None
+
     def _forward(self) -> tuple[Any, socket.socket]:
         # The client changes itself while it forwards: each has one of its own.
         own = client.ApiClient(self._connection.api.configuration)
@@ -177,9 +208,17 @@ class _Way:
             )
         except ApiException as error:
             # A handshake that was refused is told as no status at all; its cause has it.
-            error.status = error.status or getattr(error.__context__, "status_code", None)
+            cause = error.__context__
+            if isinstance(cause, websocket.WebSocketBadStatusException):
+                error.status, error.body = cause.status_code, (cause.resp_body or b"").decode()
             raise told(error, self._connection.api.configuration.host) from None
         return forward, socket.socket(fileno=forward.socket(self._port).detach())
+
+
+def _drop(reached: Future[tuple[Any, socket.socket]]) -> None:
+    """Closes what came too late."""
+    if reached.exception() is None:
+        reached.result()[1].close()
 
 
 async def _close(forward: Any) -> None:
