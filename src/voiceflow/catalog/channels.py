@@ -65,6 +65,11 @@ class Rollout(Value):
         return pins
 
     @property
+    def has_trial(self) -> bool:
+        """Whether a canary or a shadow stands beside the primary."""
+        return self.canary is not None or self.shadow is not None
+
+    @property
     def in_short(self) -> str:
         """For people: `1.2.0, canary 1.3.0 at 5 %, shadow 1.4.0 of 100 %`."""
         parts = [_number(self.primary)]

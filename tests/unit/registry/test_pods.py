@@ -410,6 +410,20 @@ def test_a_canary_that_fails_is_ended_and_the_primary_stays(place: Place) -> Non
     assert newest.rollout.primary.version == str(version_name("1.1.0"))
 
 
+def test_a_primary_that_fails_beside_a_canary_gives_way_to_the_one_before(place: Place) -> None:
+    """That the canary ends, too, is not enough: the primary is what pods have left."""
+    place.rule(FleetRollback(enabled=True, minimum_pods=2))
+    place.promote("1.0.0")
+    place.promote("1.1.0", canary="1.2.0")
+    for name in "ab":
+        place.report(name, "1.0.0", "1.1.0")
+    newest = place.channels.newest(STABLE)
+    assert newest is not None
+    assert newest.kind is PromotionKind.AUTOMATIC_ROLLBACK
+    assert newest.rollout.pins().keys() == {Role.PRIMARY}
+    assert newest.rollout.primary.version == str(version_name("1.0.0"))
+
+
 def test_what_the_registry_went_back_to_it_does_not_leave_by_itself(place: Place) -> None:
     """Where the last good version fails too, people decide: two versions do not flap."""
     place.rule(FleetRollback(enabled=True, minimum_pods=2))

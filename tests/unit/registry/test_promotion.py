@@ -452,6 +452,47 @@ def test_a_rollback_goes_to_the_newest_other_primary_that_is_not_yanked() -> Non
     refused(NotAllowedNow, "NO_EARLIER_VERSION", lambda: target(["1.0.0", "1.1.0"], {"1.0.0"}))
 
 
+def test_a_rollback_ends_what_is_on_trial_before_it_leaves_the_primary() -> None:
+    """Under a canary or shadow it keeps the primary: what served before may be what is on trial."""
+    made = history("1.0.0", "1.1.0", "1.0.0")
+    for trial in ({"canary": "1.1.0"}, {"shadow": "1.1.0"}):
+        present = decide(
+            Situation(STABLE, made[-1], POLICY),
+            rollout("1.0.0", **trial),
+        )
+        chosen = rollback_target(present, reversed(made), lambda _: VersionState.PUBLISHED)
+        assert chosen == present
+        wish = RollbackWish(principal=BOB.principal, etag=present.etag)
+        situation = Situation(STABLE, present, POLICY)
+        back = next_rollback(situation, wish, chosen, VersionState.PUBLISHED, NOW)
+        assert back.rollout == rollout_of("1.0.0", made)
+
+
+def test_the_registry_leaves_a_primary_that_fails_but_not_for_what_is_on_trial() -> None:
+    """A canary that was primary once is passed over; where nothing else is, people decide."""
+    kind = PromotionKind.AUTOMATIC_ROLLBACK
+    for versions, goes_to in ((["0.9.0", "1.1.0", "1.0.0"], "0.9.0"), (["1.1.0", "1.0.0"], None)):
+        made = history(*versions)
+        situation = Situation(STABLE, made[-1], POLICY)
+        present = decide(situation, rollout("1.0.0", canary="1.1.0"))
+
+        def choose(present: Promotion = present, made: list[Promotion] = made) -> Promotion:
+            return rollback_target(
+                present, reversed(made), lambda _: VersionState.PUBLISHED, kind=kind
+            )
+
+        if goes_to is None:
+            refused(NotAllowedNow, "NO_EARLIER_VERSION", choose)
+        else:
+            assert choose().rollout == rollout_of(goes_to, made)
+
+
+def rollout_of(primary: str, made: list[Promotion]) -> Rollout:
+    """What a promotion of this primary alone serves, pinned."""
+    name = str(version_name(primary))
+    return next(one.rollout for one in made if one.rollout.primary.version == name)
+
+
 def test_a_rollback_serves_the_primary_alone_and_says_whose() -> None:
     """Without canary or shadow, and with the sequence gone back to."""
     first = decide(EMPTY, rollout("1.1.0", canary="1.2.0"))

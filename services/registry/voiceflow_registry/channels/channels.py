@@ -213,8 +213,8 @@ class Channels:
         Args:
             caller: Who.
             name: The channel.
-            to_sequence: Whose primary to go back to; 0: the newest earlier one that differs from
-                the present and is not yanked. The present one itself ends its canary and shadow.
+            to_sequence: Whose primary to go back to; the present one itself ends its canary and
+                shadow. 0: as `rollback_target` has it.
             etag: As last read.
             request_id: Makes it safe to retry; may be empty.
             validate_only: Check, and answer as if it were done.

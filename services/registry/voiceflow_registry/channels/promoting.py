@@ -157,7 +157,7 @@ class Promoting:
         check_wish(wish, self._clock())
         situation = self._situation(name, newest)
         check_state(situation, wish)
-        target = self._target(name, situation, wish.to_sequence)
+        target = self._target(name, situation, wish)
         state = self._versions.state(VersionName.parse(target.rollout.primary.version))
         promotion = next_rollback(situation, wish, target, state, self._clock())
         promotion = self._trusted(promotion, lambda _: "to_sequence", validate_only=validate_only)
@@ -192,8 +192,8 @@ class Promoting:
             passed=frozenset(passed),
         )
 
-    def _target(self, name: ChannelName, situation: Situation, to_sequence: int) -> Promotion:
-        newest = situation.newest
+    def _target(self, name: ChannelName, situation: Situation, wish: RollbackWish) -> Promotion:
+        newest, to_sequence = situation.newest, wish.to_sequence
         if newest is None:
             raise channel_not_found(name)
         if to_sequence:
@@ -210,6 +210,7 @@ class Promoting:
             newest,
             (entry.promotion for entry in self.history.before(name, newest.sequence)),
             lambda version: self._versions.state(VersionName.parse(version)),
+            kind=wish.kind,
         )
 
     def _trusted(

@@ -141,22 +141,35 @@ def next_promotion(
 
 
 def rollback_target(
-    present: Promotion, earlier: Iterable[Promotion], state: Callable[[str], VersionState]
+    present: Promotion,
+    earlier: Iterable[Promotion],
+    state: Callable[[str], VersionState],
+    *,
+    kind: PromotionKind = PromotionKind.ROLLBACK,
 ) -> Promotion:
-    """The newest promotion before the present one whose primary is another and not yanked.
+    """The promotion that a rollback goes back to where nobody says which.
+
+    What is on trial goes first: while a canary or shadow stands, people go back to the present
+    promotion, whose primary stays alone. Else it is the newest before it whose primary is another
+    one and not yanked. The registry itself goes back because the primary fails: it leaves the
+    primary in any case, and never for what is on trial beside it.
 
     Args:
         present: The channel's newest promotion.
         earlier: Those before it, newest first; read no further than needed.
         state: Of a version, by name.
+        kind: Who goes back: people, or the registry.
 
     Raises:
         NotAllowedNow: NO_EARLIER_VERSION.
     """
+    if kind is PromotionKind.ROLLBACK and present.rollout.has_trial:
+        return present
+    serving = {pin.version for pin in present.rollout.pins().values()}
     refused: set[str] = set()
     for promotion in earlier:
         version = promotion.rollout.primary.version
-        if version == present.rollout.primary.version or version in refused:
+        if version in serving or version in refused:
             continue
         if state(version) is VersionState.PUBLISHED:
             return promotion

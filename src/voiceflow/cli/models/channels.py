@@ -179,7 +179,8 @@ def promote(
     "to_sequence",
     type=click.IntRange(1, MAXIMUM_INT64),
     metavar="SEQUENCE",
-    help="Whose primary to go back to. [the newest other one that is not yanked]",
+    help="Whose primary to go back to. [the present one, where a canary or shadow stands; else the"
+    " newest other one that is not yanked]",
 )
 @expires_option
 @click.option("--reason", default="", help="Why, for people.")
@@ -207,7 +208,11 @@ def rollback(
     registry: Target,
     as_json: bool,
 ) -> None:
-    """Promote again what CHANNEL served before, without running gates; signed as `promote` says."""
+    """Promote again what CHANNEL served before, without running gates.
+
+    While a canary or shadow stands, that is what ends, and the primary stays; say the same again,
+    or --to, to leave the primary, too. Signed as `promote` says.
+    """
     signing = _signing(
         *(signing_key, signature, password_file, trust_root),
         *(expires, statement_out, validate_only),
@@ -233,7 +238,10 @@ def rollback(
             check_statement=statement_out is not None,
         )
 
-    _tell(*call(registry, act), statement_out, validate_only=validate_only, as_json=as_json)
+    serves, made = call(registry, act)
+    if made.rollback_to_sequence == made.sequence - 1:
+        err().print("What was on trial ends; the primary stays.")
+    _tell(serves, made, statement_out, validate_only=validate_only, as_json=as_json)
 
 
 async def _present(client: RegistryClient, name: ChannelName) -> Promotion:

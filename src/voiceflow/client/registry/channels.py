@@ -155,7 +155,8 @@ class ChannelMethods(Methods):
 
         Args:
             channel: Which.
-            to_sequence: Whose primary to go back to; 0: the newest other one that is not yanked.
+            to_sequence: Whose primary to go back to; 0: the present one, where a canary or shadow
+                stands, which ends; else the newest other one that is not yanked.
             etag: See `promote`.
             reason: See `promote`.
             expire_time: See `promote`.
@@ -329,12 +330,15 @@ class ChannelMethods(Methods):
         serves = ""
         async with aclosing(self._said(channel, newest)) as statements:
             async for said in statements:
-                primary = said.rollout.primary.version
-                serves = serves or primary
                 if to_sequence:
                     if said.sequence == to_sequence:
                         return said
-                elif primary != serves:
+                    continue
+                if not serves and said.rollout.has_trial:
+                    return said
+                primary = said.rollout.primary.version
+                serves = serves or primary
+                if primary != serves:
                     version = await self._version(primary)
                     if version.state is VersionState.PUBLISHED:
                         return said

@@ -309,6 +309,22 @@ async def test_a_rollback_is_signed_if_it_goes_where_it_should() -> None:
         assert caught.value.reason == "STATEMENT_MISMATCH"
 
 
+async def test_a_rollback_under_a_canary_is_signed_if_it_keeps_the_primary() -> None:
+    """The canary ends; a registry that would take the chance to move the primary is not signed."""
+    trial = Rollout(primary=pin(V100), canary=Canary(pin=pin(V110), percentage=5.0))
+    third = trust.promotion(HISTORY[-1], channel=STABLE, rollout=trial)
+    digest = digest_of(third.statement)
+    ended = BACK.model_copy(update={"sequence": 4, "previous_statement_digest": digest})
+    moved = ended.model_copy(update={"rollout": Rollout(primary=pin(V110))})
+    async with registry(ended.to_bytes(), [*HISTORY, third]) as (script, client):
+        await client.rollback(STABLE, signing_key=KEY)
+        assert [one.to_sequence for one in script.calls["RollbackChannel"]] == [3, 3]
+    async with registry(moved.to_bytes(), [*HISTORY, third]) as (script, client):
+        with pytest.raises(Untrusted) as caught:
+            await client.rollback(STABLE, signing_key=KEY)
+    assert caught.value.reason == "STATEMENT_MISMATCH"
+
+
 def _as_told(one: Promotion, version: str) -> Promotion:
     """The same promotion, whose record says that it serves another version."""
     return one.model_copy(update={"rollout": Rollout(primary=pin(version))})
