@@ -53,10 +53,10 @@ def main() -> int:
         with started(settings, "voiceflow-inference", settings.pod_name):
             asyncio.run(serve(settings))
     except VoiceFlowError as error:
-        sys.stderr.write(f"cannot serve: {error.message} ({error.reason})\n")
+        logs.say_last(settings, f"cannot serve: {error.message} ({error.reason})")
         return 1
     except OSError as error:
-        sys.stderr.write(f"cannot serve: {error}\n")
+        logs.say_last(settings, f"cannot serve: {error}")
         return 1
     return 0
 

@@ -264,12 +264,13 @@ async def build(
     def hang_seconds() -> float | None:
         return manager.hang_seconds()
 
+    pod = Pod(PodName(settings.pod_name), ChannelName(settings.model, settings.channel))
     manager = Manager(
         origin.source,
         make_loader(settings, hang_seconds),
         Judge(),
         Verifier().verify,
-        Pod(PodName(settings.pod_name), ChannelName(settings.model, settings.channel)),
+        pod,
         Times(settings.drain_deadline_seconds, settings.keep_seconds),
         hang_seconds=settings.hang_seconds,
         draining=lambda: admission.draining,
@@ -324,7 +325,8 @@ async def build(
         on_ready=on_ready,
         on_drain=drain,
     )
-    gauges = Gauges(manager.snapshot, manager.load, admission, observing)
+    followed = None if settings.registry is None else pod.channel
+    gauges = Gauges(manager.snapshot, manager.load, admission, observing, followed)
     shown = gauges if observing.tracing.on else None
     return App(server, servicer, admission, manager, origin, shown)
 

@@ -33,6 +33,7 @@ from voiceflow.telemetry.metrics import Reading
 from voiceflow.telemetry.spans import tell_outcome, wall_ns
 from voiceflow.telemetry.thinning import Thinner
 from voiceflow_inference.admission import StreamKind
+from voiceflow_inference.refusals import Refusals
 from voiceflow_inference.stages import BatchTimes, HopTimes, Stage
 from voiceflow_inference.urgency import Urgency
 
@@ -66,6 +67,7 @@ class Observing:
     def __init__(self, tracing: Tracing) -> None:
         self.tracing = tracing
         self.batches = Batches()
+        self.refusals = Refusals()
         self.measured = Thinner(_MEASURED_PER_SECOND)
         self.slow = Thinner(_SLOW_PER_SECOND)
         self._waiting: deque[_Told] = deque()
@@ -73,14 +75,17 @@ class Observing:
         self._answered: Counter[tuple[str, Urgency]] = Counter()
 
     @contextmanager
-    def call(self, kind: StreamKind, metadata: Metadata | None) -> Iterator[StreamObserver]:
+    def call(
+        self, kind: StreamKind, metadata: Metadata | None, principal: str = ""
+    ) -> Iterator[StreamObserver]:
         """Observes one call while the block runs, from before it is known whether it gets in.
 
         Args:
             kind: Of the call.
             metadata: That came with it.
+            principal: Who calls.
         """
-        observer = StreamObserver(self, kind, extracted(metadata))
+        observer = StreamObserver(self, kind, extracted(metadata), principal)
         try:
             yield observer
         except BaseException as error:
@@ -137,13 +142,17 @@ class StreamObserver:
         observing: Of the process.
         kind: Of the call.
         parent: What its client does.
+        principal: Who it is.
     """
 
-    def __init__(self, observing: Observing, kind: StreamKind, parent: Context) -> None:
+    def __init__(
+        self, observing: Observing, kind: StreamKind, parent: Context, principal: str
+    ) -> None:
         self._observing = observing
         self._tracing = observing.tracing
         self._kind = kind
         self._parent = parent
+        self._principal = principal
         self._attributes: dict[str, str] = {"voiceflow.kind": kind.value}
         if self._tracing.pod:
             self._attributes["voiceflow.pod"] = self._tracing.pod
@@ -175,6 +184,7 @@ class StreamObserver:
         if not self._version:
             if isinstance(error, VoiceFlowError):
                 metrics.REFUSALS.add(1, {"reason": error.reason})
+                self._observing.refusals.tell(self._kind, self._principal, error.reason)
             tell_outcome(self._begin, error)
             self._begin.end()
             return

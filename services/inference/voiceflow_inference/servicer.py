@@ -102,8 +102,8 @@ class DiarizationServicer(diarization_pb2_grpc.DiarizationServicer):
         self, requests: AsyncIterator[pb.DiarizeRequest], context: Context
     ) -> None:
         """Diarizes one conversation live."""
-        metadata = context.invocation_metadata()
-        with self._observing.call(StreamKind.STREAM, metadata) as observer:
+        metadata, principal = context.invocation_metadata(), caller_of(context).principal
+        with self._observing.call(StreamKind.STREAM, metadata, principal) as observer:
             await self._diarize(requests, context, observer)
 
     async def _diarize(
@@ -144,8 +144,8 @@ class DiarizationServicer(diarization_pb2_grpc.DiarizationServicer):
         self, requests: AsyncIterator[pb.DiarizeFileRequest], context: Context
     ) -> pb.DiarizeFileResponse:
         """Diarizes one recording, in the lower class."""
-        metadata = context.invocation_metadata()
-        with self._observing.call(StreamKind.FILE, metadata) as observer:
+        metadata, principal = context.invocation_metadata(), caller_of(context).principal
+        with self._observing.call(StreamKind.FILE, metadata, principal) as observer:
             return await self._diarize_file(requests, context, observer)
 
     async def _diarize_file(

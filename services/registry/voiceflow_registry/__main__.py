@@ -45,13 +45,13 @@ def main() -> int:
         with started(settings, "voiceflow-registry"):
             asyncio.run(app.run())
     except InvalidInput as error:
-        sys.stderr.write(f"{error.message} ({error.reason})\n")
+        logs.say_last(settings, f"{error.message} ({error.reason})")
         return 2
     except VoiceFlowError as error:
-        sys.stderr.write(f"cannot serve: {error.message} ({error.reason})\n")
+        logs.say_last(settings, f"cannot serve: {error.message} ({error.reason})")
         return 1
     except (StoreError, OSError) as error:
-        sys.stderr.write(f"cannot serve: {error}\n")
+        logs.say_last(settings, f"cannot serve: {error}")
         return 1
     return 0
 

@@ -19,7 +19,7 @@ from voiceflow.catalog.queries import PodFilter
 from voiceflow.cli.fleet_state import Fleet, Member, Standing, fleet
 from voiceflow.cli.models.names import CHANNEL, short, version_of
 from voiceflow.cli.models.session import registry_client, registry_option
-from voiceflow.cli.models.tables import moment, table
+from voiceflow.cli.models.tables import moment, standing, table
 from voiceflow.cli.options import Target, as_seconds
 from voiceflow.cli.printing import as_data, out, plain, print_json, print_json_line
 from voiceflow.client.registry import RegistryClient
@@ -192,7 +192,8 @@ def _lines(texts: Iterable[str]) -> Text:
 
 
 def _generation(one: PodGeneration) -> str:
-    words = [version_of(one.version.version), one.role.value, one.state.value, one.reason]
+    role, state = standing(one.role, one.state, one.streams)
+    words = [version_of(one.version.version), role, state, one.reason]
     return " ".join(word for word in words if word)
 
 

@@ -9,6 +9,7 @@ import json
 import click
 from rich.table import Table
 
+from voiceflow.cli.models.tables import standing
 from voiceflow.cli.options import Target, server_option
 from voiceflow.cli.printing import PlainConsole
 from voiceflow.client import NO_RETRY, DiarizationClient, ServingState
@@ -40,12 +41,13 @@ def _print(state: ServingState) -> None:
     for heading in ("Generation", "Model", "Contract", "State", "Role", "Streams", "Digest"):
         models.add_column(heading, overflow="fold")
     for one in state.generations:
+        role, stands = standing(one.role, one.state, one.streams)
         models.add_row(
             str(one.generation),
             one.model_version.removeprefix("models/").replace("/versions/", " "),
             one.contract,
-            f"{one.state} {one.message}".strip(),
-            one.role,
+            f"{stands} {one.message}".strip(),
+            role,
             str(one.streams),
             one.model_digest[:15],
         )

@@ -26,6 +26,14 @@ def set_up(settings: TelemetrySettings) -> None:
     logging.basicConfig(level=settings.log_level.upper(), handlers=[handler])
 
 
+def say_last(settings: TelemetrySettings, text: str) -> None:
+    """Says why the process ends: a line for people, or an object like the others before it."""
+    if settings.log_format == "json":
+        logging.getLogger("voiceflow").error(text)
+    else:
+        sys.stderr.write(f"{text}\n")
+
+
 class JsonFormatter(logging.Formatter):
     """One object a line; with `trace_id` and `span_id` while a span is current."""
 

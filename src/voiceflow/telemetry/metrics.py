@@ -101,6 +101,9 @@ RPC_DURATION: Final = _histogram(
     "s",
     "calls from their arrival to their end, by method and status; not those without end",
 )
+TELEMETRY_DROPPED: Final = _counter(
+    "voiceflow.telemetry.dropped", "{span}", "spans that did not get out, by why"
+)
 
 # Streams and hops of an inference service
 
@@ -138,6 +141,15 @@ BATCH_SIZE: Final = _histogram(
 REAL_TIME_FACTOR: Final = Gauge(
     "voiceflow.engine.real_time_factor", "1", "share of its time that the engine is busy"
 )
+LOOP_BUSY: Final = _counter(
+    "voiceflow.loop.busy", "s", "processor time of the event loop, where all but the engine runs"
+)
+LOOP_LAG: Final = _histogram(
+    "voiceflow.loop.lag",
+    "s",
+    "how late the event loop comes to what is due, once a second",
+    _HOP_SECONDS,
+)
 REFUSALS: Final = _counter(
     "voiceflow.refusals", "{stream}", "streams and recordings that were not let in, by reason"
 )
@@ -156,6 +168,11 @@ REVERTS: Final = _counter(
 )
 GENERATION_STATE: Final = Gauge(
     "voiceflow.generation.state", "{generation}", "generations loaded, by version, state and role"
+)
+PROMOTION_INFO: Final = Gauge(
+    "voiceflow.promotion.info",
+    "{version}",
+    "1 for each version that a promotion has in a pod, by model, channel, sequence, version, role",
 )
 SERVING_SEQUENCE: Final = Gauge(
     "voiceflow.serving.sequence", "{promotion}", "number of the promotion that is served"

@@ -1,4 +1,4 @@
-"""Sets OpenTelemetry's SDK up: the only module that knows it, its exporters and Prometheus.
+"""Sets OpenTelemetry's SDK up: with `losses` the only module that knows it and its exporters.
 
 Spans and metrics go out on threads of the SDK's own, from queues that drop what they cannot hold.
 How often, and how long the queues are, is set as OpenTelemetry has it everywhere: OTEL_BSP_…,
@@ -30,10 +30,11 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON, ParentBased
 from prometheus_client import start_http_server
 
+from voiceflow.telemetry.losses import CountingExporter, CountingProcessor, Losses, quiet
 from voiceflow.telemetry.settings import TelemetrySettings
 
 _LOG = logging.getLogger(__name__)
@@ -53,15 +54,18 @@ def recording(settings: TelemetrySettings, service: str, instance: str) -> Itera
         }
     )
     with ExitStack() as stack:
+        stack.enter_context(quiet())
         ends: list[_End] = []
+        losses = Losses()
         if settings.traces:
-            ends.append(_trace(settings, resource))
+            ends.append(_trace(settings, resource, losses))
         if settings.metrics:
             ends.append(_measure(settings, resource, stack))
         try:
             yield
         finally:
             _end_all(ends)
+            losses.tell()
 
 
 class SpanFile(SpanExporter):
@@ -110,7 +114,7 @@ class _End:
     exporters: Sequence[_Exports]
 
 
-def _trace(settings: TelemetrySettings, resource: Resource) -> _End:
+def _trace(settings: TelemetrySettings, resource: Resource, losses: Losses) -> _End:
     exporters: list[SpanExporter] = []
     if settings.telemetry_file is not None:
         exporters.append(SpanFile(settings.telemetry_file))
@@ -125,7 +129,7 @@ def _trace(settings: TelemetrySettings, resource: Resource) -> _End:
         span_limits=_LIMITS,
     )
     for exporter in exporters:
-        provider.add_span_processor(BatchSpanProcessor(exporter))
+        provider.add_span_processor(CountingProcessor(CountingExporter(exporter, losses)))
     trace.set_tracer_provider(provider)
     return _End(provider.shutdown, exporters)
 
@@ -134,7 +138,11 @@ def _measure(settings: TelemetrySettings, resource: Resource, stack: ExitStack) 
     readers: list[MetricReader] = []
     exporters: list[OTLPMetricExporter] = []
     if settings.metrics_port is not None:
-        server, thread = start_http_server(settings.metrics_port, settings.metrics_host)
+        try:
+            server, thread = start_http_server(settings.metrics_port, settings.metrics_host)
+        except OSError as error:
+            where = f"--metrics-port {settings.metrics_port} of {settings.metrics_host}"
+            raise OSError(error.errno, f"{where}: {error.strerror}") from error
         stack.callback(thread.join)
         stack.callback(server.server_close)
         stack.callback(server.shutdown)

@@ -455,11 +455,8 @@ def test_a_rollback_goes_to_the_newest_other_primary_that_is_not_yanked() -> Non
 def test_a_rollback_ends_what_is_on_trial_before_it_leaves_the_primary() -> None:
     """Under a canary or shadow it keeps the primary: what served before may be what is on trial."""
     made = history("1.0.0", "1.1.0", "1.0.0")
-    for trial in ({"canary": "1.1.0"}, {"shadow": "1.1.0"}):
-        present = decide(
-            Situation(STABLE, made[-1], POLICY),
-            rollout("1.0.0", **trial),
-        )
+    for trial in (rollout("1.0.0", canary="1.1.0"), rollout("1.0.0", shadow="1.1.0")):
+        present = decide(Situation(STABLE, made[-1], POLICY), trial)
         chosen = rollback_target(present, reversed(made), lambda _: VersionState.PUBLISHED)
         assert chosen == present
         wish = RollbackWish(principal=BOB.principal, etag=present.etag)

@@ -111,11 +111,15 @@ class Maker:
             ) from error
 
     async def _hows(self, new: Generation) -> dict[tuple[int, int], How]:
-        hows = {}
-        for old in self._roster.generations():
-            pair = (old.model, new.model)
-            hows[old.number, new.number] = await run_behind(partial(self._verify, *pair))
-            hows[new.number, old.number] = await run_behind(partial(self._verify, *pair[::-1]))
+        hows: dict[tuple[int, int], How] = {}
+        others = self._roster.generations()
+        if not others:
+            return hows
+        with step("match", new.pin.version, new.number):
+            for old in others:
+                pair = (old.model, new.model)
+                hows[old.number, new.number] = await run_behind(partial(self._verify, *pair))
+                hows[new.number, old.number] = await run_behind(partial(self._verify, *pair[::-1]))
         return hows
 
 

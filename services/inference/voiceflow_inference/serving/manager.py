@@ -25,6 +25,7 @@ from voiceflow_inference.serving.generation import Generation
 from voiceflow_inference.serving.inspection import Inspector
 from voiceflow_inference.serving.judge import Breach
 from voiceflow_inference.serving.making import Maker, NotNow, Pauses
+from voiceflow_inference.serving.outcomes import Outcomes
 from voiceflow_inference.serving.placing import How, Mover, Place
 from voiceflow_inference.serving.policy import (
     Action,
@@ -100,6 +101,7 @@ class Manager:
         self._cores = usable_cores()
         self._wake = asyncio.Event()
         self._roster = Roster(call_clock)
+        self._outcomes = Outcomes(self._roster)
         self._inspector = Inspector(judge, self._roster)
         self._maker = Maker(source, loader, verify, self._roster)
         self._snapshot = Snapshot(clock())
@@ -165,12 +167,8 @@ class Manager:
         )
 
     def outcomes(self) -> Sequence[VersionOutcomes]:
-        """How each version fares, by the role that its generation has, or had last."""
-        return [
-            generation.tally.outcomes(generation.name, view.role)
-            for view in self._snapshot.generations
-            if (generation := self._roster.get(view.number)) is not None
-        ]
+        """How each version fares, and those dropped last have fared; see `Outcomes`."""
+        return self._outcomes.told(self._snapshot.generations)
 
     def acknowledge(self, names: Collection[str]) -> None:
         """The registry has kept these reverts: they are not told again."""
@@ -288,6 +286,7 @@ class Manager:
             case MoveStreams():
                 self._roster.ask_to_leave(action.number, action.to)
             case Retire():
+                self._outcomes.keep(view_of(before, action.number))
                 self._drop(action.number)
                 self._keep()
 

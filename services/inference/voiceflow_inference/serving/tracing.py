@@ -1,6 +1,6 @@
 """Spans of the life of a version in this pod, under the promotion that wants it; all are kept.
 
-voiceflow.model.download ─▶ verify ─▶ warm ─▶ swap ─▶ drain of the one before
+voiceflow.model.download ─▶ verify ─▶ warm ─▶ match ─▶ swap ─▶ drain of the one before
 └─▶ revert, where it is left
 """
 
@@ -28,7 +28,8 @@ def step(verb: str, version: str, generation: int = 0) -> Iterator[Span]:
     """A span of one step, under the current one; an error is told by its reason.
 
     Args:
-        verb: `download`, `verify`, `warm`, `swap`, `revert`.
+        verb: `download`, `verify`, `warm`, `match` (how streams get to it from what is loaded),
+            `swap`, `revert`.
         version: `models/{model}/versions/{semver}`.
         generation: Its number in this process; 0: it has none yet.
     """

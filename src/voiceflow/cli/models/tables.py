@@ -11,7 +11,7 @@ from rich.text import Text
 from voiceflow.catalog.audit import OUTCOME_UNKNOWN, AuditEntry
 from voiceflow.catalog.channels import Channel, Promotion
 from voiceflow.catalog.gates import Finding, GateResult, Outcome
-from voiceflow.catalog.pods import Pod
+from voiceflow.catalog.pods import GenerationState, Pod
 from voiceflow.catalog.versions import Bump, Difference, Model, Version, VersionState
 from voiceflow.cli.models.names import short, version_of
 from voiceflow.cli.printing import plain
@@ -77,6 +77,16 @@ def versions_table(versions: Iterable[Version]) -> Table:
     return made
 
 
+def standing(role: str, state: str, streams: int) -> tuple[str, str]:
+    """Role and state of a loaded version, for people: what was replaced is no primary any more.
+
+    Without streams it does not drain, either: it is kept for a while, to be gone back to.
+    """
+    if state != GenerationState.DRAINING:
+        return role, state
+    return f"was {role}", state if streams else "kept"
+
+
 def state_text(state: VersionState) -> Text:
     """A state in its colour."""
     return Text(state.value, _COLOURS[state])
@@ -118,7 +128,7 @@ def pods_table(pods: Iterable[Pod]) -> Table:
     made = table("Pod", "Channel", "Serves>", "Should>", "Generations", "Reported", "")
     for pod in pods:
         generations = ", ".join(
-            f"{version_of(one.version.version)} {one.role.value} {one.state.value}"
+            " ".join((version_of(one.version.version), *standing(one.role, one.state, one.streams)))
             for one in pod.generations
         )
         remarks = [

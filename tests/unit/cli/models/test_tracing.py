@@ -73,15 +73,44 @@ async def test_who_only_looks_is_no_root(desk: Desk) -> None:
     assert [span.name.rpartition("/")[2] for span in roots(spans)] == ["ListModels"]
 
 
-async def test_an_endpoint_that_is_none_is_refused_at_once(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "collector:4317"}, "http://HOST:PORT"),
+        (
+            {
+                "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4317",
+                "OTEL_EXPORTER_OTLP_COMPRESSION": "best",
+            },
+            "best",
+        ),
+    ],
+)
+async def test_an_environment_that_nothing_is_recorded_by_holds_up_no_command(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], said: str
 ) -> None:
-    """Wrong usage, named by its variable, before anything is changed."""
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4317")
+    """It is said, by the name of the variable; a rollback must not wait for that."""
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
     outcome = await desk.run("promote", "tones@1.0.0", "--channel", "stable")
-    assert outcome.code == 2
-    assert "OTEL_EXPORTER_OTLP_ENDPOINT" in outcome.err
-    monkeypatch.delenv("OTEL_EXPORTER_OTLP_ENDPOINT")
+    assert outcome.code == 0
+    assert "OTEL_EXPORTER_OTLP_ENDPOINT: nothing is sent" in outcome.err
+    assert said in outcome.err
+    outcome = await desk.run("show", "tones/stable")
+    assert outcome.code == 0
+
+
+async def test_a_file_that_cannot_be_written_is_refused_before_anything_is_changed(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Whoever names it wants it, whatever else is recorded by the environment."""
+    nowhere = str(tmp_path / "nowhere" / "spans")
+    for endpoint in ("", "collector:4317", "http://127.0.0.1:9"):
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
+        with pytest.raises(FileNotFoundError):
+            await desk.run(
+                "--telemetry-file", nowhere, "promote", "tones@1.0.0", "--channel", "stable"
+            )
     outcome = await desk.run("show", "tones/stable")
     assert "CHANNEL_NOT_FOUND" in outcome.err
 

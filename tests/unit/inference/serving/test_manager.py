@@ -517,3 +517,20 @@ async def test_how_versions_fare_is_told_by_their_roles() -> None:
             ("models/adder/versions/1.0.0", Role.PRIMARY, 50),
             ("models/adder/versions/2.0.0", Role.CANARY, 0),
         }
+
+
+async def test_how_a_version_fared_is_told_after_it_was_left() -> None:
+    """That is when somebody asks; until it is loaded again, and begins anew."""
+    async with pod(wanted(1, "1.0.0", "2.0.0")) as played:
+        await played.until(lambda: played.manager.snapshot().serving_sequence == 1)
+        left = played.loaded("2.0.0")
+        spoil(left)
+        await played.until(lambda: played.manager._roster.get(left.number) is None)
+        fared = {one.version: one for one in played.manager.outcomes()}
+        of_left = fared[pin("2.0.0").version]
+        assert (of_left.role, of_left.hops) == (Role.CANARY, 50)
+        assert len(fared) == len(played.manager.outcomes()) == 2
+        played.source.want(wanted(2, "1.0.0", "2.0.0"))
+        await played.until(lambda: played.manager.snapshot().serving_sequence == 2)
+        again = [one for one in played.manager.outcomes() if one.version == pin("2.0.0").version]
+        assert [one.hops for one in again] == [0]
