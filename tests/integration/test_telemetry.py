@@ -175,7 +175,7 @@ def refused(collector: Collector) -> list[Span]:
 async def test_a_reload_is_one_trace_with_every_step(
     observed: Service, collector: Collector, folder: Path, tmp_path: Path
 ) -> None:
-    """Download, verify, warm, swap and the drain of the one before, in their order."""
+    """Download, verify, warm, match, swap and the drain of the one before, in their order."""
     async with connected(observed.address) as channel:
         stream = Stream(channel)
         await stream.send(config(session="stays"), audio(SPEECH[: 3 * HOP_BYTES]))
@@ -191,13 +191,13 @@ async def test_a_reload_is_one_trace_with_every_step(
         if span.trace_id == drain.trace_id and span.name != "voiceflow.model.reload"
     ]
     assert [step.name.rpartition(".")[2] for step in sorted(steps, key=lambda one: one.end_ns)] == [
-        *("download", "verify", "warm", "swap", "drain")
+        *("download", "verify", "warm", "match", "swap", "drain")
     ]
     (root,) = {step.parent_id for step in steps}
     (begun,) = [span for span in collector.spans if span.span_id == root]
     assert (begun.name, begun.parent_id) == ("voiceflow.model.reload", "")
     versions = [step.attributes["voiceflow.model.version"].rpartition("/")[2] for step in steps]
-    assert versions == ["1.1.0"] * 4 + ["1.0.0"]
+    assert versions == ["1.1.0"] * 5 + ["1.0.0"]
     wait_for_all(collector)
 
 

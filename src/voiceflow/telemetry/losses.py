@@ -24,60 +24,33 @@ SILENT_SECONDS: Final = 60.0
 """Between two lines of the SDK's."""
 
 
-class Losses:
-    """How many spans did not get out, of all exporters; safe to use from any thread."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self.spans = 0
-
-    def add(self, spans: int, why: str) -> None:
-        """These are lost.
-
-        Args:
-            spans: How many.
-            why: `queue_full` or `not_sent`.
-        """
-        TELEMETRY_DROPPED.add(spans, {"why": why})
-        with self._lock:
-            self.spans += spans
-
-    def tell(self) -> None:
-        """Logs how many there were, if any."""
-        if self.spans:
-            _LOG.warning("%d spans were lost: they could not be sent", self.spans)
-
-
 class CountingExporter(SpanExporter):
     """Hands spans on, and counts those that are not taken.
 
     Args:
         exporter: Sends them.
-        losses: Where they are counted.
+
+    Attributes:
+        taken: Spans that have come out of the queue.
+        sent: Of these, those that arrived.
     """
 
-    def __init__(self, exporter: SpanExporter, losses: Losses) -> None:
-        self.losses = losses
+    def __init__(self, exporter: SpanExporter) -> None:
+        self.taken = 0
+        self.sent = 0
         self._exporter = exporter
-        self._lock = threading.Lock()
-        self._taken = 0
-
-    @property
-    def taken(self) -> int:
-        """Spans that have come out of the queue."""
-        return self._taken
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Sends them; waits as long as the exporter does."""
-        with self._lock:
-            self._taken += len(spans)
+        """Sends them, one call after the other; waits as long as the exporter does."""
+        self.taken += len(spans)
+        result = SpanExportResult.FAILURE
         try:
             result = self._exporter.export(spans)
-        except BaseException:
-            self.losses.add(len(spans), "not_sent")
-            raise
-        if result is not SpanExportResult.SUCCESS:
-            self.losses.add(len(spans), "not_sent")
+        finally:
+            if result is SpanExportResult.SUCCESS:
+                self.sent += len(spans)
+            else:
+                TELEMETRY_DROPPED.add(len(spans), {"why": "not_sent"})
         return result
 
     def shutdown(self) -> None:
@@ -92,22 +65,36 @@ class CountingProcessor(BatchSpanProcessor):
         exporter: Sends what comes out of it.
     """
 
-    def __init__(self, exporter: CountingExporter) -> None:
-        self._spans = _queue_spans()
-        super().__init__(exporter, max_queue_size=self._spans)
-        self._counting = exporter
+    def __init__(self, exporter: SpanExporter) -> None:
+        self._counting = CountingExporter(exporter)
+        self._room_spans = _queue_spans()
+        super().__init__(self._counting, max_queue_size=self._room_spans)
         self._lock = threading.Lock()
-        self._given = 0
+        self._queued = 0
+        self._refused = 0
+
+    @property
+    def lost(self) -> int:
+        """Spans that did not get out, or have not yet."""
+        return self._queued + self._refused - self._counting.sent
 
     def on_end(self, span: ReadableSpan) -> None:
         """Queues a span, or counts it as lost."""
+        if not span.get_span_context().trace_flags.sampled:
+            return
         with self._lock:
-            full = self._given - self._counting.taken >= self._spans
-            self._given += not full
+            full = self._queued - self._counting.taken >= self._room_spans
+            self._queued += not full
+            self._refused += full
         if full:
-            self._counting.losses.add(1, "queue_full")
+            TELEMETRY_DROPPED.add(1, {"why": "queue_full"})
         else:
             super().on_end(span)
+
+    def tell(self) -> None:
+        """Logs what was lost, if anything was."""
+        if self.lost:
+            _LOG.warning("%d spans were lost: they could not be sent", self.lost)
 
 
 @contextmanager
@@ -148,12 +135,11 @@ class Quieter(logging.Handler):
 
 
 def _queue_spans() -> int:
-    """As OpenTelemetry has it everywhere; not less than goes out in one piece."""
+    """As OpenTelemetry has it everywhere."""
     try:
-        return max(_LEAST_SPANS, int(os.environ.get("OTEL_BSP_MAX_QUEUE_SIZE", _QUEUE_SPANS)))
+        return int(os.environ.get("OTEL_BSP_MAX_QUEUE_SIZE", _QUEUE_SPANS))
     except ValueError:
         return _QUEUE_SPANS
 
 
 _QUEUE_SPANS: Final = 2048
-_LEAST_SPANS: Final = 1

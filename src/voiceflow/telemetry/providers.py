@@ -34,7 +34,7 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON, ParentBased
 from prometheus_client import start_http_server
 
-from voiceflow.telemetry.losses import CountingExporter, CountingProcessor, Losses, quiet
+from voiceflow.telemetry.losses import CountingProcessor, quiet
 from voiceflow.telemetry.settings import TelemetrySettings
 
 _LOG = logging.getLogger(__name__)
@@ -56,16 +56,14 @@ def recording(settings: TelemetrySettings, service: str, instance: str) -> Itera
     with ExitStack() as stack:
         stack.enter_context(quiet())
         ends: list[_End] = []
-        losses = Losses()
         if settings.traces:
-            ends.append(_trace(settings, resource, losses))
+            ends.append(_trace(settings, resource))
         if settings.metrics:
             ends.append(_measure(settings, resource, stack))
         try:
             yield
         finally:
             _end_all(ends)
-            losses.tell()
 
 
 class SpanFile(SpanExporter):
@@ -108,13 +106,15 @@ class _End:
     Attributes:
         send: Sends what is left, however long that takes.
         exporters: Whose end cuts that short.
+        tellers: Say in the end what was lost.
     """
 
     send: Callable[[], None]
     exporters: Sequence[_Exports]
+    tellers: Sequence[CountingProcessor] = ()
 
 
-def _trace(settings: TelemetrySettings, resource: Resource, losses: Losses) -> _End:
+def _trace(settings: TelemetrySettings, resource: Resource) -> _End:
     exporters: list[SpanExporter] = []
     if settings.telemetry_file is not None:
         exporters.append(SpanFile(settings.telemetry_file))
@@ -128,10 +128,11 @@ def _trace(settings: TelemetrySettings, resource: Resource, losses: Losses) -> _
         shutdown_on_exit=False,
         span_limits=_LIMITS,
     )
-    for exporter in exporters:
-        provider.add_span_processor(CountingProcessor(CountingExporter(exporter, losses)))
+    processors = [CountingProcessor(exporter) for exporter in exporters]
+    for processor in processors:
+        provider.add_span_processor(processor)
     trace.set_tracer_provider(provider)
-    return _End(provider.shutdown, exporters)
+    return _End(provider.shutdown, exporters, processors)
 
 
 def _measure(settings: TelemetrySettings, resource: Resource, stack: ExitStack) -> _End:
@@ -168,6 +169,8 @@ def _end_all(ends: Sequence[_End]) -> None:
             _LOG.warning("what was recorded last did not get out in %g s", END_SECONDS)
             for exporter in end.exporters:
                 exporter.shutdown()
+        for teller in end.tellers:
+            teller.tell()
 
 
 def _write_ids_in_hex(span: dict[str, Any]) -> None:
