@@ -119,8 +119,8 @@ def test_a_name_that_nothing_tells_is_found_out(
     spoiled = {
         f"there is no metric {name}s": text.replace(name, f"{name}s"),
         "nothing has the label speling": re.sub(r"by \((le, )?\w+", r"by (\1speling", text),
-        "nothing has the label speled": text.replace(
-            "_total[", f"_total{{speled={quote}x{quote}}}["
+        "nothing has the label speled": re.sub(
+            r"_total(?:\[|\{)", f"_total{{speled={quote}x{quote}, ", text
         ),
         f"its answers have no label {by[1]}x": re.sub(
             rf"(\{{\{{ ?(?:\$labels\.)?){by[1]}\b", rf"\g<1>{by[1]}x", text

@@ -189,6 +189,18 @@ def test_a_store_that_cannot_be_used_is_one_clear_line(
     assert capsys.readouterr().err.startswith("cannot serve: ")
 
 
+def test_where_the_log_is_json_its_last_line_is_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever collects the log gets to know why the process has ended."""
+    (tmp_path / "file").write_text("not a folder")
+    options = ["--port", "0", "--store", str(tmp_path / "file"), "--log-format", "json"]
+    monkeypatch.setattr(sys, "argv", ["voiceflow_registry", *options])
+    assert main() == 1
+    assert caplog.messages[-1].startswith("cannot serve: ")
+    assert caplog.records[-1].levelname == "ERROR"
+
+
 def test_the_environment_sets_what_the_command_line_does_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -147,6 +147,8 @@ def test_a_receiver_that_is_away_fails_nothing() -> None:
         printed, logged = run(settings={"otlp_endpoint": endpoint})
     assert printed == "ready\nended\n"
     assert "did not get out" in logged
+    assert "2 spans were lost" in logged
+    assert len(logged.splitlines()) <= 4
 
 
 def test_a_receiver_that_never_answers_fails_nothing() -> None:
@@ -187,6 +189,8 @@ def test_what_cannot_be_recorded_is_said_at_the_start(tmp_path: Path) -> None:
             printed, logged = run(settings=settings)
             assert printed == ""
             assert re.search("OSError|FileNotFoundError", logged)
+            if port := settings.get("metrics_port"):
+                assert f"--metrics-port {port} of 127.0.0.1: Address already in use" in logged
 
 
 def test_without_the_extra_there_is_a_clear_word() -> None:
