@@ -80,7 +80,8 @@ class CountingProcessor(BatchSpanProcessor):
 
     def on_end(self, span: ReadableSpan) -> None:
         """Queues a span, or counts it as lost."""
-        if not span.get_span_context().trace_flags.sampled:
+        context = span.get_span_context()
+        if context is None or not context.trace_flags.sampled:
             return
         with self._lock:
             full = self._queued - self._counting.taken >= self._room_spans

@@ -43,12 +43,13 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     counted("voiceflow.telemetry.dropped")
 
 
-def end_spans(processor: CountingProcessor, spans: int, *, sampled: bool = True) -> None:
-    """Begins and ends so many."""
+def end_spans(processor: CountingProcessor, spans: int, *, sampled: bool = True) -> TracerProvider:
+    """Begins and ends so many; returns what is to be shut down."""
     provider = TracerProvider(sampler=ALWAYS_ON if sampled else ALWAYS_OFF, shutdown_on_exit=False)
     provider.add_span_processor(processor)
     for _ in range(spans):
         provider.get_tracer("test").start_span("one").end()
+    return provider
 
 
 def test_what_a_queue_does_not_hold_is_counted(caplog: pytest.LogCaptureFixture) -> None:
@@ -58,10 +59,10 @@ def test_what_a_queue_does_not_hold_is_counted(caplog: pytest.LogCaptureFixture)
     before = counted("voiceflow.telemetry.dropped", why="queue_full")
     end_spans(processor, 1)
     exporter.asked.wait()
-    end_spans(processor, 4 + 3)
+    provider = end_spans(processor, 4 + 3)
     assert counted("voiceflow.telemetry.dropped", why="queue_full") == before + 3
     exporter.going_on.set()
-    processor.shutdown()
+    provider.shutdown()
     processor.tell()
     assert caplog.messages == ["3 spans were lost: they could not be sent"]
 
@@ -74,8 +75,7 @@ def test_what_a_receiver_does_not_take_is_counted(caplog: pytest.LogCaptureFixtu
         exporter.going_on.set()
         processor = CountingProcessor(exporter)
         end_spans(processor, 3)
-        end_spans(processor, 9, sampled=False)
-        processor.shutdown()
+        end_spans(processor, 9, sampled=False).shutdown()
         assert processor.lost == lost
         processor.tell()
     assert counted("voiceflow.telemetry.dropped", why="not_sent") == before + 3

@@ -330,11 +330,9 @@ class ChannelMethods(Methods):
         serves = ""
         async with aclosing(self._said(channel, newest)) as statements:
             async for said in statements:
-                if to_sequence:
-                    if said.sequence == to_sequence:
-                        return said
+                if to_sequence and said.sequence != to_sequence:
                     continue
-                if not serves and said.rollout.has_trial:
+                if to_sequence or (not serves and said.rollout.has_trial):
                     return said
                 primary = said.rollout.primary.version
                 serves = serves or primary
