@@ -27,6 +27,7 @@ from voiceflow_inference.enrolment import SentPrototype, SentSpeaker
 from voiceflow_inference.recording import Recording
 from voiceflow_inference.route import Moved
 from voiceflow_inference.serving.placing import How
+from voiceflow_inference.serving.since import Since
 from voiceflow_inference.serving.state import GenerationView
 from voiceflow_inference.session import Activity, Reply, StreamSummary
 from voiceflow_inference.stages import HopTimes
@@ -184,12 +185,21 @@ def generation_state(view: GenerationView) -> pb.GenerationState:
         message=view.message,
         manifest_digest=view.pin.manifest_digest,
         percentage=view.percentage,
+        role_since=_role_since(view.since) if view.assigned and view.since else None,
     )
 
 
 # One more than there may be: the rest of what was sent, which may be millions, is not looked at.
 _MOST_SPEAKERS: Final = MAXIMUM_SPEAKERS + 1
 _MOST_PROTOTYPES: Final = PROTOTYPES_PER_SPEAKER + 1
+
+
+def _role_since(since: Since) -> pb.RoleSince:
+    message = pb.RoleSince(
+        promotion=since.sequence, kind=since.kind.value, or_earlier=since.or_earlier
+    )
+    message.commit_time.FromDatetime(since.commit_time)
+    return message
 
 
 def _sent_speaker(speaker: pb.EnrolledSpeaker) -> SentSpeaker:

@@ -224,6 +224,23 @@ class FileResult:
 
 
 @dataclass(frozen=True, slots=True)
+class RoleSince:
+    """Since when a version has its role on a channel.
+
+    Attributes:
+        promotion: Number of the promotion that gave it the role.
+        kind: `promote`, `rollback` or `automatic_rollback`.
+        commit_time: Of that promotion; UTC.
+        or_earlier: The server does not know what was before: it may have been an earlier one.
+    """
+
+    promotion: int
+    kind: str
+    commit_time: datetime
+    or_earlier: bool
+
+
+@dataclass(frozen=True, slots=True)
 class GenerationState:
     """One model of a server.
 
@@ -238,6 +255,7 @@ class GenerationState:
         message: Why it failed.
         manifest_digest: Of its manifest.
         percentage: Of new streams while it is a canary, of the primary's while it is a shadow.
+        role_since: None: it has no role, or nobody promoted it.
     """
 
     generation: int
@@ -250,6 +268,7 @@ class GenerationState:
     message: str
     manifest_digest: str = ""
     percentage: float = 0.0
+    role_since: RoleSince | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,6 +341,7 @@ __all__ = [
     "Moved",
     "Region",
     "Resumed",
+    "RoleSince",
     "ServingState",
     "SpeakerMerged",
     "SpeakerSummary",

@@ -21,6 +21,7 @@ from voiceflow.client.events import (
     GoAway,
     Moved,
     Region,
+    RoleSince,
     ServingState,
     SpeakerMerged,
     SpeakerSummary,
@@ -140,6 +141,7 @@ def serving_state_of(response: pb.GetServingStateResponse) -> ServingState:
                 message=state.message,
                 manifest_digest=state.manifest_digest,
                 percentage=state.percentage,
+                role_since=_role_since(state.role_since) if state.HasField("role_since") else None,
             )
             for state in response.generations
         ),
@@ -183,6 +185,12 @@ def _enrolled_message(speaker: EnrolledSpeaker) -> pb.EnrolledSpeaker:
         )
         sent.speech.FromNanoseconds(round(prototype.speech_seconds * 1e9))
     return message
+
+
+def _role_since(since: pb.RoleSince) -> RoleSince:
+    return RoleSince(
+        since.promotion, since.kind, since.commit_time.ToDatetime(UTC), since.or_earlier
+    )
 
 
 def _begin(begin: pb.Begin) -> Begin:

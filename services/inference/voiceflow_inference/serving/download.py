@@ -8,14 +8,14 @@ from __future__ import annotations
 import asyncio
 import errno
 import math
-from collections.abc import AsyncIterator, Sequence
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from voiceflow.artifact import Digest
-from voiceflow.catalog.channels import Promotion, VersionPin
+from voiceflow.catalog.channels import Promotion, Role, VersionPin
 from voiceflow.catalog.values import Value
 from voiceflow.client.identity import ClientIdentity
 from voiceflow.client.registry import RegistryClient
@@ -31,6 +31,7 @@ from voiceflow.trust.envelopes import MAXIMUM_ENVELOPE_BYTES
 from voiceflow.trust.statements import MAXIMUM_STATEMENT_BYTES
 from voiceflow_inference.serving.belief import Belief
 from voiceflow_inference.serving.cache import Cache
+from voiceflow_inference.serving.since import LOOK_BACK, Since, is_enough, roles_since
 
 MESSAGE_BYTES: Final = 4 * 1024 * 1024
 """Of one answer at most: a manifest of 1 MiB with its signature, or 50 promotions."""
@@ -45,6 +46,7 @@ MAXIMUM_SIGNATURE_BYTES: Final = 2 * MAXIMUM_ENVELOPE_BYTES
 """Of its signature in JSON."""
 
 _PAUSE_SECONDS: Final = 1.0
+_LOOK_BACK_SECONDS: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +93,21 @@ class Registry:
         )
 
 
-async def newest_steps(
-    client: RegistryClient, belief: Belief, seconds: float
-) -> Sequence[Promotion]:
-    """What the registry says was promoted since what is believed, the newest last.
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """What the registry says was promoted.
+
+    Attributes:
+        promotions: Since what is believed, the newest last.
+        since: Since when each role of the newest is as it is, as far as that was told in time.
+    """
+
+    promotions: Sequence[Promotion]
+    since: Mapping[Role, Since]
+
+
+async def newest_steps(client: RegistryClient, belief: Belief, seconds: float) -> Steps:
+    """What the registry says was promoted since what is believed.
 
     Args:
         client: Asks it.
@@ -106,17 +119,17 @@ async def newest_steps(
         VoiceFlowError: What the registry says, or that it is away.
     """
     steps: list[Promotion] = []
-    async with (
-        _at_most(seconds, _endless(belief)),
-        aclosing(client.history(belief.channel)) as history,
-    ):
-        async for promotion in history:
-            _check_bounded(promotion)
-            # Who signed the newest vouches for all: no other signature is kept.
-            steps.append(promotion.model_copy(update={"signature": None}) if steps else promotion)
-            if belief.suffice(steps):
-                break
-    return steps[::-1]
+    async with aclosing(client.history(belief.channel)) as history:
+        async with _at_most(seconds, _endless(belief)):
+            async for promotion in history:
+                _check_bounded(promotion)
+                # Who signed the newest vouches for all: no other signature is kept.
+                step = promotion.model_copy(update={"signature": None}) if steps else promotion
+                steps.append(step)
+                if belief.suffice(steps):
+                    break
+        since = await _since(steps, history) if steps else {}
+    return Steps(steps[::-1], since)
 
 
 async def fetch_version(
@@ -159,6 +172,21 @@ async def fetch_version(
             f"{pin.version} does not fit onto the disk: {error.message}", reason="CACHE_FULL"
         ) from cause
     raise Unavailable(f"{pin.version}: another process removes it again", reason="CACHE_SHARED")
+
+
+async def _since(
+    steps: Sequence[Promotion], history: AsyncIterator[Promotion]
+) -> Mapping[Role, Since]:
+    """Looks further back, which is for people alone: where that fails, they are told less.
+
+    What is looked at has come with the answer that brought the newest, as a rule.
+    """
+    known = list(steps)
+    with suppress(VoiceFlowError, TimeoutError, StopAsyncIteration):
+        async with asyncio.timeout(_LOOK_BACK_SECONDS):
+            while len(known) < LOOK_BACK and not is_enough(known):
+                known.append(await anext(history))
+    return roles_since(known)
 
 
 def _check_bounded(promotion: Promotion) -> None:

@@ -281,7 +281,7 @@ class Manager:
                 with loading(before, action):
                     self._loading = asyncio.create_task(self._load(action, self._numbers))
             case Assign():
-                with swapping(before, action):
+                with swapping(self._channel, before, action):
                     self._swapped(before, action)
             case MoveStreams():
                 self._roster.ask_to_leave(action.number, action.to)

@@ -20,6 +20,7 @@ from typing import Final
 from voiceflow.artifact import Digest
 from voiceflow.catalog.channels import RevertRules, Role, Rollout, VersionPin
 from voiceflow.catalog.pods import GenerationState, Revert
+from voiceflow_inference.serving.since import Promoted, Since
 
 MAXIMUM_ACTIVE: Final = 3
 """A primary, a canary and a shadow."""
@@ -61,12 +62,18 @@ class Wanted:
         rollout: Which versions, to whom.
         rules: When the pod leaves one of its own accord.
         trace_parent: Where the promotion's trace goes on; empty: nowhere.
+        promoted: What else is told of the promotion; None: it is a folder's.
     """
 
     sequence: int
     rollout: Rollout
     rules: RevertRules = field(default_factory=RevertRules)
     trace_parent: str = field(default="", compare=False)
+    promoted: Promoted | None = field(default=None, compare=False)
+
+    def since(self, role: Role) -> Since | None:
+        """Since when that role is as it is; None: that is not known of a folder."""
+        return None if self.promoted is None else self.promoted.since.get(role)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +121,7 @@ class GenerationView:
         message: Likewise, for people.
         model_digest: Of the model file; empty until it is loaded.
         contract: That it satisfies; likewise.
+        since: Since when it has its role, or had it last; None: a folder does not say.
     """
 
     number: int
@@ -132,6 +140,7 @@ class GenerationView:
     message: str = ""
     model_digest: Digest = ""
     contract: str = ""
+    since: Since | None = None
 
     def failed(
         self, sequence: int, reason: str, message: str, retry_seconds: float | None = None

@@ -129,6 +129,7 @@ def _assigned(snapshot: Snapshot, action: Assign) -> Snapshot:
                 role=role,
                 assigned=True,
                 percentage=_percentage(action.wanted.rollout, role),
+                since=action.wanted.since(role),
                 left_seconds=None,
                 leaving=0,
             )

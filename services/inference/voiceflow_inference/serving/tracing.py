@@ -16,11 +16,12 @@ from opentelemetry.context import attach, detach
 from opentelemetry.trace import Span
 
 from voiceflow.catalog.channels import Role
+from voiceflow.catalog.names import ChannelName
 from voiceflow.telemetry.context import context_of, trace_parent
 from voiceflow.telemetry.metrics import DRAINS, REVERTS, SWAPS
 from voiceflow.telemetry.spans import telling
 from voiceflow_inference.serving.policy import Assign, Load
-from voiceflow_inference.serving.state import Failure, Snapshot
+from voiceflow_inference.serving.state import Failure, Snapshot, Wanted
 
 
 @contextmanager
@@ -45,13 +46,14 @@ def loading(snapshot: Snapshot, action: Load) -> Iterator[None]:
 
 
 @contextmanager
-def swapping(before: Snapshot, action: Assign) -> Iterator[None]:
-    """Roles are given while the block runs."""
+def swapping(channel: ChannelName, before: Snapshot, action: Assign) -> Iterator[None]:
+    """Roles are given while the block runs; the span says which, and by which promotion."""
     wanted, number = action.wanted, action.roles[Role.PRIMARY]
     version = wanted.rollout.primary.version
     with under(wanted.trace_parent), step("swap", version, number) as span:
         span.set_attribute("voiceflow.rollout", wanted.rollout.in_short)
         span.set_attribute("voiceflow.promotion.sequence", wanted.sequence)
+        span.set_attributes(_roles(channel, wanted))
         yield
     replaced = before.assigned().get(Role.PRIMARY)
     if replaced is None or replaced.number != number:
@@ -67,6 +69,7 @@ def reverting(snapshot: Snapshot, failure: Failure) -> Iterator[None]:
         step("revert", version, failure.number) as span,
     ):
         span.set_attribute("voiceflow.reason", failure.reason)
+        span.set_attribute("voiceflow.promotion.sequence", failure.sequence)
         yield
     REVERTS.add(1, {"version": version, "reason": failure.reason})
 
@@ -129,6 +132,26 @@ def _tell_drained(promotion: str, version: str, generation: int, seconds: float)
         attributes=_attributes(version, generation),
         start_time=time.time_ns() - round(seconds * 1e9),
     ).end()
+
+
+def _roles(channel: ChannelName, wanted: Wanted) -> dict[str, str | int | bool]:
+    """The versions that a promotion names, since when each has its role, and whose it is."""
+    promoted = wanted.promoted
+    rollout = wanted.rollout if promoted is None else promoted.rollout
+    told: dict[str, str | int | bool] = {
+        f"voiceflow.{role}.version": pin.version for role, pin in rollout.pins().items()
+    }
+    if promoted is None:
+        return told
+    told["voiceflow.channel"] = str(channel)
+    told["voiceflow.promotion.kind"] = promoted.kind.value
+    told["voiceflow.promotion.commit_time"] = promoted.commit_time.isoformat()
+    for role, since in promoted.since.items():
+        told[f"voiceflow.{role}.since.sequence"] = since.sequence
+        told[f"voiceflow.{role}.since.kind"] = since.kind.value
+        told[f"voiceflow.{role}.since.commit_time"] = since.commit_time.isoformat()
+        told[f"voiceflow.{role}.since.or_earlier"] = since.or_earlier
+    return told
 
 
 def _attributes(version: str, generation: int) -> dict[str, str | int]:

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import math
 import random
-from collections.abc import AsyncGenerator, Collection
+from collections.abc import AsyncGenerator, Collection, Mapping
 from contextlib import aclosing, suppress
 from datetime import UTC, datetime
 from typing import Final, Never
@@ -22,6 +22,7 @@ from voiceflow.catalog.channels import (
     Heartbeat,
     Promotion,
     RevertRules,
+    Role,
     VersionPin,
     WatchEvent,
 )
@@ -37,6 +38,7 @@ from voiceflow_inference.serving.download import (
     fetch_version,
     newest_steps,
 )
+from voiceflow_inference.serving.since import Since, promoted
 from voiceflow_inference.serving.state import Wanted
 from voiceflow_inference.serving.tracing import step, under
 
@@ -95,6 +97,7 @@ class RegistrySource:
         self._default_rules = self._rules = rules
         self._wanted: Wanted | None = None
         self._told: dict[int, Promotion] = {}
+        self._since: dict[int, Mapping[Role, Since]] = {}
         self._settled = False
         self._news = asyncio.Event()
         self._tasks: set[asyncio.Future[None]] = set()
@@ -187,7 +190,9 @@ class RegistrySource:
         try:
             async with self._registry.client(wait_seconds, answer_seconds) as client:
                 seconds = wait_seconds + answer_seconds
-                newest = belief.take(await newest_steps(client, belief, seconds))
+                steps = await newest_steps(client, belief, seconds)
+                newest = belief.take(steps.promotions)
+                self._since[newest.sequence] = steps.since
                 pin = newest.rollout.primary
                 with under(newest.trace_parent), step("download", pin.version):
                     await fetch_version(client, belief, self.cache, pin, fetch_seconds)
@@ -262,13 +267,15 @@ class RegistrySource:
         if self._settled and known == self._belief.sequence:
             return True
         try:
-            newest = self._belief.take(await newest_steps(client, self._belief, ANSWER_SECONDS))
+            steps = await newest_steps(client, self._belief, ANSWER_SECONDS)
+            newest = self._belief.take(steps.promotions)
         except VoiceFlowError as error:
             self._settled = False
             self._tell(self._told[self._newest().sequence], error)
             return False
         self._settled = True
         self._belief.alarms.clear(REGISTRY)
+        self._since[newest.sequence] = steps.since
         self._want(newest)
         return True
 
@@ -287,6 +294,7 @@ class RegistrySource:
         self._told[promotion.sequence] = promotion
         for old in list(self._told)[:-MAXIMUM_TOLD]:
             del self._told[old]
+            self._since.pop(old, None)
         wanted = self._as_wanted(promotion)
         if wanted == self._wanted:
             return
@@ -298,7 +306,11 @@ class RegistrySource:
 
     def _as_wanted(self, promotion: Promotion) -> Wanted:
         return Wanted(
-            promotion.sequence, promotion.rollout, self._rules, trace_parent=promotion.trace_parent
+            promotion.sequence,
+            promotion.rollout,
+            self._rules,
+            trace_parent=promotion.trace_parent,
+            promoted=promoted(promotion, self._since.get(promotion.sequence)),
         )
 
     def _newest(self) -> Wanted:

@@ -460,7 +460,7 @@ class SetDrainingResponse(_message.Message):
     def __init__(self, draining: _Optional[bool] = ..., streams: _Optional[int] = ..., files: _Optional[int] = ...) -> None: ...
 
 class GenerationState(_message.Message):
-    __slots__ = ("generation", "model_version", "model_digest", "state", "role", "streams", "contract", "message", "manifest_digest", "percentage")
+    __slots__ = ("generation", "model_version", "model_digest", "state", "role", "streams", "contract", "message", "manifest_digest", "percentage", "role_since")
     class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         STATE_UNSPECIFIED: _ClassVar[GenerationState.State]
@@ -497,6 +497,7 @@ class GenerationState(_message.Message):
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     MANIFEST_DIGEST_FIELD_NUMBER: _ClassVar[int]
     PERCENTAGE_FIELD_NUMBER: _ClassVar[int]
+    ROLE_SINCE_FIELD_NUMBER: _ClassVar[int]
     generation: int
     model_version: str
     model_digest: str
@@ -507,4 +508,17 @@ class GenerationState(_message.Message):
     message: str
     manifest_digest: str
     percentage: float
-    def __init__(self, generation: _Optional[int] = ..., model_version: _Optional[str] = ..., model_digest: _Optional[str] = ..., state: _Optional[_Union[GenerationState.State, str]] = ..., role: _Optional[_Union[GenerationState.Role, str]] = ..., streams: _Optional[int] = ..., contract: _Optional[str] = ..., message: _Optional[str] = ..., manifest_digest: _Optional[str] = ..., percentage: _Optional[float] = ...) -> None: ...
+    role_since: RoleSince
+    def __init__(self, generation: _Optional[int] = ..., model_version: _Optional[str] = ..., model_digest: _Optional[str] = ..., state: _Optional[_Union[GenerationState.State, str]] = ..., role: _Optional[_Union[GenerationState.Role, str]] = ..., streams: _Optional[int] = ..., contract: _Optional[str] = ..., message: _Optional[str] = ..., manifest_digest: _Optional[str] = ..., percentage: _Optional[float] = ..., role_since: _Optional[_Union[RoleSince, _Mapping]] = ...) -> None: ...
+
+class RoleSince(_message.Message):
+    __slots__ = ("promotion", "commit_time", "or_earlier", "kind")
+    PROMOTION_FIELD_NUMBER: _ClassVar[int]
+    COMMIT_TIME_FIELD_NUMBER: _ClassVar[int]
+    OR_EARLIER_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    promotion: int
+    commit_time: _timestamp_pb2.Timestamp
+    or_earlier: bool
+    kind: str
+    def __init__(self, promotion: _Optional[int] = ..., commit_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., or_earlier: _Optional[bool] = ..., kind: _Optional[str] = ...) -> None: ...
