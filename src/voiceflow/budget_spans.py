@@ -1,4 +1,4 @@
-"""Hops out of recorded spans: OTLP requests in JSON, one a line, of servers, clients or both. Pure.
+"""Hops out of recorded spans: of servers, clients or both. Pure.
 
 A server's span of a hop and its client's are those of one session, place and request. Where both
 were recorded, the network is the client's exchange less the server's hop, and no clocks are
@@ -7,7 +7,6 @@ compared; where no client was, the hop is the server's part alone.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,24 +14,52 @@ from typing import Any, Final, TypeAlias
 
 from voiceflow.artifact import SAMPLE_RATE_HERTZ
 from voiceflow.budget import MeasuredHop
+from voiceflow.budget_roles import SWAP, Roles
 from voiceflow.client.events import Timings
 from voiceflow.client.latency import HopClocks, hop_latency
-from voiceflow.errors import InvalidInput
+from voiceflow.otlp_json import Span, SpanFile, spans_of
 
 Key: TypeAlias = tuple[str, float, int]
 """Session, end of the audio in seconds, request."""
 
 
 @dataclass(frozen=True, slots=True)
-class Since:
-    """Since when a version serves.
+class TracedHop:
+    """A hop of a live stream, with what it is found by.
 
     Attributes:
-        sequence: Of the promotion.
-        at: When a pod gave it its streams.
+        hop: What was measured.
+        trace_id: In hexadecimal digits.
+        at: When its last byte came.
+        session: The conversation's name.
+        audio_end_seconds: Where in its audio.
+        drawn: By chance; else it was kept for being slow.
     """
 
-    sequence: int
+    hop: MeasuredHop
+    trace_id: str
+    at: datetime
+    session: str
+    audio_end_seconds: float
+    drawn: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A process has left a version of its own accord.
+
+    Attributes:
+        process: Which.
+        version: Which.
+        promotion: Number of the one that wanted it; 0: that is not known.
+        reason: Why, in a word.
+        at: When.
+    """
+
+    process: str
+    version: str
+    promotion: int
+    reason: str
     at: datetime
 
 
@@ -41,78 +68,110 @@ class Recorded:
     """What was found in spans.
 
     Attributes:
-        hops: In the order in which their spans were recorded.
-        since: The first promotion by which each version was swapped in.
-        left_out: Hops of live streams that were kept for being slow alone: with them, nothing
-            could be said of hops in general.
+        traced: Hops of live streams, in the order in which their spans were recorded.
+        hops: Those that say something of hops in general: drawn by chance and, where clients were
+            recorded, with their client's part.
+        left: Versions that processes have left of their own accord, the first one first.
+        notices: What could not be read.
     """
 
+    traced: tuple[TracedHop, ...]
     hops: tuple[MeasuredHop, ...]
-    since: Mapping[str, Since]
-    left_out: int
+    left: tuple[Left, ...]
+    notices: tuple[str, ...]
+
+    @property
+    def left_out(self) -> int:
+        """Hops that were kept for being slow alone: with them, every hop would look slow."""
+        return sum(not one.drawn for one in self.traced)
 
 
 @dataclass(slots=True)
 class _Hop:
+    span: Span
     key: Key
-    attributes: Mapping[str, Any]
-    start_ns: int
-    end_ns: int
     parts: dict[str, int] = field(default_factory=dict)
 
 
-def read_spans(lines: Iterable[str]) -> Recorded:
-    """Reads what services and clients have recorded.
+def read_spans(files: Iterable[SpanFile]) -> Recorded:
+    """Reads what services and clients have recorded; a span that comes twice counts once.
 
     Args:
-        lines: Of all files, in any order.
+        files: In any order.
 
     Raises:
         InvalidInput: SPANS_INVALID: a line is no OTLP request in JSON.
     """
-    servers: dict[str, _Hop] = {}
-    clients: dict[str, _Hop] = {}
-    parts: list[tuple[str, str, int]] = []
-    since: dict[str, Since] = {}
-    for span in _spans(lines):
-        name, start_ns, end_ns = span["name"], span["start"], span["end"]
-        attributes = span["attributes"]
-        if name in {_SERVER_HOP, _CLIENT_HOP}:
-            group = servers if name == _SERVER_HOP else clients
-            group[span["id"]] = _Hop(_key(attributes), attributes, start_ns, end_ns)
-        elif name.startswith(_PARTS):
-            parts.append((span["parent"], name.rpartition(".")[2], end_ns - start_ns))
-        elif name == _SWAP:
-            _note(since, attributes, end_ns)
-    for parent, part, length_ns in parts:
-        if (hop := servers.get(parent) or clients.get(parent)) is not None:
-            hop.parts[part] = hop.parts.get(part, 0) + length_ns
-    live = [hop for hop in servers.values() if hop.attributes.get(_KIND) != "file"]
-    drawn = [hop for hop in live if hop.attributes.get(_DRAWN, True)]
-    of_client = {hop.key: hop for hop in clients.values()}
-    joined = [hop for hop in drawn if hop.key in of_client]
-    hops = [_joined(hop, of_client[hop.key]) for hop in joined] or [_alone(hop) for hop in drawn]
-    return Recorded(tuple(hops), since, len(live) - len(drawn))
+    notices: list[str] = []
+    spans: dict[tuple[str, str], Span] = {}
+    for file in files:
+        for span in spans_of(file, notices):
+            if span.name in _WHOLE or span.name.startswith(_PARTS):
+                spans.setdefault((span.trace_id, span.span_id), span)
+    servers, clients = _hops(spans)
+    roles = Roles(span for span in spans.values() if span.name == SWAP)
+    of_client = {hop.key: hop for hop in clients}
+    traced, joined = [], []
+    for hop in servers:
+        if hop.span.attributes.get("voiceflow.kind") == "file":
+            continue
+        client = of_client.get(hop.key)
+        traced.append(_traced(hop, client, roles))
+        if client is not None and traced[-1].drawn:
+            joined.append(traced[-1].hop)
+    drawn = [one.hop for one in traced if one.drawn]
+    left = sorted(
+        (_left(span) for span in spans.values() if span.name == _REVERT), key=lambda one: one.at
+    )
+    return Recorded(tuple(traced), tuple(joined or drawn), tuple(left), tuple(notices))
 
 
-def _alone(server: _Hop) -> MeasuredHop:
-    stages = {name: length_ns / 1e9 for name, length_ns in server.parts.items()}
-    return MeasuredHop(_version(server), stages, (server.end_ns - server.start_ns) / 1e9)
+def _hops(spans: Mapping[tuple[str, str], Span]) -> tuple[list[_Hop], list[_Hop]]:
+    """Of servers and of clients, with their parts."""
+    hops = {
+        ids: _Hop(span, _key(span.attributes))
+        for ids, span in spans.items()
+        if span.name in {_SERVER_HOP, _CLIENT_HOP}
+    }
+    for span in spans.values():
+        if span.name.startswith(_PARTS):
+            hop = hops.get((span.trace_id, span.parent_id))
+            if hop is not None:
+                part = span.name.rpartition(".")[2]
+                hop.parts[part] = hop.parts.get(part, 0) + span.end_ns - span.start_ns
+    servers = [hop for hop in hops.values() if hop.span.name == _SERVER_HOP]
+    return servers, [hop for hop in hops.values() if hop.span.name == _CLIENT_HOP]
 
 
-def _joined(server: _Hop, client: _Hop) -> MeasuredHop:
+def _traced(server: _Hop, client: _Hop | None, roles: Roles) -> TracedHop:
+    span = server.span
+    version = str(span.attributes.get(_VERSION, ""))
+    stages: Mapping[str, float]
+    if client is None:
+        stages = {name: length_ns / 1e9 for name, length_ns in server.parts.items()}
+        seconds = (span.end_ns - span.start_ns) / 1e9
+    else:
+        stages, seconds = _joined(server, client)
+    period = roles.period(span.process, version, span.start_ns)
+    return TracedHop(
+        MeasuredHop(version, stages, seconds, period),
+        span.trace_id,
+        _time(span.start_ns),
+        *server.key[:2],
+        bool(span.attributes.get("voiceflow.hop.drawn", True)),
+    )
+
+
+def _joined(server: _Hop, client: _Hop) -> tuple[Mapping[str, float], float]:
     stages = tuple((name, length_ns / 1e9) for name, length_ns in server.parts.items())
-    encoded_ns = client.start_ns + client.parts.get("encode", 0)
+    start_ns = client.span.start_ns
+    encoded_ns = start_ns + client.parts.get("encode", 0)
     read_ns = encoded_ns + client.parts.get("exchange", 0)
     latency = hop_latency(
         Timings(round(server.key[1] * SAMPLE_RATE_HERTZ), stages),
-        HopClocks(client.start_ns, encoded_ns, read_ns, client.end_ns),
+        HopClocks(start_ns, encoded_ns, read_ns, client.span.end_ns),
     )
-    return MeasuredHop(_version(server), dict(latency.stages), latency.end_to_end_seconds)
-
-
-def _version(hop: _Hop) -> str:
-    return str(hop.attributes.get(_VERSION, ""))
+    return dict(latency.stages), latency.end_to_end_seconds
 
 
 def _key(attributes: Mapping[str, Any]) -> Key:
@@ -123,55 +182,23 @@ def _key(attributes: Mapping[str, Any]) -> Key:
     )
 
 
-def _note(since: dict[str, Since], attributes: Mapping[str, Any], end_ns: int) -> None:
-    found = Since(
-        int(attributes.get("voiceflow.promotion.sequence", 0)),
-        datetime.fromtimestamp(end_ns / 1e9, UTC),
+def _left(span: Span) -> Left:
+    return Left(
+        span.process,
+        str(span.attributes.get(_VERSION, "")),
+        int(span.attributes.get("voiceflow.promotion.sequence", 0)),
+        str(span.attributes.get("voiceflow.reason", "")),
+        _time(span.start_ns),
     )
-    version = str(attributes.get(_VERSION, ""))
-    if version not in since or found.at < since[version].at:
-        since[version] = found
 
 
-def _spans(lines: Iterable[str]) -> Iterable[dict[str, Any]]:
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            request = json.loads(line)
-            for resource in request["resourceSpans"]:
-                for scope in resource["scopeSpans"]:
-                    for span in scope["spans"]:
-                        yield _read(span)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise InvalidInput(
-                f"line {number} holds no spans; a line is an OTLP request in JSON",
-                reason="SPANS_INVALID",
-            ) from error
-
-
-def _read(span: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "name": str(span["name"]),
-        "id": str(span["spanId"]),
-        "parent": str(span.get("parentSpanId", "")),
-        "start": int(span["startTimeUnixNano"]),
-        "end": int(span["endTimeUnixNano"]),
-        "attributes": {one["key"]: _value(one["value"]) for one in span.get("attributes", ())},
-    }
-
-
-def _value(value: Mapping[str, Any]) -> Any:
-    """Whole numbers are strings in JSON, as protobuf has it."""
-    if "intValue" in value:
-        return int(value["intValue"])
-    return next(iter(value.values()), None)
+def _time(since_epoch_ns: int) -> datetime:
+    return datetime.fromtimestamp(since_epoch_ns / 1e9, UTC)
 
 
 _SERVER_HOP: Final = "voiceflow.hop"
 _CLIENT_HOP: Final = "voiceflow.client.hop"
+_REVERT: Final = "voiceflow.model.revert"
+_WHOLE: Final = frozenset({_SERVER_HOP, _CLIENT_HOP, _REVERT, SWAP})
 _PARTS: Final = ("voiceflow.hop.", "voiceflow.client.")
-_SWAP: Final = "voiceflow.model.swap"
 _VERSION: Final = "voiceflow.model.version"
-_KIND: Final = "voiceflow.kind"
-_DRAWN: Final = "voiceflow.hop.drawn"

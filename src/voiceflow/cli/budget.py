@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from voiceflow.artifact import LatencyMode
-from voiceflow.budget import TOLERANCE_SECONDS, TOLERANCE_SHARE, Budget, Row, budgets
-from voiceflow.budget_spans import Recorded, Since, read_spans
+from voiceflow.budget import Change, MeasuredHop, Period, budgets, differences
+from voiceflow.budget_spans import Left, Recorded, read_spans
 from voiceflow.cli.budget_probe import probe
+from voiceflow.cli.budget_tables import budget_data, hop_data, left_data, show, show_slowest
 from voiceflow.cli.options import Target, mode_option, server_option
 from voiceflow.cli.printing import json_option, out, print_json, tell
 from voiceflow.cli.run import stop_on_interrupt
@@ -24,6 +24,7 @@ from voiceflow.cli.tracing import traced
 from voiceflow.client import DiarizationClient
 from voiceflow.client.audio import AudioSource, open_recording
 from voiceflow.errors import Forbidden, NotFound, Unauthenticated
+from voiceflow.otlp_json import SpanFile
 
 _MAXIMUM_STREAMS: Final = 1000
 
@@ -36,6 +37,13 @@ _MAXIMUM_STREAMS: Final = 1000
     multiple=True,
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="Read what services and clients have recorded with --telemetry-file; once for each file.",
+)
+@click.option(
+    "--slowest",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Of --spans, list the N slowest hops instead, those kept for being slow among them, each"
+    " with its trace.",
 )
 @click.option(
     "--streams",
@@ -62,6 +70,7 @@ def budget_command(
     audio: Path | None,
     server: Target,
     spans: tuple[Path, ...],
+    slowest: int | None,
     streams: int,
     seconds: float,
     mode: str,
@@ -80,53 +89,86 @@ def budget_command(
     if spans:
         if audio is not None:
             raise click.UsageError("give either AUDIO or --spans")
-        recorded = _recorded(spans)
-        _show_or_print(budgets(recorded.hops), recorded.since, as_json=as_json)
-        if recorded.left_out:
-            tell(f"{recorded.left_out} hops left out: kept for being slow alone", err=True)
+        _print_recorded(_recorded(spans), slowest, as_json=as_json)
         return
+    if slowest is not None:
+        raise click.UsageError("--slowest needs --spans")
     server.check()
     with tempfile.TemporaryDirectory() as folder, traced("voiceflow.budget", telemetry_file):
         source = open_recording(audio or _sample(Path(folder)))
-        made, since = asyncio.run(_measured(server, source, LatencyMode(mode), seconds, streams))
-    _show_or_print(made, since, as_json=as_json)
+        hops = asyncio.run(_measured(server, source, LatencyMode(mode), seconds, streams))
+    _print(hops, as_json=as_json)
 
 
-def show(
-    console: Console, made: Sequence[Budget], since: Mapping[str, Since] | Mapping[str, int]
-) -> None:
-    """Shows the budget of each version, and by which promotion it serves."""
-    for one in made:
-        _show(console, one, since.get(one.version))
-
-
-async def promotions(client: DiarizationClient) -> dict[str, int]:
-    """By which promotion a server serves its versions; nothing, where it does not say."""
+async def periods(client: DiarizationClient) -> dict[str, Period]:
+    """Since when a server's versions have their roles; nothing, where it does not say."""
     try:
         state = await client.serving_state()
     except (Forbidden, Unauthenticated):
         return {}
-    if not state.pod:  # it serves a folder, and nobody promoted that
-        return {}
-    return {one.model_version: state.serving_sequence for one in state.generations}
+    return {
+        one.model_version: Period(
+            one.role,
+            Change(one.role_since.promotion, one.role_since.kind, one.role_since.commit_time),
+            one.role_since.or_earlier,
+        )
+        for one in state.generations
+        if one.role_since is not None
+    }
 
 
-def _show_or_print(
-    made: Sequence[Budget], since: Mapping[str, Since] | Mapping[str, int], *, as_json: bool
-) -> None:
+def served_in(hops: Iterable[MeasuredHop], known: Mapping[str, Period]) -> list[MeasuredHop]:
+    """Hops that were just measured, with the periods that a server tells of."""
+    return [replace(hop, period=known.get(hop.version)) for hop in hops]
+
+
+def _print_recorded(recorded: Recorded, slowest: int | None, *, as_json: bool) -> None:
+    for notice in recorded.notices:
+        tell(notice, err=True)
+    if slowest is not None:
+        ranked = sorted(recorded.traced, key=lambda one: -one.hop.end_to_end_seconds)[:slowest]
+        if not ranked:
+            raise _no_hops()
+        if as_json:
+            print_json({"slowest": [hop_data(one) for one in ranked]})
+        else:
+            show_slowest(out(), ranked)
+        return
+    _print(recorded.hops, recorded.left, as_json=as_json)
+    if recorded.left_out:
+        tell(f"{recorded.left_out} hops left out: kept for being slow alone", err=True)
+
+
+def _print(hops: Sequence[MeasuredHop], left: Sequence[Left] = (), *, as_json: bool) -> None:
+    made, differ = budgets(hops), differences(hops)
     if not made:
-        raise NotFound("no hop of a live stream was measured", reason="HOPS_MISSING")
-    if as_json:
-        print_json({"budgets": [_data(one, since.get(one.version)) for one in made]})
-    else:
-        show(out(), made, since)
+        raise _no_hops()
+    if not as_json:
+        show(out(), made, differ, left)
+        return
+    print_json(
+        {
+            "budgets": [budget_data(one) for one in made],
+            "differences": [asdict(one) for one in differ],
+            "left": [left_data(one) for one in left],
+        }
+    )
+
+
+def _no_hops() -> NotFound:
+    return NotFound("no hop of a live stream was measured", reason="HOPS_MISSING")
 
 
 def _recorded(paths: Sequence[Path]) -> Recorded:
-    lines: list[str] = []
-    for path in paths:
-        lines += path.read_text(encoding="utf-8", errors="replace").splitlines()
-    return read_spans(lines)
+    with ExitStack() as stack:
+        return read_spans(
+            SpanFile(
+                str(path),
+                # No other character ends a line: what a client calls a session may hold any.
+                stack.enter_context(path.open(encoding="utf-8", errors="replace", newline="\n")),
+            )
+            for path in paths
+        )
 
 
 def _sample(folder: Path) -> Path:
@@ -139,53 +181,8 @@ def _sample(folder: Path) -> Path:
 
 async def _measured(
     server: Target, source: AudioSource, mode: LatencyMode, seconds: float, streams: int
-) -> tuple[list[Budget], dict[str, int]]:
+) -> list[MeasuredHop]:
     with stop_on_interrupt() as stop:
         async with DiarizationClient(server.address, identity=server.identity) as client:
             hops = await probe(client, source, mode, seconds=seconds, streams=streams, stop=stop)
-            return budgets(hops), await promotions(client)
-
-
-def _show(console: Console, budget: Budget, since: Since | int | None) -> None:
-    name = budget.version.removeprefix("models/").replace("/versions/", " ")
-    console.print(f"{name}{_since(since)}: {budget.hops} hops")
-    table = Table("Stage")
-    for heading in ("Median ms", "P95 ms", "P99 ms", "Share"):
-        table.add_column(heading, justify="right")
-    for row in budget.stages:
-        table.add_row(*_cells(row), style="bold" if row is budget.slowest else None)
-    table.add_section()
-    for row in (budget.total, budget.end_to_end):
-        table.add_row(*_cells(row))
-    console.print(table)
-    console.print(f"Most of the time goes to {budget.slowest.name}: {budget.slowest.share:.0%}.")
-    console.print(
-        f"{budget.adding_up:.1%} of the hops add up to their own end to end, within"
-        f" {TOLERANCE_SHARE:.0%} or {TOLERANCE_SECONDS * 1e3:g} ms."
-    )
-
-
-def _cells(row: Row) -> tuple[str, ...]:
-    times = (row.median_seconds, row.p95_seconds, row.p99_seconds)
-    return (row.name, *(f"{seconds * 1e3:.2f}" for seconds in times), f"{row.share:.1%}")
-
-
-def _since(since: Since | int | None) -> str:
-    match since:
-        case None:
-            return ""
-        case int():
-            return f", by promotion {since}"
-        case _:
-            return f", since promotion {since.sequence} ({since.at:%Y-%m-%d %H:%M:%S} UTC)"
-
-
-def _data(budget: Budget, since: Since | int | None) -> dict[str, Any]:
-    promotion = since.sequence if isinstance(since, Since) else since
-    at = since.at.isoformat() if isinstance(since, Since) else None
-    return {
-        **asdict(budget),
-        "slowest": budget.slowest.name,
-        "promotion": promotion,
-        "since": at,
-    }
+            return served_in(hops, await periods(client))

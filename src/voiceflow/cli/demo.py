@@ -8,10 +8,11 @@ from pathlib import Path
 import click
 
 from voiceflow.artifact import LatencyMode
-from voiceflow.budget import budgets
+from voiceflow.budget import budgets, differences
 from voiceflow.catalog.names import ChannelName
-from voiceflow.cli.budget import promotions, show
+from voiceflow.cli.budget import periods, served_in
 from voiceflow.cli.budget_probe import HopCollector
+from voiceflow.cli.budget_tables import show
 from voiceflow.cli.diarize import Wish, diarize_source
 from voiceflow.cli.models.promoting import promote_version, publish_package
 from voiceflow.cli.options import mode_option
@@ -98,5 +99,6 @@ async def _run(model: Path, sources: list[AudioSource], mode: LatencyMode, outpu
                     wish = Wish(realtime=True, mode=mode)
                     await diarize_source(diarization, source, wish, outputs, stop=stop, hops=hops)
                 if hops.hops:
-                    show(err(), budgets(hops.hops), await promotions(diarization))
+                    measured = served_in(hops.hops, await periods(diarization))
+                    show(err(), budgets(measured), differences(measured))
     click.echo("both have stopped; open a report (.html) in a browser", err=True)

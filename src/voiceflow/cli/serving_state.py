@@ -12,7 +12,7 @@ from rich.table import Table
 from voiceflow.cli.models.tables import standing
 from voiceflow.cli.options import Target, server_option
 from voiceflow.cli.printing import PlainConsole
-from voiceflow.client import NO_RETRY, DiarizationClient, ServingState
+from voiceflow.client import NO_RETRY, DiarizationClient, RoleSince, ServingState
 
 
 @click.command("serving-state")
@@ -47,7 +47,7 @@ def _print(state: ServingState) -> None:
             one.model_version.removeprefix("models/").replace("/versions/", " "),
             one.contract,
             f"{stands} {one.message}".strip(),
-            role,
+            role if one.role_since is None else _role(role, one.role_since),
             str(one.streams),
             one.model_digest[:15],
         )
@@ -75,3 +75,8 @@ def _print(state: ServingState) -> None:
     for name, value in sorted(state.settings.items()):
         settings.add_row(name, value)
     console.print(settings)
+
+
+def _role(role: str, since: RoleSince) -> str:
+    least = " at least" if since.or_earlier else ""
+    return f"{role}{least} since promotion {since.promotion}"

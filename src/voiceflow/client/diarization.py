@@ -37,7 +37,7 @@ from voiceflow.client.tape import Tape
 from voiceflow.client.window import Window
 from voiceflow.diarization.v1 import diarization_pb2 as pb
 from voiceflow.diarization.v1 import diarization_pb2_grpc as pb_grpc
-from voiceflow.errors import VoiceFlowError
+from voiceflow.errors import NotServed, VoiceFlowError
 from voiceflow.telemetry.context import metadata
 
 SERVICE_NAME: Final = pb.DESCRIPTOR.services_by_name["Diarization"].full_name
@@ -271,7 +271,16 @@ class DiarizationClient:
         if is_no_connection(error):
             server = f"the server at {self._target}"
             return no_connection(error, server, self._target, self._identity)
-        return ended(error)
+        known = ended(error)
+        if (
+            isinstance(known, NotServed) and known.reason == error.code().name
+        ):  # gRPC itself says so
+            return NotServed(
+                f"the server at {self._target} is no inference service, or an older one: it does"
+                " not know what it was asked for",
+                reason=known.reason,
+            )
+        return known
 
     async def _reopen(self, config: StreamConfig, token: bytes) -> Stream:
         try:
