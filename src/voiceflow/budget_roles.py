@@ -128,7 +128,7 @@ def _given(
     name = f"voiceflow.{role}.since"
     at = _time(told.get(f"{name}.commit_time"))
     if at is None:
-        return _Given(version, sequence, change, or_earlier=True)
+        return _Given(version, sequence, change, or_earlier=change.promotion != 1)
     first = int(told.get(f"{name}.sequence", sequence))
     since = Change(first, str(told.get(f"{name}.kind", "")), at)
     return _Given(version, first, since, bool(told.get(f"{name}.or_earlier", False)))

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voiceflow.budget import STAGES, MeasuredHop, budgets
+from voiceflow.budget import (
+    COMPARED_HOPS,
+    STAGES,
+    WAITING,
+    Change,
+    Difference,
+    MeasuredHop,
+    Period,
+    budgets,
+    differences,
+)
 
 V1, V2 = "models/m/versions/1.0.0", "models/m/versions/2.0.0"
+NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
 
 def hop(version: str = V1, whole: float | None = None, **stages: float) -> MeasuredHop:
@@ -93,3 +107,85 @@ def test_shares_sum_to_one(stages: list[dict[str, float]]) -> None:
     if sum(sum(one.values()) for one in stages) > 1e-9:
         assert sum(row.share for row in made.stages) == pytest.approx(1.0)
     assert made.adding_up == 1.0
+
+
+def test_each_period_of_a_version_has_a_budget_of_its_own() -> None:
+    """What it took as a canary says nothing of what it takes as the primary."""
+    canary = Period("canary", Change(4, "promote", NOON))
+    hops = [hop(infer=0.1), replace(hop(infer=0.2), period=canary), hop(infer=0.1)]
+    assert [(one.period, one.hops) for one in budgets(hops)] == [(None, 2), (canary, 1)]
+
+
+def test_the_busiest_stage_is_none_in_which_hops_wait() -> None:
+    """Those that wait most wait for the one that is slow."""
+    (made,) = budgets([hop(infer=0.01, identity=0.03, send=0.09)])
+    assert made.slowest.name == "send"
+    assert made.busiest is not None
+    assert made.busiest.name == "identity"
+    (made,) = budgets([hop(network=0.01)])
+    assert made.busiest is None
+    assert set(STAGES) > WAITING
+
+
+def of(version: str, count: int = COMPARED_HOPS, **stages: float) -> list[MeasuredHop]:
+    """As many hops as are compared."""
+    return [hop(version, **stages)] * count
+
+
+def differs(*hops: list[MeasuredHop]) -> Difference:
+    """The one difference."""
+    (found,) = differences([one for group in hops for one in group])
+    return found
+
+
+def test_versions_differ_in_the_stage_that_is_slow_and_not_where_hops_wait_for_it() -> None:
+    """30 ms planted in the one's identity; hops of the other are sent late for it, too."""
+    base = of(V1, 40, infer=0.005, identity=0.0006, scatter=0.03, send=0.06)
+    found = differs(base, of(V2, infer=0.005, identity=0.031, scatter=0.05, send=0.12))
+    assert (found.version, found.base) == (V2, V1)
+    assert found.working is not None
+    assert found.working.stage == "identity"
+    assert (found.working.seconds, found.working.base_seconds) == (0.031, 0.0006)
+    assert found.waiting is not None
+    assert found.waiting.stage == "send"
+
+
+def test_waiting_is_told_only_where_it_is_more() -> None:
+    """Otherwise it follows from what is slow."""
+    found = differs(of(V1, 40, infer=0.005), of(V2, infer=0.035, send=0.02))
+    assert found.working is not None
+    assert found.waiting is None
+
+
+def test_a_version_may_be_faster() -> None:
+    """The stage is where they differ, whichever way."""
+    found = differs(of(V1, 40, infer=0.05), of(V2, infer=0.01))
+    assert found.working is not None
+    assert found.working.size_seconds == pytest.approx(0.04)
+
+
+@pytest.mark.parametrize(("seconds", "matters"), [(0.0109, False), (0.0112, True)])
+def test_small_differences_are_none(seconds: float, matters: bool) -> None:
+    """More than 1 ms, for hops of 10 ms."""
+    found = differs(of(V1, 40, infer=0.01), of(V2, infer=seconds))
+    assert (found.working is not None) is matters
+
+
+@pytest.mark.parametrize(("seconds", "matters"), [(0.104, False), (0.106, True)])
+def test_small_differences_of_long_hops_are_none(seconds: float, matters: bool) -> None:
+    """More than 5 %, for hops of 100 ms."""
+    found = differs(of(V1, 40, infer=0.1), of(V2, infer=seconds))
+    assert (found.working is not None) is matters
+
+
+def test_a_few_hops_are_not_compared() -> None:
+    """Nor does one hop that took long make a version slow: medians are compared."""
+    few = differs(of(V1, 40, infer=0.01), of(V2, COMPARED_HOPS - 1, infer=1.0))
+    assert (few.hops, few.working, few.waiting) == (COMPARED_HOPS - 1, None, None)
+    one = differs(of(V1, 40, infer=0.01), of(V2, infer=0.01) + of(V2, 1, infer=9.0))
+    assert one.working is None
+
+
+def test_versions_of_other_models_are_not_compared() -> None:
+    """Two services may have recorded into one file."""
+    assert differences(of(V1) + of("models/other/versions/2.0.0", infer=1.0)) == []

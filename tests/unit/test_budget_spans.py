@@ -9,12 +9,15 @@ from typing import Any
 
 import pytest
 
-from voiceflow.budget_spans import read_spans
+from voiceflow.budget_spans import Recorded
+from voiceflow.budget_spans import read_spans as read_files
 from voiceflow.errors import InvalidInput
+from voiceflow.otlp_json import SpanFile
 
 VERSION = "models/m/versions/1.0.0"
 EPOCH_NS = 1_800_000_000_000_000_000
 MS = 1_000_000
+TRACE = f"{7:032x}"
 _IDS = itertools.count(1)
 
 
@@ -34,6 +37,7 @@ def span(
     start = EPOCH_NS + round(start_ms * MS)
     return {
         "name": name,
+        "traceId": TRACE,
         "spanId": f"{next(_IDS):016x}",
         "parentSpanId": parent,
         "startTimeUnixNano": str(start),
@@ -70,6 +74,11 @@ def of_client(exchange_ms: float = 14, **more: Any) -> list[dict[str, Any]]:
 def line(spans: list[dict[str, Any]]) -> str:
     """One request."""
     return json.dumps({"resourceSpans": [{"resource": {}, "scopeSpans": [{"spans": spans}]}]})
+
+
+def read_spans(lines: list[str]) -> Recorded:
+    """Of one file; each line has an end."""
+    return read_files([SpanFile("server.jsonl", [f"{line}\n" for line in lines])])
 
 
 def test_a_server_alone_tells_its_part() -> None:
@@ -128,15 +137,64 @@ def test_a_stage_that_comes_twice_is_added_up() -> None:
     assert found.stages["infer"] == 0.012
 
 
-def test_a_version_serves_since_it_was_first_swapped_in() -> None:
-    """By which promotion, and when: later ones may change its percentages."""
-    swaps = [
-        span("voiceflow.model.swap", at, 1, model__version=VERSION, promotion__sequence=sequence)
-        for at, sequence in ((9_000, 8), (1_000, 7))
-    ]
-    since = read_spans([line(swaps)]).since[VERSION]
-    assert since.sequence == 7
-    assert since.at.timestamp() == pytest.approx(EPOCH_NS / 1e9 + 1.001)
+def test_a_span_that_is_read_twice_counts_once() -> None:
+    """The same file given twice, or a file and a copy that a collector has made of it."""
+    lines = [line(of_client()), line(of_server())]
+    once, twice = read_spans(lines), read_spans([*lines, *lines])
+    assert twice == once
+    assert len(once.hops) == 1
+
+
+def test_spans_are_known_by_their_trace_too() -> None:
+    """A span's id is unique in its trace alone."""
+    first, second = of_server(), of_server(session="t")
+    for one, other in zip(first, second, strict=True):
+        other |= {"spanId": one["spanId"], "parentSpanId": one["parentSpanId"], "traceId": "f" * 32}
+    found = read_spans([line(first), line(second)])
+    assert [hop.stages["infer"] for hop in found.hops] == [0.007, 0.007]
+
+
+def test_every_hop_of_a_live_stream_is_found_by_its_trace() -> None:
+    """Those kept for being slow, too; no recordings."""
+    spans = of_server(hop__drawn=False) + of_server(session="t") + of_server(kind="file")
+    slow, other = read_spans([line(spans)]).traced
+    assert (slow.trace_id, slow.session, slow.audio_end_seconds) == (TRACE, "s", 0.48)
+    assert (slow.drawn, other.drawn) == (False, True)
+    assert slow.at.timestamp() == EPOCH_NS / 1e9 + 5_000
+
+
+def test_a_version_that_was_left_is_told() -> None:
+    """With the promotion that wanted it, and why."""
+    told: dict[str, Any] = {
+        "model__version": VERSION,
+        "promotion__sequence": 2,
+        "reason": "NON_FINITE",
+    }
+    (left,) = read_spans([line([span("voiceflow.model.revert", 1, 1, **told)])]).left
+    assert (left.version, left.promotion, left.reason) == (VERSION, 2, "NON_FINITE")
+
+
+@pytest.mark.parametrize("length", [1, 16, 17, 200, -1])
+def test_a_last_line_that_is_not_finished_is_left_out(length: int) -> None:
+    """Its writer is at it, or was killed; whoever reads is told."""
+    cut = line(of_server(session="t"))[:length]
+    found = read_files([SpanFile("server.jsonl", [f"{line(of_server())}\n", cut])])
+    assert len(found.hops) == 1
+    assert found.notices == ("server.jsonl: line 2 is cut and was left out",)
+
+
+def test_a_last_line_without_an_end_counts_if_it_is_whole() -> None:
+    """Nothing of it is missing."""
+    found = read_files([SpanFile("server.jsonl", [line(of_server())])])
+    assert (len(found.hops), found.notices) == (1, ())
+
+
+def test_what_a_restart_has_written_behind_a_cut_line_counts() -> None:
+    """The next process goes on with the file where the last one was killed."""
+    cut = line(of_server(session="t"))[:200]
+    found = read_spans([cut + line(of_server()), line(of_server(session="u"))])
+    assert len(found.hops) == 2
+    assert found.notices == ("server.jsonl: line 1 is cut and was left out",)
 
 
 @pytest.mark.parametrize(
@@ -151,8 +209,8 @@ def test_a_version_serves_since_it_was_first_swapped_in() -> None:
     ],
 )
 def test_what_are_no_spans_are_refused(bad: str) -> None:
-    """With the number of the line, and nothing of what stands in it."""
+    """With the file and the number of the line, and nothing of what stands in it."""
     with pytest.raises(InvalidInput) as caught:
         read_spans([line(of_server()), "", bad])
     assert caught.value.reason == "SPANS_INVALID"
-    assert caught.value.message.startswith("line 3 ")
+    assert caught.value.message.startswith("server.jsonl: line 3 ")

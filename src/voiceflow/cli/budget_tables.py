@@ -57,7 +57,7 @@ def show_slowest(console: Console, slowest: Sequence[TracedHop]) -> None:
     for heading in ("Slowest stage", "Version", "Role", "Session"):
         table.add_column(heading, overflow="fold")
     table.add_column("In the audio s", justify="right")
-    table.add_column("Trace", overflow="fold")
+    table.add_column("Trace", no_wrap=True)
     for one in slowest:
         period = one.hop.period
         table.add_row(
@@ -65,7 +65,7 @@ def show_slowest(console: Console, slowest: Sequence[TracedHop]) -> None:
             f"{one.hop.end_to_end_seconds * 1e3:.2f}",
             _slowest_stage(one),
             _name(one.hop.version),
-            "" if period is None else f"{period.role}, {period.since.promotion or 'of a folder'}",
+            "" if period is None else _in_short(period),
             one.session,
             f"{one.audio_end_seconds:.2f}",
             one.trace_id,
@@ -141,6 +141,11 @@ def _served(period: Period | None) -> str:
     if period.until is None:
         return f", {period.role}{least} since {_change(period.since)}"
     return f", {period.role}{least} from {_change(period.since)} to {_change(period.until)}"
+
+
+def _in_short(period: Period) -> str:
+    promotion = period.since.promotion
+    return f"{period.role} since {promotion}" if promotion else period.role
 
 
 def _change(change: Change) -> str:

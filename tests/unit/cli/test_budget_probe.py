@@ -11,7 +11,7 @@ import pytest
 
 from tests.fakes.simulated_streams import Call, simulated
 from voiceflow.artifact import LatencyMode
-from voiceflow.cli.budget import promotions
+from voiceflow.cli.budget import periods
 from voiceflow.cli.budget_probe import HopCollector, probe
 from voiceflow.client import (
     NO_RETRY,
@@ -104,4 +104,4 @@ async def test_who_may_not_see_what_is_served_gets_the_budget_all_the_same() -> 
         async def serving_state(self) -> Any:
             raise Forbidden("operators only", reason="ROLE_MISSING")
 
-    assert await promotions(cast("DiarizationClient", Refusing())) == {}
+    assert await periods(cast("DiarizationClient", Refusing())) == {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -13,15 +14,18 @@ from opentelemetry.trace import StatusCode
 
 from tests.fakes.metrics import counted
 from tests.fakes.spans import Recorded, recorded, span_id
-from tests.unit.inference.serving.pods import pin, pod, wanted
+from tests.unit.inference.serving.pods import CHANNEL, pin, pod, wanted
+from voiceflow.catalog.channels import PromotionKind, Role
 from voiceflow.errors import PackageInvalid, Unavailable
 from voiceflow_inference.batcher import BatchRun, Urgency
 from voiceflow_inference.serving.generation import Generation
 from voiceflow_inference.serving.placing import How
+from voiceflow_inference.serving.since import Promoted, Since
 from voiceflow_inference.serving.state import Wanted
 
 SWAPS, DRAINS, REVERTS = "voiceflow.swaps", "voiceflow.drains", "voiceflow.reverts"
 MOVES = "voiceflow.stream.moves"
+_ROLE_KEYS = {"channel", "promotion", "primary", "canary", "shadow"}
 OLD, NEW = pin("1.0.0").version, pin("2.0.0").version
 
 
@@ -79,8 +83,43 @@ async def test_a_reload_is_a_part_of_its_promotion() -> None:
         "voiceflow.outcome": "OK",
         "voiceflow.promotion.sequence": 2,
         "voiceflow.rollout": promoted(2, "2.0.0").rollout.in_short,
+        "voiceflow.primary.version": NEW,
     }
     assert counted(SWAPS, version=NEW) == before + 1
+
+
+async def test_a_swap_says_who_has_which_role_since_which_promotion() -> None:
+    """All that the promotion names: also what is still to be loaded."""
+    noon = datetime(2026, 11, 22, 12, tzinfo=UTC)
+    since = {
+        Role.PRIMARY: Since(3, PromotionKind.ROLLBACK, noon - timedelta(hours=1), or_earlier=False),
+        Role.CANARY: Since(4, PromotionKind.PROMOTE, noon, or_earlier=True),
+    }
+    first = promoted(4, "1.0.0", "2.0.0")
+    told_of = Promoted(first.rollout, PromotionKind.PROMOTE, noon, since)
+    with recorded() as spans:
+        async with pod(replace(first, promoted=told_of)) as played:
+            await played.until(lambda: len(spans.named("voiceflow.model.swap")) == 2)
+    swap, both = (told(span) for span in spans.named("voiceflow.model.swap"))
+    assert swap["voiceflow.rollout"] == "1.0.0"
+    assert both["voiceflow.rollout"] == first.rollout.in_short
+    for one in (swap, both):
+        assert {key: one[key] for key in one if key.split(".")[1] in _ROLE_KEYS} == {
+            "voiceflow.channel": str(CHANNEL),
+            "voiceflow.promotion.sequence": 4,
+            "voiceflow.promotion.kind": "promote",
+            "voiceflow.promotion.commit_time": "2026-11-22T12:00:00+00:00",
+            "voiceflow.primary.version": OLD,
+            "voiceflow.primary.since.sequence": 3,
+            "voiceflow.primary.since.kind": "rollback",
+            "voiceflow.primary.since.commit_time": "2026-11-22T11:00:00+00:00",
+            "voiceflow.primary.since.or_earlier": False,
+            "voiceflow.canary.version": NEW,
+            "voiceflow.canary.since.sequence": 4,
+            "voiceflow.canary.since.kind": "promote",
+            "voiceflow.canary.since.commit_time": "2026-11-22T12:00:00+00:00",
+            "voiceflow.canary.since.or_earlier": True,
+        }
 
 
 async def test_what_a_promotion_leaves_out_of_traces_a_reload_keeps() -> None:
@@ -168,6 +207,7 @@ async def test_a_revert_is_told_under_the_promotion_that_is_left() -> None:
         "voiceflow.generation": 2,
         "voiceflow.outcome": "OK",
         "voiceflow.reason": "NON_FINITE",
+        "voiceflow.promotion.sequence": 2,
     }
     assert of(spans, 1)[-2:] == ["swap", "drain"]  # of what was left
     assert counted(REVERTS, version=NEW, reason="NON_FINITE") == before + 1
