@@ -11,9 +11,10 @@ from typing import Any, Final
 import pytest
 
 from tests.fakes.cutting_proxy import CuttingProxy, cutting_proxy
+from tests.fakes.models import write_stream_package
 from tests.fakes.service import running
 from voiceflow.artifact import LatencyMode
-from voiceflow.budget import STAGES, Budget, budgets
+from voiceflow.budget import STAGES, Budget, MeasuredHop, budgets, differences
 from voiceflow.cli.budget_probe import HopCollector
 from voiceflow.client import (
     AudioFormat,
@@ -38,6 +39,7 @@ from voiceflow_inference.outbox import Outbox
 DELAY_SECONDS: Final = 0.05
 HOP_BYTES: Final = 2 * 1280
 HOPS: Final = 6
+STREAMS: Final = 4
 CONFIG: Final = StreamConfig(
     AudioFormat(Encoding.PCM16, 16_000), LatencyMode.AGENT, send_timings=True
 )
@@ -119,6 +121,12 @@ PLANTS: Final[dict[str, Plant]] = {
 
 
 async def budget(address: str) -> Budget:
+    """Of one stream."""
+    (made,) = budgets(await hops_of(address))
+    return made
+
+
+async def hops_of(address: str) -> list[MeasuredHop]:
     """Of a stream that sends the next hop when it has heard of the last."""
     heard = asyncio.Semaphore(1)
     collector = HopCollector()
@@ -133,8 +141,7 @@ async def budget(address: str) -> Budget:
             collector.event(event, Timeline())
             if isinstance(event, Timings):
                 heard.release()
-    (made,) = budgets(collector.hops)
-    return made
+    return collector.hops
 
 
 async def test_a_planted_delay_is_named(
@@ -157,3 +164,27 @@ async def test_a_planted_delay_is_named(
             assert made.adding_up >= 0.99, stage
             assert made.slowest.median_seconds > 0.9 * DELAY_SECONDS, stage
     assert named == {stage: stage for stage in STAGES}
+
+
+async def test_what_sets_a_version_apart_is_named_though_all_wait_for_it(
+    stream_package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Several streams at once: a hop waits, in other stages, for the slow one of the others."""
+    hops = []
+    newer = write_stream_package(tmp_path / "1.2.0", "1.2.0")
+    for package, plant in ((stream_package, None), (newer, PLANTS["identity"])):
+        async with (
+            running(bind(load_package(package))) as (_, service),
+            cutting_proxy(service) as (proxy, address),
+        ):
+            with monkeypatch.context() as patch:
+                if plant is not None:
+                    plant(patch, proxy)
+                together = await asyncio.gather(*(hops_of(address) for _ in range(STREAMS)))
+        hops += [hop for of_one in together for hop in of_one]
+    (difference,) = differences(hops)
+    assert difference.version == "models/tones/versions/1.2.0"
+    assert difference.working is not None
+    assert difference.working.stage == "identity"
+    assert difference.working.size_seconds > 0.9 * DELAY_SECONDS
+    assert difference.waiting is not None

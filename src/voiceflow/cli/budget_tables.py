@@ -44,9 +44,10 @@ def show(
     for difference in differ:
         console.print(_difference(difference))
     for gone in left:
+        under = f", under promotion {gone.promotion}" if gone.promotion else ""
         console.print(
-            f"{gone.process} left {_name(gone.version)} of its own accord at {_clock(gone.at)}"
-            f"{f', under promotion {gone.promotion}' if gone.promotion else ''}: {gone.reason}"
+            f"{gone.process or 'A service'} left {_name(gone.version)} of its own accord at"
+            f" {_clock(gone.at)}{under}: {gone.reason}"
         )
 
 
@@ -167,7 +168,7 @@ def _difference(one: Difference) -> str:
     if one.working is None:
         assert one.waiting is not None  # noqa: S101 - as just seen
         return f"{names} most in {_medians(one.waiting)}, where hops may wait for others."
-    waits = "" if one.waiting is None else f" Hops wait, most in {_medians(one.waiting)}."
+    waits = "" if one.waiting is None else f" Of where hops wait, in {_medians(one.waiting)}."
     return f"{names} most in {_medians(one.working)}.{waits}"
 
 
