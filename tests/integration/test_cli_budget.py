@@ -134,6 +134,7 @@ async def test_each_version_is_told_with_its_role_and_since_which_promotion(
             with running_service(None, **following) as service:
                 state = await served(service.address, promotion.sequence)
                 (live,) = await budgets(recording, "--server", service.address, "--seconds", "1")
+                _, shown, _ = await finish("serving-state", "--server", service.address)
             history = [one async for one in client.history(STABLE)][::-1]
         code, _, err = await finish("budget", recording, "--server", registry.address)
         assert code == 5
@@ -143,6 +144,8 @@ async def test_each_version_is_told_with_its_role_and_since_which_promotion(
         "primary": RoleSince(3, "rollback", history[2].commit_time, or_earlier=False),
         "canary": RoleSince(4, "promote", history[3].commit_time, or_earlier=False),
     }
+    assert "primary since" in shown
+    assert "canary since" in shown
     told = [f"{n} (committed {history[n - 1].commit_time:%Y-%m-%d %H:%M:%S} UTC)" for n in (1, 2)]
     back = f"3 (rollback, committed {history[2].commit_time:%Y-%m-%d %H:%M:%S} UTC)"
     assert (live["version"], live["period"]["role"]) == (OLD, "primary")
