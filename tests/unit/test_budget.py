@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from voiceflow.budget import (
@@ -94,6 +94,7 @@ def test_hops_that_do_not_add_up_are_counted() -> None:
     assert made.end_to_end.p99_seconds > 0.19
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.dictionaries(st.sampled_from(STAGES), st.floats(0, 10), min_size=1),

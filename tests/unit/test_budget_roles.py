@@ -125,6 +125,13 @@ def test_a_period_ends_though_the_pod_was_away_meanwhile() -> None:
     assert roles.period("a", name("1.1.0"), at(2.5)) == left
 
 
+def test_what_was_promoted_unseen_is_not_guessed() -> None:
+    """The version may have been left in between."""
+    roles = Roles([swap(2.1, 2), swap(6.1, 6)])
+    found = roles.period("a", name("1.1.0"), at(7))
+    assert found == Period("primary", change(6), or_earlier=True)
+
+
 def test_channels_have_histories_of_their_own() -> None:
     """Their promotions are numbered alike."""
     edge = swap(1, 2, "b")
@@ -171,7 +178,11 @@ def test_a_folder_has_no_promotions() -> None:
 @pytest.mark.parametrize("text", ["", "soon", "2026-11-22T12:00:00", None])
 def test_a_time_that_is_none_is_no_promotion(text: str | None) -> None:
     """Whoever wrote the file: it is shown as what no promotion is known of."""
-    told = {"voiceflow.promotion.commit_time": text, "voiceflow.primary.version": name("1.0.0")}
+    told = {
+        "voiceflow.promotion.sequence": 7,
+        "voiceflow.promotion.commit_time": text,
+        "voiceflow.primary.version": name("1.0.0"),
+    }
     found = Roles([span(1, "a", told)]).period("a", name("1.0.0"), at(2))
     assert found is not None
     assert found.since.promotion == 0

@@ -201,6 +201,7 @@ def test_what_a_restart_has_written_behind_a_cut_line_counts() -> None:
     "bad",
     [
         "{",
+        '{"resourceSpans": [{',
         "[]",
         "{}",
         '{"resourceSpans": 1}',
