@@ -102,9 +102,10 @@ async def served(address: str, promotion: int) -> ServingState:
 
 
 async def test_each_version_is_told_with_its_role_and_since_which_promotion(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Through a rollback and a restart: by what is recorded, and by a service itself."""
+    monkeypatch.setenv("COLUMNS", "200")
     recording = tmp_path / "tones.wav"
     soundfile.write(recording, tones(Spoken((2,), 0.7)), 16_000)
     spans = tmp_path / "server.jsonl"

@@ -86,7 +86,7 @@ def test_the_settings_of_the_page_have_their_defaults() -> None:
 def test_the_service_of_the_page_is_one() -> None:
     """What Kubernetes would read."""
     (text,) = PAGE.blocks("yaml")
-    assert yaml.safe_load(text)["spec"]["selector"]["colour"] == "green"
+    assert yaml.safe_load(text)["spec"]["selector"]["voiceflow.dev/colour"] == "green"
 
 
 def test_every_link_of_the_page_leads_somewhere() -> None:

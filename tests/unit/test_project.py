@@ -29,7 +29,8 @@ def pins(lock: Path) -> Iterator[tuple[str, str]]:
 
 def test_every_group_is_locked() -> None:
     """There is a lock for what runs, builds, checks, scores a second time, trains and teaches."""
-    assert [lock.stem for lock in LOCKS] == ["build", "dev", "runtime", "scorer", "teachers", "training"]
+    groups = ["build", "dev", "runtime", "scorer", "teachers", "training"]
+    assert [lock.stem for lock in LOCKS] == groups
 
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.stem)
