@@ -364,6 +364,6 @@ def _nothing(_times: HopTimes) -> None:
 
 
 _IDLE_SHARE: Final = 0.25
-_MEASURED_PER_SECOND: Final = 10
-_SLOW_PER_SECOND: Final = 5
+_MEASURED_PER_SECOND: Final = 5
+_SLOW_PER_SECOND: Final = 2
 _TRACER: Final = trace.get_tracer("voiceflow")

@@ -262,7 +262,7 @@ def test_however_many_hops_there_are_some_a_second_are_measured_and_all_are_coun
     seen.tell()
     seen.tell()
     assert counted("voiceflow.hops", version=version, urgency="live") == 10_000
-    assert 25 <= histogram_count("voiceflow.hop.duration", version=version) - measured <= 120
+    assert 12 <= histogram_count("voiceflow.hop.duration", version=version) - measured <= 60
 
 
 def test_a_service_that_is_late_is_not_held_up_by_telling_of_it() -> None:
@@ -271,7 +271,7 @@ def test_a_service_that_is_late_is_not_held_up_by_telling_of_it() -> None:
         on_hop = begun(observer)
         for number in range(1, 2001):
             on_hop(hop(number * 1280, started_ns=number * MILLISECOND))
-    assert 5 <= len(spans.named("voiceflow.hop")) <= 30
+    assert 2 <= len(spans.named("voiceflow.hop")) <= 12
     with recorded() as spans, told(observing(1.0, 0.001)) as observer:
         on_hop = begun(observer)
         for number in range(1, 201):
