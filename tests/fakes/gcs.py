@@ -165,6 +165,7 @@ class FakeGcs:
     def _begin(self, bucket: Bucket, seen: Seen, condition: int | None, body: bytes) -> Reply:
         described = json.loads(body or b"{}")
         name = seen.query.get("name") or described.get("name", "")
+        bucket.check_writer(name)
         bucket.expect(name, condition)
         upload_id = uuid.uuid4().hex
         total = number(seen.headers.get("x-upload-content-length"))

@@ -6,7 +6,7 @@ import base64
 import hashlib
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -74,10 +74,17 @@ class Held:
 
 
 class Bucket:
-    """Objects without older versions of them. Safe to use from many threads."""
+    """Objects without older versions of them. Safe to use from many threads.
+
+    Attributes:
+        name: Its name.
+        may: Whether whoever asks has one of get, list, create and delete, for an object's name;
+            empty for `list`, which is asked of the bucket.
+    """
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self.may: Callable[[str, str], bool] = lambda _permission, _name: True
         self._lock = threading.RLock()
         self._objects: dict[str, Held] = {}
         self._generation = 1_700_000_000_000_000
@@ -110,12 +117,28 @@ class Bucket:
             if said is not None and said != seen:
                 raise invalid(f'Provided {kind} "{said}" doesn\'t match calculated "{seen}".')
         with self._lock:
+            self.check_writer(name)
             self.expect(name, condition)
             self._generation += 1
             created = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
             held = Held(name, content, self._generation, crc32c, md5, created, content_type)
             self._objects[name] = held
             return held
+
+    def check_may(self, permission: str, name: str) -> None:
+        """Refuses whoever has no such permission."""
+        if not self.may(permission, name):
+            raise Refused(403, "forbidden", f"no storage.objects.{permission} access to {name}")
+
+    def check_writer(self, name: str) -> None:
+        """Refuses whoever may not create an object, or delete the one that is there.
+
+        Before any condition is looked at, which is the harder one of what Google may do.
+        """
+        with self._lock:
+            self.check_may("create", name)
+            if name in self._objects:
+                self.check_may("delete", name)
 
     def expect(self, name: str, condition: int | None) -> None:
         """Refuses if the object is of another generation."""
@@ -130,6 +153,10 @@ class Bucket:
 
     def find(self, name: str, generation: int | None, condition: int | None) -> Held:
         """The object, of that generation if one is given."""
+        self.check_may("get", name)
+        return self._find(name, generation, condition)
+
+    def _find(self, name: str, generation: int | None, condition: int | None) -> Held:
         with self._lock:
             live = self._objects.get(name)
             if live is None or generation not in {None, live.generation}:
@@ -140,7 +167,8 @@ class Bucket:
     def delete(self, name: str, generation: int | None, condition: int | None) -> None:
         """Removes it."""
         with self._lock:
-            self.find(name, generation, condition)
+            self.check_may("delete", name)
+            self._find(name, generation, condition)
             del self._objects[name]
 
     def corrupt(self, name: str) -> None:
@@ -163,6 +191,7 @@ class Bucket:
         self, *, prefix: str, delimiter: str, start: str, maximum: int, token: str
     ) -> dict[str, Any]:
         """One page of a list: objects and folders together make up its length."""
+        self.check_may("list", "")
         after = base64.b64decode(token).decode() if token else ""
         items: list[dict[str, Any]] = []
         folders: list[str] = []

@@ -55,8 +55,9 @@ _FAILURES: Final = (
 class GcsStore:
     """An `ObjectStore` in a bucket. Safe to use from many threads and processes.
 
-    It asks for nothing but storage.objects.{create,delete,get,list} on the bucket. A removal that
-    was carried out, but whose reply was lost, says that there was nothing to remove.
+    It asks for nothing but storage.objects.{create,delete,get,list} on the bucket, and for delete
+    only to remove and to replace. A removal that was carried out, but whose reply was lost, says
+    that there was nothing to remove.
 
     Args:
         bucket: Its name.
@@ -131,7 +132,7 @@ class GcsStore:
         if len(content) > PIECE_BYTES:
             return self._upload(key, [content], len(content), if_generation)
         blob = self._blob(key)
-        with self._writing(key):
+        with self._writing(key, if_generation):
             blob.upload_from_string(
                 content,
                 content_type=_CONTENT_TYPE,
@@ -293,7 +294,7 @@ class GcsStore:
             size_bytes=size_bytes,
             timeout_seconds=self._timeout_seconds,
             # Here and not around it all: what the chunks raise goes through as it is.
-            retrying=lambda act: self._writing(key)(self._retry(act)),
+            retrying=lambda act: self._writing(key, if_generation)(self._retry(act)),
         )
         with upload:
             upload.begin(url)
@@ -305,7 +306,7 @@ class GcsStore:
         if generation is None or made is None:
             # A reply was lost, and the server no longer knows what it said.
             blob = self._blob(key)
-            with self._writing(key):
+            with self._writing(key, ABSENT):
                 blob.reload(timeout=self._timeout_seconds, retry=self._retry)
             if blob.crc32c != checksum:
                 raise PreconditionFailed(f"{key} exists")
@@ -316,10 +317,15 @@ class GcsStore:
         return int(generation)
 
     @contextlib.contextmanager
-    def _writing(self, key: str) -> Iterator[None]:
+    def _writing(self, key: str, if_generation: int) -> Iterator[None]:
         with self._reading(key):
             try:
                 yield
+            except exceptions.Forbidden as error:
+                # Whoever may create and not delete may hear this of what exists, in place of 412.
+                if if_generation == ABSENT and self.info(key) is not None:
+                    raise PreconditionFailed(f"{key} exists") from error
+                raise
             except exceptions.NotFound as error:
                 # It is the bucket, or an upload that was given up as too old.
                 raise self._unavailable(error) from error
