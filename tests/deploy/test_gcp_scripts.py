@@ -46,7 +46,11 @@ def test_there_are_these_scripts() -> None:
     """All of them are tried here, and can be run."""
     runnable = sorted(path.name for path in GCP.glob("*.sh") if path.stat().st_mode & 0o111)
     assert runnable == SCRIPTS
-    assert {path.name for path in GCP.iterdir()} - set(SCRIPTS) == {"common.sh", "grants.txt"}
+    assert {path.name for path in GCP.iterdir()} - set(SCRIPTS) == {
+        "common.sh",
+        "grants.txt",
+        "loadtest.yaml",
+    }
 
 
 def test_shellcheck_finds_nothing() -> None:
