@@ -209,8 +209,10 @@ async def test_each_account_can_do_its_work_and_uses_all_that_it_may_do(
             for key in GARBAGE:
                 store.put(key, b"{}", if_generation=ABSENT)
         guarded.account = COLLECTION
-        quick = {"collection_grace_seconds": 1e-6, "upload_expire_seconds": 1e-6}
-        async with running(store, **quick) as (_, registry):
+        async with running(store, collection_grace_seconds=1e-6, upload_expire_seconds=1e-6) as (
+            _,
+            registry,
+        ):
             removed = await call(registry.CollectGarbage, pb.CollectGarbageRequest())
             assert removed.objects
         assert not guarded.refused
