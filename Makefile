@@ -9,6 +9,7 @@ PYTHON ?= python3.11
 VENV ?= .venv
 TRAINING_VENV ?= .venv-training
 PEER_VENV ?= .venv-peer-diart
+DOCS_VENV ?= .venv-docs
 BIN := $(VENV)/bin
 TORCH ?= torch==2.13.0
 
@@ -95,6 +96,18 @@ soak-reload: install  ## versions change under streams that go on (SWAPS=500 STR
 	$(BIN)/python -m benchmarks.soak_reload --swaps $(SWAPS) --streams $(STREAMS) \
 		--json benchmarks/results/soak-reload.json $(SOAK)
 
+# ---------------------------------------------------------------- tell
+
+$(DOCS_VENV)/.docs: requirements/docs.lock
+	test -x $(DOCS_VENV)/bin/python || $(PYTHON) -m venv $(DOCS_VENV)
+	$(DOCS_VENV)/bin/python $(PIP_INSTALL) --require-hashes -r requirements/docs.lock
+	touch $@
+
+# As a module, so that the hook finds the repository's own; what mkdocs only warns of fails.
+.PHONY: docs
+docs: $(DOCS_VENV)/.docs  ## the pages as a site, in build/site; a link that leads nowhere fails
+	NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/python -m mkdocs build --strict --clean
+
 # ---------------------------------------------------------------- change
 
 .PHONY: fmt
@@ -122,6 +135,7 @@ lock: install  ## write requirements/*.lock anew (UV_FLAGS=--upgrade for newer v
 	$(UV_COMPILE) --group build -o requirements/build.lock
 	$(UV_COMPILE) pyproject.toml --extra kubernetes --extra mic --extra registry --extra telemetry --group dev \
 		-c requirements/runtime.lock -c requirements/build.lock -o requirements/dev.lock
+	$(UV_COMPILE) --group docs -o requirements/docs.lock
 	$(UV_COMPILE) --group scorer -c requirements/dev.lock -o requirements/scorer.lock
 	$(UV_COMPILE) pyproject.toml --group training \
 		-c requirements/runtime.lock -c requirements/build.lock -o requirements/training.lock
@@ -194,4 +208,4 @@ peers: $(PEER_VENV)/.peer  ## make the environment of the diarizer we are compar
 
 .PHONY: clean
 clean:  ## remove the virtual environments and everything built
-	rm -rf $(VENV) $(TRAINING_VENV) $(PEER_VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(TRAINING_VENV) $(PEER_VENV) $(DOCS_VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
