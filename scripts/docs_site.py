@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import posixpath
 import re
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -17,24 +16,26 @@ from typing import Any, Final
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files, InclusionLevel
 
-from scripts.links import links, target
+from scripts.links import ROOT, git, links, target
+from scripts.links import files as repository_files
 
-ROOT: Final = Path(__file__).resolve().parent.parent
 _CARRIED: Final = "repository/"
 _PICTURES: Final = frozenset({".png", ".svg"})
-_FOREIGN: Final = re.compile(r"<(?:script|link|img|iframe)\b[^>]*\b(?:src|href)=\"?(?:https?:)?//[^>]*>")
+_FOREIGN: Final = re.compile(
+    r"<(?:script|link|img|iframe)\b[^>]*\b(?:src|href)=\"?(?:https?:)?//[^>]*>"
+)
 _UNSEARCHED: Final = "---\nsearch:\n  exclude: true\n---\n\n"
 
 
 def on_config(config: Any) -> Any:
     """Says on every page which commit the site was built from."""
-    config.copyright = f"VoiceFlow, commit {_git('rev-parse', '--short=12', 'HEAD').strip()}"
+    config.copyright = f"VoiceFlow, commit {git('rev-parse', '--short=12', 'HEAD').strip()}"
     return config
 
 
 def on_files(files: Files, config: Any) -> Files:
     """Adds what pages link to beside docs/, and what is linked from there."""
-    tracked = frozenset(_git("ls-files", "-z").rstrip("\0").split("\0"))
+    present = repository_files()
     waiting = [*_in_navigation(config.nav)]
     for file in files.documentation_pages():
         waiting += _targets(_path(file.src_uri), file.content_string)
@@ -43,9 +44,9 @@ def on_files(files: Files, config: Any) -> Files:
         uri = _uri(path)
         if path.startswith("docs/") or files.get_file_from_path(uri):
             continue
-        if (ROOT / path).suffix in _PICTURES and path in tracked:
+        if (ROOT / path).suffix in _PICTURES and path in present:
             file = File.generated(config, uri, abs_src_path=str(ROOT / path))
-        elif content := _shown(path, tracked):
+        elif content := _shown(path, present):
             file = File.generated(config, uri, content=content)
             waiting += _targets(_path(uri), content)
         else:
@@ -106,23 +107,19 @@ def _uri(path: str) -> str:
     return f"{uri}.md"
 
 
-def _shown(path: str, tracked: frozenset[str]) -> str | None:
+def _shown(path: str, present: frozenset[str]) -> str | None:
     """A page for a file or folder; None: there is nothing that can be shown."""
     if (ROOT / path / "README.md").exists():
         return (ROOT / path / "README.md").read_text("utf-8")
-    if inside := sorted(name for name in tracked if name.startswith(f"{path}/")):
+    if inside := sorted(name for name in present if name.startswith(f"{path}/")):
         names = (posixpath.relpath(name, path) for name in inside)
-        listed = "\n".join(f"- [`{name}`]({name})" for name in names)
+        listed = "\n".join(
+            f"- `{name}`" if "/" in name else f"- [`{name}`]({name})" for name in names
+        )
         return f"{_UNSEARCHED}# {path}\n\n{listed}\n"
-    if path not in tracked:
+    if path not in present:
         return None
     text = (ROOT / path).read_text("utf-8")
     if path.endswith(".md"):
         return text
     return f"{_UNSEARCHED}# {path}\n\n~~~~~{Path(path).suffix[1:]}\n{text}\n~~~~~\n"
-
-
-def _git(*arguments: str) -> str:
-    return subprocess.run(
-        ["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout

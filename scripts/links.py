@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import posixpath
 import re
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
+
+ROOT: Final = Path(__file__).resolve().parent.parent
 
 _FENCE: Final = re.compile(r"^( *)(`{3,}|~{3,}).*?^ *\2[`~]* *$", re.MULTILINE | re.DOTALL)
 _COMMENT: Final = re.compile(r"<!--.*?-->", re.DOTALL)
@@ -35,6 +39,22 @@ class Link:
     end: int
     path: str
     anchor: str
+
+
+def files() -> frozenset[str]:
+    """Every file of the repository that git does not ignore, from its top on."""
+    listed = git("ls-files", "--cached", "--others", "--exclude-standard", "-z")
+    return frozenset(path for path in listed.split("\0") if (ROOT / path).is_file())
+
+
+def git(*arguments: str) -> str:
+    """What git answers about the repository.
+
+    Raises:
+        subprocess.CalledProcessError: It refuses.
+    """
+    command = ["git", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
 
 def links(text: str) -> Iterator[Link]:
