@@ -31,7 +31,6 @@ def test_every_group_is_locked() -> None:
     """There is a lock for what runs, builds, checks, tells, scores again, trains and teaches."""
     groups = ["build", "dev", "docs", "runtime", "scorer", "teachers", "training"]
     assert [lock.stem for lock in LOCKS] == groups
-    assert [lock.stem for lock in LOCKS] == groups
 
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.stem)
