@@ -273,7 +273,7 @@ async def test_the_demo_promotes_a_model_serves_it_and_leaves_a_report(
     files = {path.suffix for path in output.iterdir() if path.is_file()}
     assert files == {".rttm", ".json", ".html", ".log"}
     assert "models/tones/channels/stable serves 1.0.0 since promotion 1" in err
-    assert "tones 1.0.0, by promotion 1: " in err
+    assert "tones 1.0.0, primary since promotion 1" in err
     assert "Most of the time goes to " in err
     for service in ("registry", "service"):
         assert "stopped" in (output / f"{service}.log").read_text()

@@ -157,7 +157,7 @@ async def test_every_change_has_an_entry_that_says_who_did_what(place: Place) ->
     second.rollout.canary.pin.version = V100
     second.rollout.canary.percentage = 5
     etag = (await place.do(PROMOTER, "PromoteVersion", second)).channel.etag
-    back = pb.RollbackChannelRequest(channel=STABLE, etag=etag)
+    back = pb.RollbackChannelRequest(channel=STABLE, etag=etag, to_sequence=1)
     await place.do(OPERATOR, "RollbackChannel", back)
     asked = pb.GetChannelPolicyRequest(name=f"{STABLE}/policy")
     etag = (await place.do(READER, "GetChannelPolicy", asked)).policy.etag
