@@ -188,7 +188,7 @@ $(TRAINING_VENV)/.editable: $(TRAINING_VENV)/.training pyproject.toml
 	touch $@
 
 .PHONY: train
-train: $(TRAINING_VENV)/.editable  ## make the default model anew from ../shared/speech, half an hour (RESUME=1 to go on)
+train: $(TRAINING_VENV)/.editable  ## make the default model anew from ../shared/speech (RESUME=1 to go on)
 	$(TRAINING_VENV)/bin/python -m training $(if $(RESUME),--resume)
 
 # ---------------------------------------------------------------- peers

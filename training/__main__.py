@@ -1,6 +1,6 @@
 """Makes the default model from nothing: `python -m training [--resume]`.
 
-Trains, exports, measures and packages. Takes about half an hour on two cores.
+Trains, exports, measures and packages.
 """
 
 from __future__ import annotations

@@ -117,8 +117,7 @@ Voices are learned from two teachers, which hear two-second pieces of clean spee
 (3D-Speaker, trained on Chinese and English speech, Apache 2.0) and the encoder of Resemblyzer
 (GE2E, Apache 2.0). Their vectors, side by side, are projected by linear discriminant analysis
 over the training voices; the network hears the piece as it was recorded somewhere else and is to
-give the same vector, and to resemble the same among all training voices. What people say of the
-speakers, a name, is used for that projection alone.
+give the same vector, and to resemble the same among all training voices.
 
 First such crops of single speakers, 128 a step. Then 64 crops a step beside ten conversations of
 12 s mixed on the fly: turns as in AMI and MSDWILD, up to four speakers, overlap in six of ten. A

@@ -12,9 +12,7 @@ from training.shape import LOOK_AHEAD_FRAMES
 _FRAME_STRIDE = 3
 _WARM_FRAMES = 10  # of a crop's start: too little heard yet to know a voice by
 _SECOND_VOICE_WEIGHT = 0.5
-SHARPNESS = 20.0  # of a cosine, as a logit
-RESEMBLANCE = 1.0
-COSINE = 1.0
+_SHARPNESS = 20.0  # of a cosine, as a logit
 
 
 def activity_loss(logits: Tensor, part: Part) -> Tensor:
@@ -52,19 +50,17 @@ def crop_voice_loss(vectors: Tensor, part: Part, voices: Tensor) -> tuple[Tensor
     picked = known.clone()
     picked[:, torch.arange(known.shape[1]) % _FRAME_STRIDE != 0] = False
     rows = torch.arange(len(late))[:, None].expand_as(known)[picked]
-    wanted = functional.softmax(SHARPNESS * answers @ voices.t(), dim=1)
+    wanted = functional.softmax(_SHARPNESS * answers @ voices.t(), dim=1)
     of_mean = _resemblance_loss(mean, wanted, voices)
     of_frames = _resemblance_loss(late[picked], wanted[rows], voices)
-    of_frames_alike = (late[picked] * answers[rows]).sum(dim=1).mean()
-    loss = RESEMBLANCE * (of_mean + 0.5 * of_frames) + COSINE * (
-        1.5 - alike - 0.5 * of_frames_alike
-    )
-    return loss, alike.detach()
+    frames_alike = (late[picked] * answers[rows]).sum(dim=1).mean()
+    resemblance, distance = of_mean + 0.5 * of_frames, 1.5 - alike - 0.5 * frames_alike
+    return resemblance + distance, alike.detach()
 
 
 def _resemblance_loss(vectors: Tensor, wanted: Tensor, voices: Tensor) -> Tensor:
     """Cross entropy of whom vectors resemble and whom they ought to, among all voices."""
-    return functional.cross_entropy(SHARPNESS * vectors @ voices.t(), wanted)
+    return functional.cross_entropy(_SHARPNESS * vectors @ voices.t(), wanted)
 
 
 def conversation_voice_loss(vectors: Tensor, part: Part) -> Tensor:

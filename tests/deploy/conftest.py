@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.deploy.gcp_project import Project
+from tests.deploy.queries import ROOT
 
 
 @pytest.fixture(scope="session")
@@ -23,3 +27,16 @@ def settled(settled_once: Project, tmp_path: Path) -> Project:
     project = Project(tmp_path)
     project.set(**settled_once.state)
     return project
+
+
+@pytest.fixture(scope="session")
+def metrics() -> frozenset[str]:
+    """The names of every instrument, as Prometheus has them."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "tests.deploy.exposition"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return frozenset(json.loads(ended.stdout))

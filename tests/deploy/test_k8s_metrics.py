@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -12,24 +9,11 @@ import pytest
 import yaml
 
 from tests.deploy.k8s_cluster import K8S, OVERLAYS, load
-from tests.deploy.queries import ROOT, Query, faults, labels_in_code
+from tests.deploy.queries import Query, faults, labels_in_code
 
 ADAPTER: Final = K8S / "prometheus-adapter.yaml"
 PODS: Final = frozenset({"namespace", "pod", "colour", "container"})
 """What Prometheus knows each pod's metrics by."""
-
-
-@pytest.fixture(scope="module")
-def metrics() -> frozenset[str]:
-    """The names of every instrument, as Prometheus has them."""
-    ended = subprocess.run(
-        [sys.executable, "-m", "tests.deploy.exposition"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return frozenset(json.loads(ended.stdout))
 
 
 @pytest.fixture(scope="module")

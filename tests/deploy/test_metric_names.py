@@ -6,7 +6,6 @@ import json
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -22,19 +21,6 @@ DASHBOARDS: Final = sorted((DEPLOY / "grafana").glob("*.json"))
 RUNBOOKS: Final = ROOT / "docs" / "runbooks.md"
 
 _SHOWN: Final = re.compile(r"\{\{\s*(?:\$labels\.)?(\w+)\s*\}\}")
-
-
-@pytest.fixture(scope="module")
-def metrics() -> frozenset[str]:
-    """The names of every instrument, as Prometheus has them."""
-    ended = subprocess.run(
-        [sys.executable, "-m", "tests.deploy.exposition"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return frozenset(json.loads(ended.stdout))
 
 
 @pytest.fixture(scope="module")
