@@ -132,8 +132,7 @@ async def goaway_code(reader: asyncio.StreamReader) -> int:
 
 async def test_i30_the_server_stands_still(stream_package: Path, conversation: bytes) -> None:
     """A server that stops for 5 s goes on with every stream, though pings were under way."""
-    restless = {"keepalive_seconds": 1, "keepalive_timeout_seconds": 2}
-    with own_place(stream_package, conversation, **restless) as place:
+    with own_place(stream_package, conversation, keepalive_seconds=1) as place:
         async with place.bystander() as speaking, place.bystander():
             place.service.process.send_signal(signal.SIGSTOP)
             spoken = asyncio.create_task(speaking.speak(len(conversation) // 8 * 6))

@@ -119,10 +119,10 @@ class Settings(SecuritySettings, TelemetrySettings):
         10.0, description="a client with an older unread reply is cut"
     )
     keepalive_seconds: Positive = Field(
-        4.0, description="silence after which a client is asked whether it is there"
+        3.0, description="silence after which a client is asked whether it is there"
     )
     keepalive_timeout_seconds: Positive = Field(
-        4.0, description="how long the answer may take; then its streams are freed"
+        7.0, description="how long the answer may take; then its streams are freed"
     )
 
     streams: Count | None = Field(

@@ -55,7 +55,8 @@ class Transport:
         maximum_metadata_bytes: Requests with more metadata are RESOURCE_EXHAUSTED.
         keepalive_seconds: Silence after which the server asks whether the client is still there.
         keepalive_timeout_seconds: How long it waits for the answer; then every stream of that
-            connection is cancelled. A vanished client is gone after the sum of both.
+            connection is cancelled. A vanished client is gone after the sum of both. A server that
+            itself stands still for longer loses all of its streams.
         minimum_ping_interval_seconds: A client that pings more often is disconnected.
         streams_per_connection: Calls at once on one connection; more wait on the client's side.
         connection_age_seconds: Age at which a connection takes no more calls, give or take a tenth;
@@ -65,8 +66,8 @@ class Transport:
 
     maximum_message_bytes: int = 4 * 1024 * 1024
     maximum_metadata_bytes: int = 16 * 1024
-    keepalive_seconds: float = 4.0
-    keepalive_timeout_seconds: float = 4.0
+    keepalive_seconds: float = 3.0
+    keepalive_timeout_seconds: float = 7.0
     minimum_ping_interval_seconds: float = 5.0
     streams_per_connection: int = 1024
     connection_age_seconds: float = 1500.0
