@@ -187,9 +187,11 @@ $(TRAINING_VENV)/.editable: $(TRAINING_VENV)/.training pyproject.toml
 	$(TRAINING_VENV)/bin/python $(PIP_INSTALL) --no-deps --no-build-isolation -e .
 	touch $@
 
+PRODUCT ?= diarizer
+
 .PHONY: train
-train: $(TRAINING_VENV)/.editable  ## make the default model anew from ../shared/speech (RESUME=1 to go on)
-	$(TRAINING_VENV)/bin/python -m training $(if $(RESUME),--resume)
+train: $(TRAINING_VENV)/.editable  ## make a model anew from ../shared/speech (PRODUCT=fast-cnn, RESUME=1 to go on)
+	$(TRAINING_VENV)/bin/python -m training --product $(PRODUCT) $(if $(RESUME),--resume)
 
 # ---------------------------------------------------------------- peers
 

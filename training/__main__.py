@@ -1,4 +1,4 @@
-"""Makes the default model from nothing: `python -m training [--resume]`.
+"""Makes a model from nothing: `python -m training [--product fast-cnn] [--resume]`.
 
 Trains, exports, measures and packages.
 """
@@ -7,20 +7,23 @@ from __future__ import annotations
 
 import argparse
 
-from training import export, figures, package, paths, train
+from training import export, figures, package, train
+from training.products import add_argument, chosen
 
 
 def main() -> None:
     """Does all of it in order; `--resume` continues a training that was stopped."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--resume", action="store_true", help="continue from var/training/last.pt")
+    add_argument(parser)
+    parser.add_argument("--resume", action="store_true", help="continue from the last checkpoint")
     arguments = parser.parse_args()
-    train.run(train.Plan(), paths.RUN, resume=arguments.resume)
-    export.write(paths.RUN / "last.pt", paths.PACKAGE / "model.onnx")
-    figures.FIGURES.unlink(missing_ok=True)  # they are of other weights
-    package.rebuild()  # the figures need a manifest beside the graph, the card needs the figures
-    figures.main()
-    package.rebuild()
+    product = chosen(arguments)
+    train.run(product.plan, product.shape, product.run, resume=arguments.resume)
+    export.write(product.run / "last.pt", product.package / "model.onnx")
+    product.figures.unlink(missing_ok=True)  # they are of other weights
+    package.rebuild(product)  # the figures need a manifest beside the graph, the card needs them
+    figures.write(product)
+    package.rebuild(product)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from training.corpus import (
     read_noises,
     training_corpus,
 )
-from training.network import Features, log_mel
+from training.features import Features, log_mel
 from training.pieces import Pieces, cut
 from training.shape import FRAME_SAMPLES, MEL_BANDS, TRACKS
 from training.turn_taking import Turn, TurnTaking, lay_out, read_turn_taking

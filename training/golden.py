@@ -8,28 +8,26 @@ import numpy as np
 import onnxruntime
 
 from training.corpus import SAMPLE_RATE_HERTZ, Audio
-from training.shape import FRAME_SAMPLES, Array, zero_states
+from training.shape import FRAME_SAMPLES, Array, Shape, zero_states
 from voiceflow.onnx.runtime import open_session
 
 TOLERANCE = 1e-4
 SEED = 9
 
+Cases = dict[str, dict[str, Array]]
 
-def golden_vectors(model: bytes) -> bytes:
+
+def golden_vectors(model: bytes, shape: Shape) -> bytes:
     """The content of `golden.npz` for this graph.
 
-    Three cases: the start of a stream, two streams in the middle of theirs, and a hop of the
-    agent mode. The audio is made here and is nobody's voice.
+    Of a window two cases: two windows together, and one. Of a stream three: its start, two streams
+    in the middle of theirs, and a hop of the agent mode. The audio is made here and is nobody's
+    voice.
     """
     session = open_session(model, threads=1)
     rng = np.random.default_rng(SEED)
-    before = _run(session, {"audio": _signal(rng, 2, 75)} | zero_states(2))
-    memory = {f"state.{name[5:]}": value for name, value in before.items() if name[:5] == "next."}
-    cases = {
-        "start": {"audio": _signal(rng, 1, 12)} | zero_states(1),
-        "middle": {"audio": _signal(rng, 2, 12)} | memory,
-        "agent": {"audio": _signal(rng, 1, 2)} | {k: v[:1] for k, v in memory.items()},
-    }
+    window = shape.window_frames
+    cases = _of_windows(rng, window) if window else _of_streams(rng, session)
     arrays: dict[str, Array] = {"tolerance": np.asarray(TOLERANCE, np.float32)}
     for case, feeds in cases.items():
         tensors = feeds | _run(session, feeds)
@@ -37,6 +35,21 @@ def golden_vectors(model: bytes) -> bytes:
     content = io.BytesIO()
     np.savez_compressed(content, allow_pickle=False, **arrays)
     return content.getvalue()
+
+
+def _of_windows(rng: np.random.Generator, frames: int) -> Cases:
+    audio = _signal(rng, 3, frames)
+    return {"together": {"audio": audio[:2]}, "alone": {"audio": audio[2:]}}
+
+
+def _of_streams(rng: np.random.Generator, session: onnxruntime.InferenceSession) -> Cases:
+    before = _run(session, {"audio": _signal(rng, 2, 75)} | zero_states(2))
+    memory = {f"state.{name[5:]}": value for name, value in before.items() if name[:5] == "next."}
+    return {
+        "start": {"audio": _signal(rng, 1, 12)} | zero_states(1),
+        "middle": {"audio": _signal(rng, 2, 12)} | memory,
+        "agent": {"audio": _signal(rng, 1, 2)} | {k: v[:1] for k, v in memory.items()},
+    }
 
 
 def _run(session: onnxruntime.InferenceSession, feeds: dict[str, Array]) -> dict[str, Array]:

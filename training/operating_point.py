@@ -1,6 +1,6 @@
 """Finds a model's operating point on the tuning conversations, one threshold after another.
 
-    python -m training.operating_point [--model FOLDER] [--write]
+    python -m training.operating_point [--product fast-cnn] [--write]
 
 The model is run once over `var/tuning` (made by `training.tuning_set`); the pipeline then runs over
 its frames for each candidate. A threshold moves where it lowers the pooled error rate; all are
@@ -13,7 +13,8 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-from training.paths import PACKAGE, TUNING
+from training.paths import TUNING
+from training.products import add_argument, chosen
 from voiceflow.artifact import Manifest, OperatingPoint
 from voiceflow.evaluation import (
     Scorer,
@@ -100,17 +101,18 @@ def search(manifest: Manifest, heard: list[Conversation]) -> OperatingPoint:
 def main() -> None:
     """Prints what is found; with `--write`, puts it into the manifest."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--model", type=Path, default=PACKAGE)
+    add_argument(parser)
     parser.add_argument("--data", type=Path, default=TUNING)
     parser.add_argument("--write", action="store_true")
     arguments = parser.parse_args()
-    manifest, heard = read(arguments.model, arguments.data)
+    package = chosen(arguments).package
+    manifest, heard = read(package, arguments.data)
     print(f"at the start: {_told(error_rates(manifest, heard))}")
     point = search(manifest, heard)
     print(point.model_dump_json(indent=2))
     if arguments.write:
         found = manifest.model_copy(update={"operating_point": point})
-        (arguments.model / MANIFEST_FILE).write_text(found.to_json(), "utf-8")
+        (package / MANIFEST_FILE).write_text(found.to_json(), "utf-8")
 
 
 def _told(rates: dict[str, float]) -> str:

@@ -8,8 +8,7 @@ SPEECH = PROJECT.parent / "shared" / "speech"
 VAR = PROJECT / "var"
 CACHE = VAR / "cache"
 TUNING = VAR / "tuning"
-RUN = VAR / "training"
-PACKAGE = PROJECT / "models" / "diarizer" / "2.0.0"
+MODELS = PROJECT / "models"
 
 
 def head_commit() -> str:

@@ -15,6 +15,7 @@ MEL_BANDS = 64
 STACKED = FRAME_SAMPLES // HOP_SAMPLES
 LOOK_AHEAD_FRAMES = 12
 TRACKS = 2
+LOCAL_SPEAKERS = 3
 # Small beside the steps of 16-bit PCM, so that faint recordings keep their shape.
 MEL_FLOOR = 1e-8
 # Features are divided by this after the mean over the bands is taken out.
@@ -26,7 +27,11 @@ Array = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Shape:
-    """The sizes of the trunk."""
+    """The sizes of a network; those of the stream by default.
+
+    Attributes:
+        window_frames: Of a network that hears windows as a whole; a stream has none.
+    """
 
     channels: int = 176
     hidden: int = 352
@@ -34,11 +39,26 @@ class Shape:
     dilations: tuple[int, ...] = (1, 2, 4, 8, 16, 1, 2, 4, 8, 16)
     head: int = 256
     embedding_dim: int = 128
+    window_frames: int | None = None
+
+    @property
+    def activities(self) -> int:
+        """What a frame is asked: speech and the tracks, or the local speakers of the window."""
+        return LOCAL_SPEAKERS if self.window_frames else 1 + TRACKS
+
+    @property
+    def vectors(self) -> int:
+        """Vectors of a frame: one for each track, or one that is pooled over the window."""
+        return 1 if self.window_frames else TRACKS
 
     @property
     def context_frames(self) -> int:
         """Frames of the past that an answer rests on, itself included."""
         return 1 + (self.kernel - 1) * sum(self.dilations)
+
+
+FAST_CNN_SHAPE = Shape(channels=256, hidden=512, dilations=2 * (1, 2, 4, 8), window_frames=75)
+"""Windows of 3 s."""
 
 
 def zero_states(batch: int, shape: Shape | None = None) -> dict[str, Array]:

@@ -1,4 +1,4 @@
-"""Trains the network: `python -m training.train [--resume]`.
+"""Trains a network: `python -m training.train [--product fast-cnn] [--resume]`.
 
 First crops of single speakers, to answer as the teachers; then conversations beside them. A batch
 depends on the seed and the step alone, so a run that is stopped continues from its checkpoint
@@ -13,9 +13,9 @@ import json
 import logging
 import resource
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import torch
 from threadpoolctl import threadpool_limits
@@ -26,37 +26,27 @@ from torch.utils.data import DataLoader
 from training import paths
 from training.batches import Batches, Part, Recipe, read_sources
 from training.corpus import tuning_corpus
-from training.losses import activity_loss, conversation_voice_loss, crop_voice_loss
-from training.network import Network
+from training.lesson import Lesson
+from training.network import StreamNetwork, WindowNetwork, make_network
+from training.plan import Plan
+from training.products import add_argument, chosen
 from training.shape import Shape
+from training.stream_lesson import StreamLesson
+from training.window_lesson import WindowLesson
 
 log = logging.getLogger("training")
 
-
-@dataclass(frozen=True)
-class Plan:
-    """One training run."""
-
-    steps: int = 3_900
-    crop_stage_steps: int = 1_500
-    seed: int = 1
-    threads: int = 1  # and one process that makes batches
-    peak_rate: float = 2e-3
-    weight_decay: float = 0.05
-    warm_up_steps: int = 100
-    level_share: float = 0.6  # of the steps; from then on the rate falls
-    averaged_steps: int = 200  # about so many steps are in the weights that are kept
-    checkpoint_steps: int = 100
+_STEERED: Final = ("steps", "crop_stage_steps", "peak_rate", "seed")
 
 
 class Trainer:
     """The network and its optimisers, and how far they have come."""
 
-    def __init__(self, plan: Plan, voices: Tensor, shape: Shape | None = None) -> None:
+    def __init__(self, plan: Plan, voices: Tensor, shape: Shape) -> None:
         torch.manual_seed(plan.seed)
         self.plan = plan
-        self.voices = voices
-        self.network = Network(shape or Shape())
+        self.network = make_network(shape)
+        self.lesson = _lesson(self.network, voices)
         self.average = swa_utils.AveragedModel(
             self.network, multi_avg_fn=swa_utils.get_ema_multi_avg_fn(1 - 1 / plan.averaged_steps)
         )
@@ -86,19 +76,12 @@ class Trainer:
                 group["lr"] = rate
         self.network.train()
         crops, rest = parts[0], parts[1:]
-        with torch.autocast("cpu", torch.bfloat16):
-            logits, vectors = self.network(crops.features)
-        voice, alike = crop_voice_loss(vectors, crops, self.voices)
-        heard = activity_loss(logits, crops)
-        told = {"voice": voice.item(), "heard": heard.item(), "alike": float(alike)}
-        (voice + 0.1 * heard).backward()  # type: ignore[no-untyped-call]
+        loss, told = self.lesson.of_crops(crops)
+        loss.backward()  # type: ignore[no-untyped-call]
         if rest:
-            with torch.autocast("cpu", torch.bfloat16):
-                logits, vectors = self.network(rest[0].features)
-            voice = conversation_voice_loss(vectors, rest[0])
-            heard = activity_loss(logits, rest[0])
-            (voice + heard).backward()  # type: ignore[no-untyped-call]
-            told |= {"conversation_voice": voice.item(), "conversation_heard": heard.item()}
+            loss, more = self.lesson.of_conversations(rest[0])
+            loss.backward()  # type: ignore[no-untyped-call]
+            told |= more
         nn.utils.clip_grad_norm_(self.parameters, 5.0)
         for optimiser in self.optimisers:
             optimiser.step()
@@ -152,16 +135,22 @@ def learning_rate(plan: Plan, step: int) -> float:
     return plan.peak_rate * (1 - 0.99 * share)
 
 
-def load_network(path: str | Path) -> Network:
+def _lesson(network: StreamNetwork | WindowNetwork, voices: Tensor) -> Lesson:
+    if isinstance(network, WindowNetwork):
+        return WindowLesson(network, voices)
+    return StreamLesson(network, voices)
+
+
+def load_network(path: str | Path) -> StreamNetwork | WindowNetwork:
     """The network of a checkpoint, its weights averaged over the last steps."""
     state: dict[str, Any] = torch.load(path, weights_only=True)
     shape = {**state["shape"], "dilations": tuple(state["shape"]["dilations"])}
-    average = swa_utils.AveragedModel(Network(Shape(**shape)))
+    average = swa_utils.AveragedModel(make_network(Shape(**shape)))
     average.load_state_dict(state["average"])
-    return cast("Network", average.module).eval()
+    return cast("StreamNetwork | WindowNetwork", average.module).eval()
 
 
-def run(plan: Plan, folder: Path, *, resume: bool) -> None:
+def run(plan: Plan, shape: Shape, folder: Path, *, resume: bool) -> None:
     """Carries the plan out; writes `last.pt`, `crops.pt`, `run.json` and `log.txt` to a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     logging.basicConfig(
@@ -173,7 +162,7 @@ def run(plan: Plan, folder: Path, *, resume: bool) -> None:
     torch.set_num_threads(plan.threads)
     sources = read_sources(paths.SPEECH, paths.CACHE)
     tuning_corpus(paths.SPEECH, paths.CACHE)  # decoded now, so that the time below is training's
-    trainer = Trainer(plan, torch.from_numpy(sources.answers.of_voices))
+    trainer = Trainer(plan, torch.from_numpy(sources.answers.of_voices), shape)
     if resume:
         trainer.restore(folder / "last.pt")
     count = sum(p.numel() for p in trainer.network.parameters())
@@ -219,23 +208,20 @@ def run(plan: Plan, folder: Path, *, resume: bool) -> None:
 
 
 def main() -> None:
-    """Trains with the plan's defaults but for what is given."""
-    defaults = Plan()
+    """Trains by a product's plan, but for what is given."""
     parser = argparse.ArgumentParser(description=__doc__)
+    add_argument(parser)
     parser.add_argument("--resume", action="store_true")
-    parser.add_argument("--steps", type=int, default=defaults.steps)
-    parser.add_argument("--crop-stage-steps", type=int, default=defaults.crop_stage_steps)
-    parser.add_argument("--peak-rate", type=float, default=defaults.peak_rate)
-    parser.add_argument("--seed", type=int, default=defaults.seed)
-    parser.add_argument("--run", type=Path, default=paths.RUN)
+    parser.add_argument("--steps", type=int)
+    parser.add_argument("--crop-stage-steps", type=int)
+    parser.add_argument("--peak-rate", type=float)
+    parser.add_argument("--seed", type=int)
+    parser.add_argument("--run", type=Path, help="folder to write to")
     arguments = parser.parse_args()
-    plan = Plan(
-        steps=arguments.steps,
-        crop_stage_steps=arguments.crop_stage_steps,
-        seed=arguments.seed,
-        peak_rate=arguments.peak_rate,
-    )
-    run(plan, arguments.run, resume=arguments.resume)
+    product = chosen(arguments)
+    given = {name: value for name, value in vars(arguments).items() if value is not None}
+    plan = replace(product.plan, **{name: given[name] for name in _STEERED if name in given})
+    run(plan, product.shape, arguments.run or product.run, resume=arguments.resume)
 
 
 def _keep_memory() -> None:

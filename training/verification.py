@@ -16,6 +16,7 @@ from onnxruntime import InferenceSession
 
 from training import paths
 from training.corpus import Audio, Corpus, evaluation_corpus, tuning_corpus
+from training.products import DIARIZER
 from training.shape import FRAME_SAMPLES, LOOK_AHEAD_FRAMES, zero_states
 from voiceflow.onnx.runtime import open_session
 
@@ -78,7 +79,7 @@ def graph_embed(path: Path) -> Embed:
 def main() -> None:
     """Prints the rates of a graph, on tuning or `eval` speakers."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", type=Path, default=paths.PACKAGE / "model.onnx")
+    parser.add_argument("--model", type=Path, default=DIARIZER.package / "model.onnx")
     parser.add_argument("--speakers", choices=("tuning", "eval"), default="tuning")
     arguments = parser.parse_args()
     load = tuning_corpus if arguments.speakers == "tuning" else evaluation_corpus
@@ -88,7 +89,7 @@ def main() -> None:
 
 
 def _streamed(session: InferenceSession) -> Embed:
-    """The mean of the first track; the look-ahead is met by 0.32 s of silence at the end."""
+    """The mean of the first track; the look-ahead is met by silence at the end."""
 
     def embed(audio: Audio) -> Vectors:
         padded = np.pad(audio, ((0, 0), (0, LOOK_AHEAD_FRAMES * FRAME_SAMPLES)))

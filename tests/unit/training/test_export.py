@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
@@ -11,32 +12,31 @@ import pytest
 torch = pytest.importorskip("torch", reason="PyTorch is only in the training environment")
 
 from training.export import export  # noqa: E402
-from training.network import Network, log_mel  # noqa: E402
+from training.features import log_mel  # noqa: E402
+from training.network import StreamNetwork, WindowNetwork  # noqa: E402
 from training.shape import FRAME_SAMPLES, Array, Shape, zero_states  # noqa: E402
 from voiceflow.onnx.runtime import open_session  # noqa: E402
 
 SHAPE = Shape(channels=16, hidden=32, dilations=(1, 2, 8), head=16, embedding_dim=8)
 FRAMES = 36
+AnyTrunk = TypeVar("AnyTrunk", StreamNetwork, WindowNetwork)
 OUTPUTS = ("speech", "activity", "embedding")
 
 
 @pytest.fixture(scope="module")
-def network() -> Network:
+def network() -> StreamNetwork:
     """A small network with nothing left at its initial value of zero or one."""
     torch.manual_seed(4)
-    made = Network(SHAPE).eval()
-    for parameter in made.parameters():
-        torch.nn.init.normal_(parameter, 0.1, 0.3)
-    return made
+    return _unlike_its_start(StreamNetwork(SHAPE))
 
 
 @pytest.fixture(scope="module")
-def session(network: Network) -> Any:
+def session(network: StreamNetwork) -> Any:
     """The network as an ONNX Runtime session."""
     return open_session(export(network).SerializeToString(), threads=1)
 
 
-def test_graph_equals_network(network: Network, session: Any) -> None:
+def test_graph_equals_network(network: StreamNetwork, session: Any) -> None:
     """Speech, activity and embedding agree, from loud to very faint audio."""
     audio = _audio(3)
     with torch.inference_mode():
@@ -45,6 +45,19 @@ def test_graph_equals_network(network: Network, session: Any) -> None:
     graph = _run(session, audio, zero_states(3, SHAPE))
     np.testing.assert_allclose(graph["speech"], likely[..., 0], atol=1e-5)
     np.testing.assert_allclose(graph["activity"], likely[..., 1:], atol=1e-5)
+    np.testing.assert_allclose(graph["embedding"], vectors.numpy(), atol=1e-4)
+
+
+def test_window_graph_equals_network() -> None:
+    """Local speakers and their vectors agree, from loud to very faint audio."""
+    torch.manual_seed(4)
+    shape = replace(SHAPE, window_frames=FRAMES)
+    network = _unlike_its_start(WindowNetwork(shape))
+    audio = _audio(3)
+    with torch.inference_mode():
+        logits, vectors = network(torch.from_numpy(log_mel(audio)))
+    graph = _run(open_session(export(network).SerializeToString(), threads=1), audio, {})
+    np.testing.assert_allclose(graph["activity"], torch.sigmoid(logits).numpy(), atol=1e-5)
     np.testing.assert_allclose(graph["embedding"], vectors.numpy(), atol=1e-4)
 
 
@@ -82,6 +95,12 @@ def test_answer_does_not_depend_on_neighbours(hop: int, batch: int) -> None:
         )
         for name, value in alone.items():
             np.testing.assert_array_equal(value[0], together[name][row])
+
+
+def _unlike_its_start(network: AnyTrunk) -> AnyTrunk:
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, 0.1, 0.3)
+    return network.eval()
 
 
 def _audio(batch: int) -> Array:

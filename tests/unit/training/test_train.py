@@ -9,8 +9,9 @@ import pytest
 torch = pytest.importorskip("torch", reason="PyTorch is only in the training environment")
 
 from training.batches import Part  # noqa: E402
+from training.plan import Plan  # noqa: E402
 from training.shape import Shape  # noqa: E402
-from training.train import Plan, Trainer, load_network  # noqa: E402
+from training.train import Trainer, load_network  # noqa: E402
 
 SHAPE = Shape(channels=12, hidden=16, dilations=(1, 2), head=16, embedding_dim=8)
 PLAN = Plan(steps=6, crop_stage_steps=2, warm_up_steps=2)
@@ -49,7 +50,7 @@ def test_checkpoint_of_another_plan_is_refused(tmp_path: Path) -> None:
     """Steps of one plan are never continued by another."""
     Trainer(PLAN, ANSWERS, SHAPE).save(tmp_path / "one.pt")
     with pytest.raises(ValueError, match="another plan"):
-        Trainer(Plan(steps=7), ANSWERS, SHAPE).restore(tmp_path / "one.pt")
+        Trainer(Plan(7, 2), ANSWERS, SHAPE).restore(tmp_path / "one.pt")
 
 
 def _advanced(trainer: Trainer, steps: int) -> Trainer:

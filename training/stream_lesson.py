@@ -1,4 +1,4 @@
-"""What the network is trained to do: hear speech, hear a second voice, answer as its teachers."""
+"""What a stream's network learns: hear speech, hear a second voice, answer as its teachers."""
 
 from __future__ import annotations
 
@@ -7,12 +7,36 @@ from torch import Tensor
 from torch.nn import functional
 
 from training.batches import NOBODY, Part
+from training.lesson import SPEECH_OF_CROPS_WEIGHT, Mistakes, hear, resemblance_loss, resembling
+from training.network import StreamNetwork
 from training.shape import LOOK_AHEAD_FRAMES
 
 _FRAME_STRIDE = 3
 _WARM_FRAMES = 10  # of a crop's start: too little heard yet to know a voice by
 _SECOND_VOICE_WEIGHT = 0.5
-_SHARPNESS = 20.0  # of a cosine, as a logit
+
+
+class StreamLesson:
+    """Of crops and conversations, as `Lesson` has it."""
+
+    def __init__(self, network: StreamNetwork, voices: Tensor) -> None:
+        self.network = network
+        self.voices = voices
+
+    def of_crops(self, part: Part) -> Mistakes:
+        """Mostly the voice."""
+        logits, vectors = hear(self.network, part.features)
+        voice, alike = crop_voice_loss(vectors, part, self.voices)
+        heard = activity_loss(logits, part)
+        told = {"voice": voice.item(), "heard": heard.item(), "alike": alike}
+        return voice + SPEECH_OF_CROPS_WEIGHT * heard, told
+
+    def of_conversations(self, part: Part) -> Mistakes:
+        """Who speaks, and when."""
+        logits, vectors = hear(self.network, part.features)
+        voice, heard = conversation_voice_loss(vectors, part), activity_loss(logits, part)
+        told = {"conversation_voice": voice.item(), "conversation_heard": heard.item()}
+        return voice + heard, told
 
 
 def activity_loss(logits: Tensor, part: Part) -> Tensor:
@@ -28,7 +52,7 @@ def activity_loss(logits: Tensor, part: Part) -> Tensor:
     return speech + first + second
 
 
-def crop_voice_loss(vectors: Tensor, part: Part, voices: Tensor) -> tuple[Tensor, Tensor]:
+def crop_voice_loss(vectors: Tensor, part: Part, voices: Tensor) -> tuple[Tensor, float]:
     """Of crops: how far frames by themselves, and the mean of each crop, are from the answers.
 
     Args:
@@ -50,17 +74,12 @@ def crop_voice_loss(vectors: Tensor, part: Part, voices: Tensor) -> tuple[Tensor
     picked = known.clone()
     picked[:, torch.arange(known.shape[1]) % _FRAME_STRIDE != 0] = False
     rows = torch.arange(len(late))[:, None].expand_as(known)[picked]
-    wanted = functional.softmax(_SHARPNESS * answers @ voices.t(), dim=1)
-    of_mean = _resemblance_loss(mean, wanted, voices)
-    of_frames = _resemblance_loss(late[picked], wanted[rows], voices)
+    wanted = resembling(answers, voices)
+    of_mean = resemblance_loss(mean, wanted, voices)
+    of_frames = resemblance_loss(late[picked], wanted[rows], voices)
     frames_alike = (late[picked] * answers[rows]).sum(dim=1).mean()
     resemblance, distance = of_mean + 0.5 * of_frames, 1.5 - alike - 0.5 * frames_alike
-    return resemblance + distance, alike.detach()
-
-
-def _resemblance_loss(vectors: Tensor, wanted: Tensor, voices: Tensor) -> Tensor:
-    """Cross entropy of whom vectors resemble and whom they ought to, among all voices."""
-    return functional.cross_entropy(_SHARPNESS * vectors @ voices.t(), wanted)
+    return resemblance + distance, float(alike.detach())
 
 
 def conversation_voice_loss(vectors: Tensor, part: Part) -> Tensor:
