@@ -14,6 +14,9 @@ from training.shape import LOOK_AHEAD_FRAMES
 _FRAME_STRIDE = 3
 _WARM_FRAMES = 10  # of a crop's start: too little heard yet to know a voice by
 _SECOND_VOICE_WEIGHT = 0.5
+_RESEMBLANCE_OF_CONVERSATIONS_WEIGHT = 0.3
+_PAUSE_FRAMES = 12
+"""Silence of half a second is a pause, and none that an agent may take for an end."""
 
 
 class StreamLesson:
@@ -27,29 +30,47 @@ class StreamLesson:
         """Mostly the voice."""
         logits, vectors = hear(self.network, part.features)
         voice, alike = crop_voice_loss(vectors, part, self.voices)
-        heard = activity_loss(logits, part)
+        heard = activity_loss(logits, part, part.active > 0)
         told = {"voice": voice.item(), "heard": heard.item(), "alike": alike}
         return voice + SPEECH_OF_CROPS_WEIGHT * heard, told
 
     def of_conversations(self, part: Part) -> Mistakes:
-        """Who speaks, and when."""
+        """Who speaks, and when; and whether speech goes on, where it pauses."""
         logits, vectors = hear(self.network, part.features)
-        voice, heard = conversation_voice_loss(vectors, part), activity_loss(logits, part)
+        voice = conversation_voice_loss(vectors, part, self.voices)
+        heard = activity_loss(logits, part, without_pauses(part.active > 0))
         told = {"conversation_voice": voice.item(), "conversation_heard": heard.item()}
         return voice + heard, told
 
 
-def activity_loss(logits: Tensor, part: Part) -> Tensor:
-    """Binary cross entropy of speech (no look-ahead) and of the two tracks (late)."""
-    someone = (part.active > 0).float()
-    several = (part.active > 1).float()
+def activity_loss(logits: Tensor, part: Part, speech: Tensor) -> Tensor:
+    """Binary cross entropy of speech (no look-ahead) and of the two tracks (late).
+
+    Args:
+        logits: (batch, frames, 3).
+        part: What was heard.
+        speech: (batch, frames) where speech is to be said.
+    """
     late = logits[:, LOOK_AHEAD_FRAMES:]
-    on_time = part.active.shape[1] - LOOK_AHEAD_FRAMES
+    active = part.active[:, : late.shape[1]]
     loss = functional.binary_cross_entropy_with_logits
-    speech = loss(logits[..., 0], someone)
-    first = loss(late[..., 1], someone[:, :on_time])
-    second = loss(late[..., 2], several[:, :on_time])
-    return speech + first + second
+    said = loss(logits[..., 0], speech.float())
+    first = loss(late[..., 1], (active > 0).float())
+    second = loss(late[..., 2], (active > 1).float())
+    return said + first + second
+
+
+def without_pauses(speech: Tensor) -> Tensor:
+    """Speech, (batch, frames), that goes on through its pauses.
+
+    Whether silence will be a pause can only be guessed from what was said before it; so what is
+    said of it becomes the likelihood that speech goes on.
+    """
+
+    def widest(value: Tensor) -> Tensor:
+        return functional.max_pool1d(value, _PAUSE_FRAMES + 1, 1, _PAUSE_FRAMES // 2)
+
+    return -widest(-widest(speech.float())) > 0
 
 
 def crop_voice_loss(vectors: Tensor, part: Part, voices: Tensor) -> tuple[Tensor, float]:
@@ -82,19 +103,32 @@ def crop_voice_loss(vectors: Tensor, part: Part, voices: Tensor) -> tuple[Tensor
     return resemblance + distance, float(alike.detach())
 
 
-def conversation_voice_loss(vectors: Tensor, part: Part) -> Tensor:
-    """Of conversations: frames of the loudest voice and, where two speak, of the second."""
+def conversation_voice_loss(vectors: Tensor, part: Part, voices: Tensor) -> Tensor:
+    """Of conversations: frames of the loudest voice and, where two speak, of the second.
+
+    Args:
+        vectors: (batch, frames, 2, dim), of unit length.
+        part: The conversations.
+        voices: (voices, dim), the teachers' answers for all voices.
+    """
     late = vectors[:, LOOK_AHEAD_FRAMES::_FRAME_STRIDE]
     who = part.who[:, ::_FRAME_STRIDE][:, : late.shape[1]]
-    total = _answered(late[:, :, 0], who[..., 0], part.answers)
-    second = int((who[..., 1] != NOBODY).sum())
-    if second:
-        weight = _SECOND_VOICE_WEIGHT * min(1.0, second / 50)
-        total = total + weight * _answered(late[:, :, 1], who[..., 1], part.answers)
+    mine, theirs = _of_track(late, who, part.answers, 0)
+    resemblance = resemblance_loss(mine, resembling(theirs, voices), voices)
+    total = _distance(mine, theirs) + _RESEMBLANCE_OF_CONVERSATIONS_WEIGHT * resemblance
+    mine, theirs = _of_track(late, who, part.answers, 1)
+    if len(mine):
+        weight = _SECOND_VOICE_WEIGHT * min(1.0, len(mine) / 50)
+        total = total + weight * _distance(mine, theirs)
     return total
 
 
-def _answered(vectors: Tensor, who: Tensor, answers: Tensor) -> Tensor:
-    known = who != NOBODY
-    rows = torch.arange(len(who))[:, None].expand_as(who)[known]
-    return 1 - (vectors[known] * answers[rows, who[known]]).sum(dim=1).mean()
+def _of_track(vectors: Tensor, who: Tensor, answers: Tensor, track: int) -> tuple[Tensor, Tensor]:
+    speaker = who[..., track]
+    known = speaker != NOBODY
+    rows = torch.arange(len(who))[:, None].expand_as(speaker)[known]
+    return vectors[:, :, track][known], answers[rows, speaker[known]]
+
+
+def _distance(vectors: Tensor, answers: Tensor) -> Tensor:
+    return 1 - (vectors * answers).sum(dim=1).mean()
