@@ -5,6 +5,7 @@ The clustering and the operating point are tuned on these, never on `../shared/s
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,6 @@ from training import augment, conversation, paths
 from training.corpus import SAMPLE_RATE_HERTZ, Corpus, read_noises, tuning_corpus
 from training.turn_taking import lay_out, read_turn_taking
 
-CONVERSATIONS = 24
 SEED = 6
 _MIXES = (
     ("librispeech",),
@@ -24,6 +24,61 @@ _MIXES = (
     ("mexican", "librispeech", "arabic", "dspspeech"),
     ("librispeech",),
 )
+_TALKS = 24
+_MEETINGS = 12
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How one conversation is held and recorded.
+
+    Attributes:
+        sets: Where its speakers are drawn from, by turns.
+        seconds: Shortest and longest.
+        fewest: Speakers.
+        overlapping: Whether people speak at once.
+        spread_decibels: Between the loudest speaker and the faintest.
+        noise_decibels: Lowest and highest ratio of speech to noise; None: no noise.
+        telephone: Whether it goes over a line.
+        level_dbfs: Of its speech.
+    """
+
+    sets: tuple[str, ...]
+    seconds: tuple[float, float]
+    fewest: int
+    overlapping: bool
+    spread_decibels: float
+    noise_decibels: tuple[float, float] | None
+    telephone: bool
+    level_dbfs: float
+
+
+def settings() -> list[Setting]:
+    """Talks of a few minutes, half of them noisy, then short meetings, all far and faint."""
+    talks = [
+        Setting(
+            sets=_MIXES[number % len(_MIXES)],
+            seconds=(120, 180),
+            fewest=2,
+            overlapping=number % 4 < 2,
+            spread_decibels=6.0,
+            noise_decibels=(10, 25) if number % 2 else None,
+            telephone=number % 6 == 5,
+            level_dbfs=-40.0 if number % 4 == 3 else -25.0,
+        )
+        for number in range(_TALKS)
+    ]
+    meeting = Setting(
+        sets=("librispeech", "mexican"),
+        seconds=(40, 70),
+        fewest=3,
+        overlapping=True,
+        spread_decibels=14.0,
+        noise_decibels=(5, 20),
+        telephone=False,
+        level_dbfs=-40.0,
+    )
+    return talks + [meeting] * _MEETINGS
 
 
 def main() -> None:
@@ -33,34 +88,33 @@ def main() -> None:
     manners = read_turn_taking(paths.SPEECH / "turn_taking.json")
     paths.TUNING.mkdir(parents=True, exist_ok=True)
     table = ["name,speakers,sets,overlapping,snr_db,telephone,level_dbfs,seconds"]
-    for number in range(CONVERSATIONS):
+    for number, setting in enumerate(settings()):
         rng = np.random.default_rng((SEED, number))
-        sets = _MIXES[number % len(_MIXES)]
-        speakers = int(rng.integers(2, 6))
-        seconds = float(rng.uniform(120, 180))
-        turns = lay_out(rng, manners[number % 2], speakers, seconds, 15.0, number % 4 < 2)
+        speakers = int(rng.integers(setting.fewest, 6))
+        seconds = float(rng.uniform(*setting.seconds))
+        manner = manners[number % len(manners)]
+        turns = lay_out(rng, manner, speakers, seconds, 15.0, setting.overlapping)
         samples = int(seconds * SAMPLE_RATE_HERTZ)
         room = augment.make_rooms(rng, 1)[0]
-        voices = _choose(rng, corpus, sets, speakers)
-        made = conversation.render(rng, corpus, voices, turns, samples, room, 6.0)
+        voices = _choose(rng, corpus, setting.sets, speakers)
+        spread = setting.spread_decibels
+        made = conversation.render(rng, corpus, voices, turns, samples, room, spread)
         audio, ratio = made.audio, ""
-        if number % 2:
-            decibels = rng.uniform(10, 25)
+        if setting.noise_decibels:
+            decibels = rng.uniform(*setting.noise_decibels)
             ratio = f"{decibels:.1f}"
             noise = augment.background(rng, samples, clips)
             audio = audio + noise * np.float32(made.speech_rms * 10 ** (-decibels / 20))
-        line = number % 6 == 5
-        if line:
+        if setting.telephone:
             audio = augment.telephone(audio)
-        level = -40.0 if number % 4 == 3 else -25.0
-        audio = augment.record(rng, audio, made.speech_rms, level)
+        audio = augment.record(rng, audio, made.speech_rms, setting.level_dbfs)
         name = f"tune{number:02d}"
         soundfile.write(paths.TUNING / f"{name}.flac", audio, SAMPLE_RATE_HERTZ, subtype="PCM_16")
         names = [corpus.voices[v].name for v in voices]
         _write_rttm(paths.TUNING / f"{name}.rttm", name, names, made)
         table.append(
-            f"{name},{speakers},{' '.join(sets)},{int(number % 4 < 2)},{ratio},{int(line)},"
-            f"{level:.0f},{seconds:.1f}"
+            f"{name},{speakers},{' '.join(setting.sets)},{int(setting.overlapping)},{ratio},"
+            f"{int(setting.telephone)},{setting.level_dbfs:.0f},{seconds:.1f}"
         )
     (paths.TUNING / "conversations.csv").write_text("\n".join(table) + "\n", encoding="utf-8")
 
