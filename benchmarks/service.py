@@ -45,18 +45,21 @@ class Service:
 
 
 @contextlib.contextmanager
-def running_service(package: Path | None, /, **settings: float | str | Path) -> Iterator[Service]:
+def running_service(
+    package: Path | None, module: str = "voiceflow_inference", /, **settings: float | str | Path
+) -> Iterator[Service]:
     """Starts the inference service at a free port and ends it with the block.
 
     Args:
         package: Folder of the model package; None: the settings name a registry.
+        module: What is run.
         settings: Of the service, by name; see `python -m voiceflow_inference --help`.
 
     Raises:
         RuntimeError: It does not start; its log is in the message.
     """
     source = {} if package is None else {"model_dir": package}
-    with _running("voiceflow_inference", {**source, **settings}) as service:
+    with _running(module, {**source, **settings}) as service:
         yield service
 
 

@@ -1,16 +1,20 @@
-"""What it costs to be seen: throughput of one service that records beside one that does not.
+"""What it costs to be seen: a service while it records hops beside itself while it does not.
 
-    python -m benchmarks.telemetry [--rounds 12] [--streams 8] [--seconds 30] [--json PATH]
+    python -m benchmarks.telemetry [--rounds 40] [--streams 8] [--seconds 30] [--json PATH]
 
-Two services serve the same model on this machine, one without telemetry and one that sends to a
-collector, answers Prometheus and traces one hop in a hundred. Both get the same load at the same
-time, so that whatever slows the machine down slows both: streams in agent mode, whose audio comes
-as fast as it goes. Throughput is audio over wall time; processor time is that of the service alone,
-so that what the clients and the collector take does not count. Given are the median and the
-quartiles of the ratios of all turns.
+One service sends to a collector, answers Prometheus and traces one hop in a hundred. It gets the
+same load again and again: streams in agent mode, whose audio comes as fast as it goes. Recording is
+switched on and off between turns, in pairs whose order alternates, so that neither what slows the
+machine down for a while nor what sets one process apart from another is taken for a cost.
+Throughput is audio over wall time; processor time is that of the service alone, so that what the
+clients and the collector take does not count. Given are the mean of the pairs' ratios with its
+standard error, and their quartiles.
 
-Below stands what one hop costs in the event loop: its timestamps, which are always taken, and what
-is told of it, where it is traced and where it is not.
+Off means that nothing is told of hops. Their timestamps are taken all the same, streams have their
+two spans, and the exporters' threads wait.
+
+Below stands what one hop costs in the event loop: its timestamps, and what is told of it, where it
+is traced and where it is not.
 """
 
 from __future__ import annotations
@@ -32,6 +36,7 @@ from benchmarks.audio import pcm16, talk
 from benchmarks.der import DEFAULT_MODEL
 from benchmarks.provenance import provenance, write_report
 from benchmarks.service import Service, running_service
+from benchmarks.switched_service import OFF, ON
 from tests.fakes.service import FINISH, config, diarize, pieces
 from voiceflow.artifact import LatencyMode
 from voiceflow.diarization.v1 import diarization_pb2 as pb
@@ -75,8 +80,10 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """On over off, of turns at the same time."""
+    """On over off, of the turns of each pair."""
 
+    mean: float
+    standard_error: float
     median: float
     lower_quartile: float
     upper_quartile: float
@@ -121,21 +128,35 @@ async def load(service: Service, audio: bytes, streams: int) -> Turn:
 
 
 async def compared(
-    off: Service, on: Service, audio: bytes, streams: int, rounds: int
+    service: Service, audio: bytes, streams: int, rounds: int
 ) -> list[tuple[Turn, Turn]]:
-    """Turns of both at once, (off, on); the first, with what is only slow once, is left out."""
+    """Pairs of turns, (off, on); a turn before them takes what is only slow once."""
+    await load(service, audio, streams)
     pairs = []
-    for _ in range(rounds + 1):
-        both = (load(service, audio, streams) for service in (off, on))
-        without, beside = await asyncio.gather(*both)
-        pairs.append((without, beside))
-    return pairs[1:]
+    for number in range(rounds):
+        turns = {}
+        for on in (True, False) if number % 2 else (False, True):
+            switch(service, on=on)
+            turns[on] = await load(service, audio, streams)
+        pairs.append((turns[False], turns[True]))
+    return pairs
+
+
+def switch(service: Service, *, on: bool) -> None:
+    """Has the service record or not, and waits until it says that it does so."""
+    service.process.send_signal(ON if on else OFF)
+    assert service.process.stdout is not None  # noqa: S101 it was read until the service was ready
+    said = service.process.stdout.readline().strip()
+    if said != ("on" if on else "off"):
+        raise RuntimeError(f"the service does not switch: {said!r}")
 
 
 def ratio(pairs: Sequence[tuple[Turn, Turn]], of: Callable[[Turn], float]) -> Ratio:
     """On over off."""
-    lower, median, upper = statistics.quantiles([of(on) / of(off) for off, on in pairs], n=4)
-    return Ratio(median, lower, upper)
+    ratios = [of(on) / of(off) for off, on in pairs]
+    lower, median, upper = statistics.quantiles(ratios, n=4)
+    error = statistics.stdev(ratios) / len(ratios) ** 0.5
+    return Ratio(statistics.mean(ratios), error, median, lower, upper)
 
 
 def costs(endpoint: str, hops: int = 20_000) -> Costs:
@@ -185,7 +206,8 @@ def table(package: ModelPackage, pairs: Sequence[tuple[Turn, Turn]], own: Costs,
     cpu = ratio(pairs, lambda turn: turn.cpu_per_audio)
     off = statistics.median(off.audio_per_second for off, _ in pairs)
     rows = [
-        f"| {what} | {one.median:.3f} | {one.lower_quartile:.3f} to {one.upper_quartile:.3f} |"
+        f"| {what} | {one.mean:.3f} ± {one.standard_error:.3f} | {one.median:.3f} |"
+        f" {one.lower_quartile:.3f} to {one.upper_quartile:.3f} |"
         for what, one in (("throughput", speed), ("processor time for the same audio", cpu))
     ]
     lines = [
@@ -193,8 +215,8 @@ def table(package: ModelPackage, pairs: Sequence[tuple[Turn, Turn]], own: Costs,
         "",
         f"{provenance(package, len(pairs))}",
         "",
-        "| on / off | median | quartiles |",
-        "|---|---:|---:|",
+        "| on / off | mean, standard error | median | quartiles |",
+        "|---|---:|---:|---:|",
         *rows,
         "",
         f"Off, the median turn took {off:.0f} s of audio in a second.",
@@ -225,7 +247,7 @@ def report(
 def main() -> None:
     """Prints the table; writes JSON, and the table beside it, where asked to."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--rounds", type=count, default=12, help="turns of both")
+    parser.add_argument("--rounds", type=count, default=40, help="pairs of turns")
     parser.add_argument("--streams", type=count, default=8, help="at once")
     parser.add_argument("--seconds", type=count, default=30, help="of audio in each")
     parser.add_argument("--model", type=Path, default=DEFAULT_MODEL, help="model package")
@@ -237,15 +259,20 @@ def main() -> None:
     room = {"streams": 1000, "streams_per_principal": 1000, "admission_lag_seconds": 1000}
     with (
         collector() as endpoint,
-        running_service(arguments.model, **room) as off,
-        running_service(arguments.model, **room, otlp_endpoint=endpoint, metrics_port=0) as on,
+        running_service(
+            arguments.model,
+            "benchmarks.switched_service",
+            otlp_endpoint=endpoint,
+            metrics_port=0,
+            **room,
+        ) as service,
     ):
-        turns = compared(off, on, pcm16(audio), arguments.streams, arguments.rounds)
+        turns = compared(service, pcm16(audio), arguments.streams, arguments.rounds)
         pairs = asyncio.run(turns)
         own = costs(endpoint)
     asked = (
         f"{arguments.streams} streams of {arguments.seconds} s at once in agent mode, as fast as"
-        f" they are taken by each of both at once, {what}; {arguments.rounds} turns."
+        f" they are taken, {what}; {arguments.rounds} pairs of turns."
     )
     package = load_package(arguments.model)
     text = table(package, pairs, own, asked)
