@@ -1,6 +1,6 @@
 """Measures a graph for its card: `python -m training.figures [--product fast-cnn]`.
 
-Writes `figures/PRODUCT.json` beside this module. Equal error rates are of `verification.py`; the
+Writes `measured/PRODUCT.json` beside this module. Equal error rates are of `verification.py`; the
 speech error is the share of 40 ms frames of `../shared/speech/simulated` where the speech output,
 without look-ahead, at the manifest's threshold, differs from the labels.
 """

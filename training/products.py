@@ -45,7 +45,7 @@ class Product:
     @property
     def figures(self) -> Path:
         """What was measured of it, for its card."""
-        return Path(__file__).parent / "figures" / f"{self.name}.json"
+        return Path(__file__).parent / "measured" / f"{self.name}.json"
 
     @property
     def card(self) -> Path:
