@@ -7,8 +7,11 @@ tract are what a voice is known by.
 from __future__ import annotations
 
 import csv
+import hashlib
 from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -35,12 +38,25 @@ class Copy:
 
 
 PLAIN = Copy()
-COPIES = (
-    PLAIN,
-    *(Copy(speed) for speed in (0.91, 1.1, 0.83, 1.21)),
-    *(Copy(1.0, ratio) for ratio in (0.87, 1.15)),
-    *(Copy(speed, ratio) for speed, ratio in ((0.87, 1.15), (1.15, 0.87), (0.95, 1.1))),
-)
+_CHANGED_COPIES = 27
+_SPEEDS = (0.8, 1.25)
+_FORMANTS = (0.85, 1.18)
+
+
+def _changed(number: int) -> Copy:
+    """One of copies that cover speeds and formants evenly, however many there are.
+
+    An additive recurrence with the powers of the plastic number (Roberts, 2018).
+    """
+    places = [number * share % 1 for share in (0.7548776662466927, 0.5698402909980532)]
+    speed, formants = (
+        round(low * (high / low) ** place, 3)
+        for place, (low, high) in zip(places, (_SPEEDS, _FORMANTS), strict=True)
+    )
+    return Copy(speed, formants)
+
+
+COPIES = (PLAIN, *(_changed(number) for number in range(1, 1 + _CHANGED_COPIES)))
 
 
 @dataclass(frozen=True)
@@ -80,6 +96,11 @@ class Corpus:
     def __init__(self, audio: npt.NDArray[np.int16], voices: list[Voice]) -> None:
         self.audio = audio
         self.voices = voices
+
+    @property
+    def digest(self) -> str:
+        """Of what is in the corpus: what was made of another one is not of this one."""
+        return hashlib.sha256(repr(self.voices).encode()).hexdigest()[:12]
 
     def material(self, rng: np.random.Generator, voice: int, samples: int) -> tuple[Audio, Mask]:
         """Speech of one voice, `samples` long, utterances joined with pauses of 0.1-0.4 s.
@@ -236,21 +257,18 @@ def _decode(
     for utterance in utterances:
         if utterance.file not in files:
             files[utterance.file] = read_audio(speech_root / utterance.file)
-    partial = path.with_suffix(".partial")
-    with partial.open("wb") as out:
+    plain = [files[u.file][u.start_samples : u.end_samples] for u in utterances]
+    part = path.with_suffix(".partial")
+    with part.open("wb") as out, ThreadPoolExecutor() as pool:
         for copy, of_copy in zip(copies, lengths, strict=True):
-            for utterance, length in zip(utterances, of_copy, strict=True):
-                audio = files[utterance.file][utterance.start_samples : utterance.end_samples]
-                audio = _copied(audio, copy)
-                exact = np.zeros(length, np.float32)
-                exact[: min(length, len(audio))] = audio[:length]
-                out.write((np.clip(exact, -1, 1) * 32_767).astype(np.int16).tobytes())
-    partial.replace(path)
+            for made in pool.map(partial(_copied, copy), plain, of_copy):
+                out.write((np.clip(made, -1, 1) * 32_767).astype(np.int16).tobytes())
+    part.replace(path)
 
 
-def _copied(audio: Audio, copy: Copy) -> Audio:
+def _copied(copy: Copy, audio: Audio, length: int) -> Audio:
     if copy.speed != 1.0:
         audio = soxr.resample(audio, SAMPLE_RATE_HERTZ * copy.speed, SAMPLE_RATE_HERTZ)
     if copy.formants != 1.0:
         audio = moved_formants(audio, copy.formants)
-    return audio
+    return np.pad(audio[:length], (0, max(0, length - len(audio))))

@@ -13,6 +13,7 @@ from training.trunk import Trunk
 
 SPEECH_OF_CROPS_WEIGHT = 0.1
 _SHARPNESS = 20.0  # of a cosine, as a logit
+_OTHERS = 4096
 
 Mistakes = tuple[Tensor, dict[str, float]]
 """The loss, and its parts by name."""
@@ -37,8 +38,22 @@ def hear(network: Trunk, features: Tensor) -> tuple[Tensor, Tensor]:
     return logits, vectors
 
 
+def compared_with(answers: Tensor, voices: Tensor) -> Tensor:
+    """The vectors that a step is compared with: its own answers and some of all voices.
+
+    Args:
+        answers: (answers, dim)
+        voices: (voices, dim)
+
+    Returns:
+        (answers + at most `_OTHERS`, dim)
+    """
+    drawn = torch.randperm(len(voices))[:_OTHERS]
+    return torch.cat([answers, voices[drawn]])
+
+
 def resembling(answers: Tensor, voices: Tensor) -> Tensor:
-    """Whom answers resemble among all voices, as probabilities: (answers, voices)."""
+    """Whom answers resemble among voices, as probabilities: (answers, voices)."""
     return functional.softmax(_SHARPNESS * answers @ voices.t(), dim=1)
 
 

@@ -29,11 +29,13 @@ class Pieces:
         audio: (pieces, SAMPLES) int16; speech has an RMS of about `_FULL_SCALE`.
         speech: (pieces, SAMPLES / 160), where speech is, in steps of 10 ms.
         voices: (pieces,) index of the voice in the corpus.
+        folder: Where they lie, and what is made of them.
     """
 
     audio: npt.NDArray[np.int16]
     speech: Mask
     voices: npt.NDArray[np.int64]
+    folder: Path
 
     def heard(self, pieces: npt.NDArray[np.int64]) -> Audio:
         """These pieces as audio whose speech has an RMS of one."""
@@ -48,8 +50,10 @@ class Pieces:
 def cut(corpus: Corpus, cache: Path) -> Pieces:
     """The pieces of a corpus; cut at the first call, from then on read from the cache."""
     voices = np.repeat(np.arange(len(corpus.voices)), [_count(v.clips) for v in corpus.voices])
-    audio_path, speech_path = cache / "pieces.npy", cache / "pieces-speech.npy"
+    folder = cache / corpus.digest
+    audio_path, speech_path = folder / "pieces.npy", folder / "pieces-speech.npy"
     if not speech_path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
         audio = np.lib.format.open_memmap(
             audio_path, "w+", dtype=np.int16, shape=(len(voices), SAMPLES)
         )
@@ -61,7 +65,7 @@ def cut(corpus: Corpus, cache: Path) -> Pieces:
             speech[piece] = spoken.reshape(-1, 160).mean(axis=1) > 0.5
         audio.flush()
         np.save(speech_path, speech)
-    return Pieces(np.load(audio_path, mmap_mode="r"), np.load(speech_path), voices)
+    return Pieces(np.load(audio_path, mmap_mode="r"), np.load(speech_path), voices, folder)
 
 
 def _count(clips: tuple[Clip, ...]) -> int:

@@ -7,7 +7,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from training.batches import NOBODY, Part
-from training.lesson import SPEECH_OF_CROPS_WEIGHT, Mistakes, hear, resemblance_loss, resembling
+from training.lesson import (
+    SPEECH_OF_CROPS_WEIGHT,
+    Mistakes,
+    compared_with,
+    hear,
+    resemblance_loss,
+    resembling,
+)
 from training.network import StreamNetwork
 from training.shape import LOOK_AHEAD_FRAMES
 
@@ -92,12 +99,13 @@ def crop_voice_loss(vectors: Tensor, part: Part, voices: Tensor) -> tuple[Tensor
     late, known = late[heard], known[heard]
     mean = functional.normalize((late * known[..., None]).sum(dim=1), dim=1)
     alike = (mean * answers).sum(dim=1).mean()
+    others = compared_with(answers, voices)
     picked = known.clone()
     picked[:, torch.arange(known.shape[1]) % _FRAME_STRIDE != 0] = False
     rows = torch.arange(len(late))[:, None].expand_as(known)[picked]
-    wanted = resembling(answers, voices)
-    of_mean = resemblance_loss(mean, wanted, voices)
-    of_frames = resemblance_loss(late[picked], wanted[rows], voices)
+    wanted = resembling(answers, others)
+    of_mean = resemblance_loss(mean, wanted, others)
+    of_frames = resemblance_loss(late[picked], wanted[rows], others)
     frames_alike = (late[picked] * answers[rows]).sum(dim=1).mean()
     resemblance, distance = of_mean + 0.5 * of_frames, 1.5 - alike - 0.5 * frames_alike
     return resemblance + distance, float(alike.detach())
@@ -114,7 +122,8 @@ def conversation_voice_loss(vectors: Tensor, part: Part, voices: Tensor) -> Tens
     late = vectors[:, LOOK_AHEAD_FRAMES::_FRAME_STRIDE]
     who = part.who[:, ::_FRAME_STRIDE][:, : late.shape[1]]
     mine, theirs = _of_track(late, who, part.answers, 0)
-    resemblance = resemblance_loss(mine, resembling(theirs, voices), voices)
+    others = compared_with(part.answers[part.answers.any(dim=2)], voices)
+    resemblance = resemblance_loss(mine, resembling(theirs, others), others)
     total = _distance(mine, theirs) + _RESEMBLANCE_OF_CONVERSATIONS_WEIGHT * resemblance
     mine, theirs = _of_track(late, who, part.answers, 1)
     if len(mine):

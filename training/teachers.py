@@ -8,7 +8,8 @@ those of different ones apart (linear discriminant analysis over the training vo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import logging
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -31,6 +32,9 @@ from training.shape import Shape
 Vectors = npt.NDArray[np.float32]
 DIM: Final = Shape().embedding_dim
 _CHUNK: Final = 64
+_PART: Final = 8192
+
+log = logging.getLogger("training")
 
 
 class CamPlusPlus:
@@ -103,18 +107,51 @@ class Answers:
     of_voices: Vectors
 
 
-def ask(pieces: Pieces, cache: Path) -> Answers:
-    """The teachers' answers; asked at the first call, from then on read from the cache."""
-    path = cache / "teachers.npy"
-    if not path.exists():
-        partial = path.with_suffix(".partial.npy")
-        np.save(partial, _heard(pieces.audio))
-        partial.replace(path)
-    projection = Projection(np.load(path), pieces.voices, DIM)
-    of_pieces = projection(np.load(path))
-    of_voices = np.zeros((pieces.voices[-1] + 1, DIM), np.float32)
-    np.add.at(of_voices, pieces.voices, of_pieces)
+def ask(pieces: Pieces, sets: Sequence[str]) -> Answers:
+    """The teachers' answers; asked at the first call, from then on read from the cache.
+
+    What the voices of a set have in common is taken out: whoever speaks in one conversation has
+    been recorded in one way, so that it tells nobody from anybody.
+
+    Args:
+        pieces: What the teachers hear. Asked part by part: what was interrupted goes on.
+        sets: Whose set each voice is of.
+    """
+    parts = []
+    for first in range(0, len(pieces.audio), _PART):
+        path = pieces.folder / f"teachers-{first:06}.npy"
+        if not path.exists():
+            partial = path.with_suffix(".partial.npy")
+            np.save(partial, _heard(pieces.audio[first : first + _PART]))
+            partial.replace(path)
+            log.info("%d of %d pieces heard", first + _PART, len(pieces.audio))
+        parts.append(np.load(path))
+    voices = pieces.voices
+    vectors = _without_sets(np.concatenate(parts), voices, np.asarray(sets))
+    of_pieces = Projection(vectors, voices, DIM)(vectors)
+    of_voices = np.zeros((voices[-1] + 1, DIM), np.float32)
+    np.add.at(of_voices, voices, of_pieces)
     return Answers(of_pieces, _unit(of_voices))
+
+
+def _without_sets(
+    vectors: Vectors, voices: npt.NDArray[np.int64], sets: npt.NDArray[np.str_]
+) -> Vectors:
+    """The vectors of pieces without the mean of their set, in which every voice counts alike."""
+    of_voices = _means(vectors, voices)
+    centred = vectors.copy()
+    for group in np.unique(sets):
+        mean = of_voices[sets == group].mean(axis=0)
+        centred[sets[voices] == group] -= mean.astype(np.float32)
+    return centred
+
+
+def _means(vectors: Vectors, voices: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """The mean of each voice's pieces, (voices, features)."""
+    count = np.bincount(voices)[:, None]
+    means = np.zeros((len(count), vectors.shape[1]))
+    np.add.at(means, voices, vectors)
+    return means / count
 
 
 def _heard(audio: npt.NDArray[np.int16]) -> Vectors:
@@ -135,10 +172,7 @@ class Projection:
     """
 
     def __init__(self, vectors: Vectors, voices: npt.NDArray[np.int64], dim: int) -> None:
-        count = np.bincount(voices)[:, None]
-        means = np.zeros((len(count), vectors.shape[1]))
-        np.add.at(means, voices, vectors)
-        means /= count
+        means = _means(vectors, voices)
         self.centre = means.mean(axis=0)
         within = np.cov((vectors - means[voices]).T)
         between = np.cov(means.T)

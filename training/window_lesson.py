@@ -13,7 +13,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from training.batches import NOBODY, Part
-from training.lesson import SPEECH_OF_CROPS_WEIGHT, Mistakes, hear, resemblance_loss, resembling
+from training.lesson import (
+    SPEECH_OF_CROPS_WEIGHT,
+    Mistakes,
+    compared_with,
+    hear,
+    resemblance_loss,
+    resembling,
+)
 from training.network import WindowNetwork
 from training.shape import LOCAL_SPEAKERS
 
@@ -51,8 +58,8 @@ class WindowLesson:
             return heard, heard.new_zeros(())
         mine, theirs = vectors[known], answers[known]
         distance = 1 - (mine * theirs).sum(dim=1).mean()
-        wanted = resembling(theirs, self.voices)
-        return heard, distance + resemblance_loss(mine, wanted, self.voices)
+        others = compared_with(theirs, self.voices)
+        return heard, distance + resemblance_loss(mine, resembling(theirs, others), others)
 
 
 def in_windows(part: Part, frames: int) -> Part:
