@@ -34,6 +34,7 @@ _SPEAKER_WEIGHT = {"arabic": 3.0, "dspspeech": 3.0, "librispeech": 1.2, "mexican
 _STEPS_A_FRAME = FRAME_SAMPLES // 160
 _LOUDNESS_FRAMES = 15
 _MOST_SPEAKERS = 4
+_EAGERNESS_SECONDS = 1.5
 _MASKED = 0.5
 
 
@@ -49,6 +50,8 @@ class Recipe:
     conversation_seconds: float = 12.0
     restful: float = 0.35  # share of the conversations that have a long rest
     empty: float = 0.2  # share of these in which nobody speaks at all
+    overlapping: float = 0.7  # share of the conversations in which people speak at once
+    eager: float = 0.5  # share of these in which they do so much of the time
 
 
 @dataclass(frozen=True)
@@ -136,7 +139,9 @@ class Batches(Dataset[list[Part]]):
         manner = sources.manners[int(rng.integers(len(sources.manners)))]
         longest = float(rng.uniform(1.5, 8))
         seconds = self.recipe.conversation_seconds
-        turns = lay_out(rng, manner, speakers, seconds, longest, bool(rng.random() < 0.6))
+        overlapping = bool(rng.random() < self.recipe.overlapping)
+        eagerness = _EAGERNESS_SECONDS if rng.random() < self.recipe.eager else 0.0
+        turns = lay_out(rng, manner, speakers, seconds, longest, overlapping, eagerness)
         if rng.random() < self.recipe.restful:
             turns = self._with_rest(rng, turns)
         room = sources.rooms[int(rng.integers(len(sources.rooms)))] if rng.random() < 0.8 else None

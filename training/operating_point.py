@@ -32,10 +32,11 @@ from voiceflow.pipeline.offline import model_frames
 
 CANDIDATES: dict[str, tuple[float, ...]] = {
     "activity_threshold": (0.4, 0.5, 0.6, 0.7),
-    "overlap_threshold": (0.3, 0.4, 0.5, 0.6, 0.8),
-    "new_speaker_threshold": (0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7),
+    "overlap_threshold": (0.2, 0.3, 0.4, 0.5, 0.6, 0.8),
+    "new_speaker_threshold": (0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6),
     "same_speaker_threshold": (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9),
     "smoothing_seconds": (0.04, 0.08, 0.12, 0.16, 0.24, 0.32, 0.48),
+    "voice_lag_seconds": (0.0, 0.08, 0.16, 0.24),
     "minimum_turn_seconds": (0.12, 0.2, 0.32),
     "minimum_pause_seconds": (0.2, 0.3, 0.4, 0.52),
 }

@@ -37,6 +37,7 @@ class Setting:
         seconds: Shortest and longest.
         fewest: Speakers.
         overlapping: Whether people speak at once.
+        eagerness_seconds: How much sooner others begin, on average.
         spread_decibels: Between the loudest speaker and the faintest.
         noise_decibels: Lowest and highest ratio of speech to noise; None: no noise.
         telephone: Whether it goes over a line.
@@ -47,6 +48,7 @@ class Setting:
     seconds: tuple[float, float]
     fewest: int
     overlapping: bool
+    eagerness_seconds: float
     spread_decibels: float
     noise_decibels: tuple[float, float] | None
     telephone: bool
@@ -61,6 +63,7 @@ def settings() -> list[Setting]:
             seconds=(120, 180),
             fewest=2,
             overlapping=number % 4 < 2,
+            eagerness_seconds=0.0,
             spread_decibels=6.0,
             noise_decibels=(10, 25) if number % 2 else None,
             telephone=number % 6 == 5,
@@ -73,6 +76,7 @@ def settings() -> list[Setting]:
         seconds=(40, 70),
         fewest=3,
         overlapping=True,
+        eagerness_seconds=1.0,
         spread_decibels=14.0,
         noise_decibels=(5, 20),
         telephone=False,
@@ -93,7 +97,15 @@ def main() -> None:
         speakers = int(rng.integers(setting.fewest, 6))
         seconds = float(rng.uniform(*setting.seconds))
         manner = manners[number % len(manners)]
-        turns = lay_out(rng, manner, speakers, seconds, 15.0, setting.overlapping)
+        turns = lay_out(
+            rng,
+            manner,
+            speakers,
+            seconds,
+            15.0,
+            setting.overlapping,
+            setting.eagerness_seconds,
+        )
         samples = int(seconds * SAMPLE_RATE_HERTZ)
         room = augment.make_rooms(rng, 1)[0]
         voices = _choose(rng, corpus, setting.sets, speakers)

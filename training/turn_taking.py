@@ -61,8 +61,20 @@ def lay_out(
     seconds: float,
     longest_turn_seconds: float,
     overlapping: bool,
+    eagerness_seconds: float = 0.0,
 ) -> list[Turn]:
-    """Turns filling `seconds`, in order of their start. A speaker never overlaps itself."""
+    """Turns filling `seconds`, in order of their start. A speaker never overlaps itself.
+
+    Args:
+        rng: What is drawn is drawn from it.
+        manner: How turns are taken.
+        speakers: How many there are.
+        seconds: To be filled.
+        longest_turn_seconds: Longer turns are cut.
+        overlapping: Whether people speak at once.
+        eagerness_seconds: How much sooner than by their manner others begin, on average, where
+            people speak at once.
+    """
     turns: list[Turn] = []
     now = float(rng.uniform(0, 1))
     speaker = int(rng.integers(speakers))
@@ -86,7 +98,8 @@ def lay_out(
             now = end + max(manner.pause.draw(rng), 0.3)
         else:
             speaker = int(rng.choice(others))
-            gap = manner.gap.draw(rng)
+            early = rng.exponential(eagerness_seconds) if eagerness_seconds else 0.0
+            gap = manner.gap.draw(rng) - early
             now = end + (max(gap, start - end + 0.3) if overlapping else max(gap, 0.0))
     return sorted(turns, key=lambda turn: turn.start_seconds)
 
