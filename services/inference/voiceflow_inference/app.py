@@ -246,6 +246,7 @@ async def build(
     origin: Origin,
     *,
     make_loader: MakeLoader = Loader,
+    own_keys: KeySet | None = None,
     on_ready: Callable[[str], None] = lambda _address: None,
 ) -> App:
     """Loads the first version and puts the parts together.
@@ -255,6 +256,7 @@ async def build(
         security: As `secure` has it.
         origin: As `opened` has it.
         make_loader: Makes what loads versions.
+        own_keys: Seal resume tokens where no key set is given; None: those of this process alone.
         on_ready: Called with the bound ``host:port``.
 
     Raises:
@@ -273,6 +275,7 @@ async def build(
         pod,
         Times(settings.drain_deadline_seconds, settings.keep_seconds),
         hang_seconds=settings.hang_seconds,
+        cores=usable_cores(settings.workers),
         draining=lambda: admission.draining,
         call_clock=clock_of_calls(settings.threads),
     )
@@ -296,7 +299,7 @@ async def build(
         state=manager.snapshot,
         load=manager.load,
         admission=admission,
-        tokens=_resume_tokens(settings, security),
+        tokens=_resume_tokens(settings, security, own_keys),
         observing=observing,
         settings=settings,
         alarms=lambda: origin.alarms.raised,
@@ -321,6 +324,7 @@ async def build(
         transport=Transport(
             keepalive_seconds=settings.keepalive_seconds,
             keepalive_timeout_seconds=settings.keepalive_timeout_seconds,
+            shares_port=settings.workers > 1,
         ),
         on_ready=on_ready,
         on_drain=drain,
@@ -341,7 +345,7 @@ def measured(settings: Settings, costs: Mapping[LatencyMode, HopCost]) -> Settin
             cost.engine_seconds * 1e3,
             cost.pipeline_seconds * 1e3,
         )
-    streams = settings.streams or streams_at_once(costs, usable_cores())
+    streams = settings.streams or streams_at_once(costs, usable_cores(settings.workers))
     one = settings.streams_per_principal or max(1, streams // 4)
     one_files = settings.files_per_principal or max(1, settings.files // 4)
     _LOG.info("room for %d streams, %d of one client", streams, one)
@@ -350,9 +354,9 @@ def measured(settings: Settings, costs: Mapping[LatencyMode, HopCost]) -> Settin
     )
 
 
-def _resume_tokens(settings: Settings, security: Security) -> ResumeTokens:
+def _resume_tokens(settings: Settings, security: Security, own_keys: KeySet | None) -> ResumeTokens:
     """Sealed with the key set's key; without a key set, they open with this process alone."""
-    own = KeySet({}, (SealingKey.generate(),))
+    own = own_keys or KeySet({}, (SealingKey.generate(),))
     sealer = Sealer(lambda: own if security.keys is None else security.keys.value)
     return ResumeTokens(sealer, settings.resume_valid_seconds)
 

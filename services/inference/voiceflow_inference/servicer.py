@@ -210,7 +210,17 @@ class DiarizationServicer(diarization_pb2_grpc.DiarizationServicer):
     async def SetDraining(  # noqa: N802
         self, request: pb.SetDrainingRequest, _context: Context
     ) -> pb.SetDrainingResponse:
-        """Takes the server out of service, or back into it."""
+        """Takes the server out of service, or back into it.
+
+        Raises:
+            NotAllowedNow: ONE_OF_SEVERAL_WORKERS: the others would go on.
+        """
+        if self._settings.workers > 1:
+            raise NotAllowedNow(
+                f"this is one of {self._settings.workers} workers behind one address: a call drains"
+                " one of them, and which one is chance. SIGTERM to their parent drains them all",
+                reason="ONE_OF_SEVERAL_WORKERS",
+            )
         if request.draining:
             deadline = request.deadline if request.HasField("deadline") else None
             await self._draining.begin(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+import sys
 from pathlib import Path
 from typing import Annotated, Final, Self
 
@@ -22,6 +23,11 @@ def own_name() -> str:
     """The name of this machine, as a pod's: in a cluster, that of the pod."""
     name = re.sub(r"[^a-z0-9]+", "-", socket.gethostname().lower()).strip("-")
     return (name if name[:1].isalpha() else f"pod-{name}")[:_POD_NAME_CHARACTERS].strip("-")
+
+
+def worker_name(pod: str, number: int) -> str:
+    """The name of one of several processes of a pod, which are pods to the registry."""
+    return f"{pod}-w{number}"
 
 
 _POD_NAME_CHARACTERS: Final = 63
@@ -97,6 +103,9 @@ class Settings(SecuritySettings, TelemetrySettings):
         0.1, description="hops that take longer are traced, whatever the share"
     )
 
+    workers: Count = Field(
+        1, description="processes that serve behind the port; more than one need Linux"
+    )
     threads: Count = Field(1, description="threads of one model call")
     batch_limit: Annotated[int, Field(ge=1, le=256)] = Field(
         16, description="hops that are computed together at most"
@@ -189,6 +198,28 @@ class Settings(SecuritySettings, TelemetrySettings):
             raise ValueError(f"give either --insecure-registry or {given[0]}")
         if self.registry is None and (given or self.insecure_registry):
             raise ValueError(f"{[*given, '--insecure-registry'][0]}: only with --registry")
+        return self
+
+    @model_validator(mode="after")
+    def _workers_have_room(self) -> Self:
+        if self.workers == 1:
+            return self
+        if sys.platform != "linux":
+            raise ValueError(
+                "--workers: several processes share a port on Linux alone; start one, or several"
+                " on ports of their own"
+            )
+        last = self.workers - 1
+        if len(worker_name(self.pod_name, last)) > _POD_NAME_CHARACTERS:
+            raise ValueError(
+                f"--pod-name: the name of the last worker, {worker_name(self.pod_name, last)}, is"
+                f" longer than {_POD_NAME_CHARACTERS} characters"
+            )
+        if self.metrics_port and self.metrics_port + last > 65535:
+            raise ValueError(
+                f"--metrics-port: {self.workers} workers take as many ports, and after"
+                f" {self.metrics_port} there are {65535 - self.metrics_port}"
+            )
         return self
 
     def shown(self) -> dict[str, str]:

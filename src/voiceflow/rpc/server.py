@@ -62,6 +62,8 @@ class Transport:
         connection_age_seconds: Age at which a connection takes no more calls, give or take a tenth;
             clients make another and are looked at anew, by the client CAs of then. What runs on the
             old one goes on to its end.
+        shares_port: Other processes listen on the port as well, and the system spreads connections
+            over them (SO_REUSEPORT); else a second server on one port is an error.
     """
 
     maximum_message_bytes: int = 4 * 1024 * 1024
@@ -71,6 +73,7 @@ class Transport:
     minimum_ping_interval_seconds: float = 5.0
     streams_per_connection: int = 1024
     connection_age_seconds: float = 1500.0
+    shares_port: bool = False
 
 
 @dataclass
@@ -111,21 +114,22 @@ class RpcServer:
     on_ready: Callable[[str], None] = lambda _address: None
     on_drain: Callable[[float], Awaitable[None]] | None = None
 
+    _end_wanted: asyncio.Event = field(default_factory=asyncio.Event, init=False, repr=False)
+
     async def run(self) -> None:
-        """Serves until SIGTERM or SIGINT, then drains; returns when all is stopped.
+        """Serves until SIGTERM, SIGINT or `end`, then drains; returns when all is stopped.
 
         Raises:
             InvalidInput: The address may not be listened on.
             OSError: The port is taken.
         """
-        stop_wanted = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in _SIGNALS:
-            loop.add_signal_handler(number, stop_wanted.set)
+            loop.add_signal_handler(number, self.end)
 
         await self.start()
         self.on_ready(self.address)
-        await stop_wanted.wait()
+        await self._end_wanted.wait()
 
         for number in _SIGNALS:  # a second signal ends the process at once
             loop.remove_signal_handler(number)
@@ -135,6 +139,10 @@ class RpcServer:
         finally:
             await self.stop()
         _LOG.info("stopped")
+
+    def end(self) -> None:
+        """Has `run` drain and return, as a signal does; again: nothing."""
+        self._end_wanted.set()
 
     async def start(self) -> None:
         """Binds the ports and answers requests from now on.
@@ -337,6 +345,6 @@ def _options(transport: Transport) -> list[tuple[str, int]]:
         ("grpc.http2.max_ping_strikes", 2),
         ("grpc.max_concurrent_streams", transport.streams_per_connection),
         ("grpc.max_connection_age_ms", milliseconds(transport.connection_age_seconds)),
-        # Two servers on one port would share it in silence.
-        ("grpc.so_reuseport", 0),
+        # gRPC's own default is 1: two servers on one port would share it in silence.
+        ("grpc.so_reuseport", int(transport.shares_port)),
     ]

@@ -17,11 +17,17 @@ from opentelemetry import trace
 from voiceflow.telemetry.settings import TelemetrySettings
 
 
-def set_up(settings: TelemetrySettings) -> None:
-    """Sends the logs of this process to standard error."""
+def set_up(settings: TelemetrySettings, instance: str = "") -> None:
+    """Sends the logs of this process to standard error.
+
+    Args:
+        settings: From which level on, and in which form.
+        instance: Which of several processes this is that write to one place; empty: there are no
+            others.
+    """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
-        JsonFormatter() if settings.log_format == "json" else logging.Formatter(_TEXT)
+        JsonFormatter(instance) if settings.log_format == "json" else _text_formatter(instance)
     )
     logging.basicConfig(level=settings.log_level.upper(), handlers=[handler])
 
@@ -35,7 +41,15 @@ def say_last(settings: TelemetrySettings, text: str) -> None:
 
 
 class JsonFormatter(logging.Formatter):
-    """One object a line; with `trace_id` and `span_id` while a span is current."""
+    """One object a line; with `trace_id` and `span_id` while a span is current.
+
+    Args:
+        instance: Stands in each; empty: in none.
+    """
+
+    def __init__(self, instance: str = "") -> None:
+        super().__init__()
+        self._instance = instance
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as JSON, without a line break in it."""
@@ -45,6 +59,8 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
+        if self._instance:
+            said["instance"] = self._instance
         if record.exc_info:
             said["exception"] = self.formatException(record.exc_info)
         span = trace.get_current_span().get_span_context()
@@ -54,4 +70,8 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(said, ensure_ascii=False)
 
 
-_TEXT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+def _text_formatter(instance: str) -> logging.Formatter:
+    return logging.Formatter(f"%(asctime)s {instance}{' ' * bool(instance)}{_TEXT}")
+
+
+_TEXT: Final = "%(levelname)s %(name)s: %(message)s"

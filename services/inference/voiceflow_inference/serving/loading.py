@@ -126,7 +126,7 @@ class Loader:
         except BaseException:
             model.terminate()  # what goes on after a timeout, or when this was cancelled
             raise
-        cores = usable_cores()
+        cores = usable_cores(settings.workers)
         # The same room for each: that of the first, whose capacity admission counts by.
         self._streams = self._streams or streams_at_once(costs, cores)
         # A slot is free a moment later than its place: the last hop may still be in flight.

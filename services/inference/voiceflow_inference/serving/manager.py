@@ -50,7 +50,6 @@ from voiceflow_inference.serving.tracing import (
     reverting,
     swapping,
 )
-from voiceflow_inference.serving.warm import usable_cores
 from voiceflow_inference.serving.wishes import Wishes
 
 _LOG = logging.getLogger(__name__)
@@ -70,6 +69,7 @@ class Manager:
         pod: Who this is.
         times: How long what was replaced stays.
         hang_seconds: When a call hangs, where the policy says nothing.
+        cores: That the process may count on.
         draining: Whether the server takes no new streams, to be told.
         call_clock: Seconds that calls of a canary and of the primary are compared by.
         clock: Monotonic seconds.
@@ -86,6 +86,7 @@ class Manager:
         times: Times,
         *,
         hang_seconds: float,
+        cores: int,
         draining: Callable[[], bool] = lambda: False,
         call_clock: Callable[[], float] = time.thread_time,
         clock: Callable[[], float] = time.monotonic,
@@ -98,7 +99,7 @@ class Manager:
         self._hang_seconds = hang_seconds
         self._draining = draining
         self._clock = clock
-        self._cores = usable_cores()
+        self._cores = cores
         self._wake = asyncio.Event()
         self._roster = Roster(call_clock)
         self._outcomes = Outcomes(self._roster)

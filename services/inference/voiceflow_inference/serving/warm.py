@@ -70,9 +70,10 @@ def stream_costs(costs: Mapping[LatencyMode, HopCost], cores: int) -> dict[Laten
     return {mode: most / streams_within(cost, cores) for mode, cost in costs.items()}
 
 
-def usable_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def usable_cores(processes: int = 1) -> int:
+    """Cores that each of so many processes like this one may count on."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, (cores or 1) // processes)
 
 
 _USABLE_SHARE: Final = 0.5

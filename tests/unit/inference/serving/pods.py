@@ -195,6 +195,7 @@ class PlayedPod:
             Pod(PodName("one"), CHANNEL),
             TIMES,
             hang_seconds=5.0,
+            cores=2,
             clock=lambda: self.now,
         )
         self._streams: dict[Stream, AbstractContextManager[None]] = {}
