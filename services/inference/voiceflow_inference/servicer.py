@@ -15,7 +15,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from voiceflow.diarization.v1 import diarization_pb2 as pb
 from voiceflow.diarization.v1 import diarization_pb2_grpc
-from voiceflow.errors import InvalidInput
+from voiceflow.errors import InvalidInput, NotAllowedNow
 from voiceflow.pipeline.snapshot import context_samples
 from voiceflow.rpc.access import caller_of
 from voiceflow_inference import messages

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import grpc
@@ -28,7 +29,7 @@ from tests.fakes.goaway import told_to_close
 from tests.fakes.identity import development_identity, pair
 from tests.fakes.tls import tls_channel
 from voiceflow.errors import InvalidInput, NotAllowedNow, NotFound, Violation
-from voiceflow.rpc.server import RpcServer, Service, check_exposure
+from voiceflow.rpc.server import RpcServer, Service, Transport, check_exposure
 
 
 @pytest.fixture
@@ -144,11 +145,38 @@ async def test_sigterm_drains_before_it_stops() -> None:
     assert seen == [health_pb2.HealthCheckResponse.NOT_SERVING]
 
 
+async def test_it_can_be_ended_without_a_signal() -> None:
+    """Also before it serves, and again: it drains once."""
+    drains: list[float] = []
+
+    async def drain(grace_seconds: float) -> None:
+        drains.append(grace_seconds)
+
+    server = RpcServer([Service(NAME, register)], access=OPEN, grace_seconds=5.0, on_drain=drain)
+    server.end()
+    server.end()
+    await server.run()
+    assert drains == [5.0]
+
+
 async def test_a_taken_port_is_refused(server: RpcServer) -> None:
     """Two servers never share a port in silence."""
     second = RpcServer([], port=int(server.address.rpartition(":")[2]))
     with pytest.raises(OSError, match="cannot listen"):
         await second.start()
+
+
+async def test_servers_that_share_ports_have_one() -> None:
+    """Each says that it does; what a client asks for comes from one of them."""
+    shared = Transport(shares_port=True)
+    first = RpcServer([Service(NAME, register)], access=OPEN, transport=shared)
+    await first.start()
+    second = replace(first, port=int(first.address.rpartition(":")[2]))
+    await second.start()
+    assert first.address == second.address
+    async with grpc.aio.insecure_channel(first.address) as channel:
+        assert (await call(channel, "unary_unary", b"")).value == ""
+    await asyncio.gather(first.stop(), second.stop())
 
 
 async def test_connections_are_renewed_and_calls_go_on(

@@ -12,11 +12,13 @@ from tests.fakes.spans import recorded, span_id
 from voiceflow.telemetry.logs import JsonFormatter
 
 
-def said(message: str, *arguments: object, failed: bool = False) -> dict[str, str]:
+def said(
+    message: str, *arguments: object, failed: bool = False, instance: str = ""
+) -> dict[str, str]:
     """What is written of one record, as one line of JSON."""
     error = sys.exc_info() if failed else None
     record = logging.LogRecord("a.logger", logging.WARNING, "", 0, message, arguments, error)
-    line = JsonFormatter().format(record)
+    line = JsonFormatter(instance).format(record)
     assert "\n" not in line
     told: dict[str, str] = json.loads(line)
     return told
@@ -31,6 +33,11 @@ def test_a_record_is_one_object() -> None:
         "logger": "a.logger",
         "message": "stable serves 1.0.0",
     }
+
+
+def test_a_record_says_which_process_it_is_of() -> None:
+    """Where several write to one place."""
+    assert said("hello", instance="blue-w1")["instance"] == "blue-w1"
 
 
 def test_a_record_leads_to_its_trace() -> None:

@@ -69,6 +69,9 @@ class Group:
         settings: Of the group.
         on_ready: Told the bound ``host:port`` and the name of the version, when all answer.
         start: Starts one.
+
+    Attributes:
+        draining: Whether all were told to end.
     """
 
     def __init__(
@@ -84,13 +87,13 @@ class Group:
         self._on_ready = on_ready
         self._workers: dict[int, Worker] = {}
         self._end_wanted = asyncio.Event()
-        self._ending = False
+        self.draining = False
 
     async def run(self) -> int:
         """Starts all, keeps all, ends all; returns the exit status."""
         loop = asyncio.get_running_loop()
         for number in _SIGNALS:
-            loop.add_signal_handler(number, self._on_signal)
+            loop.add_signal_handler(number, self.end)
         serving = asyncio.create_task(self._serve())
         end_wanted = asyncio.create_task(self._end_wanted.wait())
         await asyncio.wait({serving, end_wanted}, return_when=asyncio.FIRST_COMPLETED)
@@ -108,9 +111,9 @@ class Group:
             await asyncio.gather(*(worker.ended() for worker in self._workers.values()))
         return 1
 
-    def _on_signal(self) -> None:
-        """The first drains; another one, once all drain, ends them at once."""
-        if self._ending:
+    def end(self) -> None:
+        """Has `run` drain all and return; again, once they drain: ends them at once."""
+        if self.draining:
             self._kill()
         self._end_wanted.set()
 
@@ -163,7 +166,7 @@ class Group:
         workers = list(self._workers.values())
         for worker in workers:
             worker.end()
-        self._ending = True
+        self.draining = True
         ends = asyncio.gather(*(worker.ended() for worker in workers))
         try:
             async with asyncio.timeout(grace_seconds + OVERTIME_SECONDS):

@@ -12,6 +12,7 @@ from voiceflow_inference.serving.warm import (
     stream_costs,
     streams_at_once,
     streams_within,
+    usable_cores,
     warm_up,
 )
 
@@ -46,6 +47,12 @@ def test_the_busiest_thread_sets_the_capacity() -> None:
     cost = HopCost(hop_seconds=0.48, engine_seconds=0.001, pipeline_seconds=0.0005)
     assert streams_within(cost, cores=2) == pytest.approx(240)
     assert streams_within(cost, cores=1) == pytest.approx(160)
+
+
+def test_each_of_several_processes_counts_on_its_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whole cores, and one at least."""
+    monkeypatch.setattr("os.sched_getaffinity", lambda _process: set(range(7)), raising=False)
+    assert [usable_cores(processes) for processes in (1, 2, 3, 7, 8)] == [7, 3, 2, 1, 1]
 
 
 def test_dearer_modes_take_more_places() -> None:
