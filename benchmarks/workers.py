@@ -189,11 +189,11 @@ def main() -> None:
     workers = arguments.workers
     load = Load(workers, arguments.streams, arguments.repeats, arguments.seconds)
     audio, what = talk(load.seconds)
-    room = {"streams": 1000, "streams_per_principal": 1000, "admission_lag_seconds": 1000}
-    quiet = {"log_level": "warning", "admission_real_time_factor": 1.0, **room}
+    room = {"streams": 1000, "streams_per_principal": 1000}
+    admit_all = {"admission_lag_seconds": 1000, "admission_real_time_factor": 1}
     with (
-        running_service(arguments.model, **quiet) as one,
-        running_service(arguments.model, **quiet, workers=workers) as several,
+        running_service(arguments.model, **room, **admit_all) as one,
+        running_service(arguments.model, **room, **admit_all, workers=workers) as several,
     ):
         pairs, others = compared(one, several, load, pcm16(audio), arguments.rounds)
     asked = (

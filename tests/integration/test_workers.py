@@ -11,12 +11,13 @@ from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
 
 from tests.fakes.models import Spoken, tones, write_stream_package
-from tests.fakes.service import audio, config, diarize, pcm16
+from tests.fakes.service import audio, config, diarize, in_process, pcm16
 from voiceflow.client import (
     AudioFormat,
     DiarizationClient,
@@ -31,7 +32,6 @@ from voiceflow.diarization.v1 import diarization_pb2 as pb
 from voiceflow.diarization.v1 import diarization_pb2_grpc as pb_grpc
 from voiceflow.errors import NotAllowedNow
 from voiceflow.identity.key_set import SealingKey, key_set_json
-from voiceflow_inference.settings import Settings
 from voiceflow_inference.workers.orders import SAYINGS, SERVE, Assignment, Loaded, Ready
 
 LIMIT_SECONDS = 240.0
@@ -169,7 +169,7 @@ async def test_workers_share_a_port_replace_each_other_and_end_together(package:
             assert await second.process.wait() == 1
             await second.logs(f"^cannot serve: .*{port}.* another server has this port")
 
-        seen = set()
+        seen: set[str] = set()
         while len(seen) < 2:
             async with DiarizationClient(address, retry=PATIENT) as client:
                 seen.add(await worker_of(client))
@@ -195,7 +195,7 @@ async def test_workers_share_a_port_replace_each_other_and_end_together(package:
             call = pb_grpc.DiarizationStub(channel).Diarize()
             await call.write(config())
             await call.write(audio(AUDIO))
-            replies: list[pb.DiarizeResponse] = [await call.read()]
+            replies: list[Any] = [await call.read()]
             parent.process.send_signal(signal.SIGTERM)
             while (reply := await call.read()) is not grpc.aio.EOF:
                 replies.append(reply)
@@ -233,7 +233,7 @@ async def test_what_one_process_cannot_serve_a_group_cannot_either(tmp_path: Pat
 
 def assignment(package: Path) -> Assignment:
     """Of a worker that listens on a port of its own."""
-    settings = Settings(model_dir=package, workers=2)
+    settings = in_process(model_dir=package, workers=2)
     return Assignment(
         settings=settings.model_dump(mode="json"),
         number=0,

@@ -173,10 +173,12 @@ class RpcServer:
         """Takes the server out of service; streams may end by themselves in the grace period.
 
         Health says NOT_SERVING, and connections are told to close, so that clients look for another
-        server meanwhile.
+        server meanwhile. Where others listen on the port, new connections are left to them.
         """
         self._ending = True
         self.set_serving(serving=False)
+        if self.transport.shares_port and self._health_server is not None:
+            await self._health_server.stop(None)
         with suppress(TimeoutError):
             async with asyncio.timeout(_RENEWAL_SECONDS):
                 await self.renew_connections(LEAVING_AGE_SECONDS)
@@ -221,6 +223,8 @@ class RpcServer:
             old = self._server
             self._old[old] = asyncio.create_task(self._end(old))
             await asyncio.sleep(0)  # now it has begun to end
+            if self._ending and self.transport.shares_port:
+                return
             self._server, self.address = await self._open_again(age_seconds)
             await self._server.start()
 

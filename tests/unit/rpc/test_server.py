@@ -179,6 +179,28 @@ async def test_servers_that_share_ports_have_one() -> None:
     await asyncio.gather(first.stop(), second.stop())
 
 
+async def test_one_that_drains_leaves_a_shared_port_to_the_others() -> None:
+    """Of both ports; what it has begun goes on."""
+    shared = Transport(shares_port=True)
+    first = RpcServer([Service(NAME, register)], access=OPEN, health_port=0, transport=shared)
+    await first.start()
+    ports = [int(address.rpartition(":")[2]) for address in (first.address, first.health_address)]
+    async with grpc.aio.insecure_channel(first.address) as channel:
+        stream: Any = channel.stream_stream(f"/{NAME}/stream_stream")
+        opened = stream()
+        await opened.write(Text(value="before").SerializeToString())
+        assert Text.FromString(await opened.read()).value == "before"
+        await first.drain()
+        for port in ports:
+            with pytest.raises(ConnectionRefusedError):
+                await asyncio.open_connection("127.0.0.1", port)
+        await opened.write(Text(value="after").SerializeToString())
+        assert Text.FromString(await opened.read()).value == "after"
+        await opened.done_writing()
+        assert await opened.read() is grpc.aio.EOF
+    await first.stop()
+
+
 async def test_connections_are_renewed_and_calls_go_on(
     server: RpcServer, channel: grpc.aio.Channel
 ) -> None:

@@ -53,6 +53,7 @@ def run(settings: Settings, on_ready: Callable[[str, str], None]) -> int:
             health_port = settings.health_port
             if health_port is not None:
                 health_port = _port(held, settings.health_host, health_port)
+            _check_cores(settings)
             hand_on(settings)
             group = Group(_assignments(settings, port, health_port), settings, on_ready)
             return asyncio.run(group.run())
@@ -188,6 +189,18 @@ class Group:
     def _kill(self) -> None:
         for worker in self._workers.values():
             worker.kill()
+
+
+def _check_cores(settings: Settings) -> None:
+    """Workers may be more than there are cores for, and are then no faster for it."""
+    cores = len(os.sched_getaffinity(0))
+    if settings.workers * settings.threads > cores:
+        _LOG.warning(
+            "%d workers, with %d threads each for the model, share %d cores",
+            settings.workers,
+            settings.threads,
+            cores,
+        )
 
 
 def _assignments(settings: Settings, port: int, health_port: int | None) -> list[Assignment]:

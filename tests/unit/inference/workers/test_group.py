@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes import worker_process
-from voiceflow_inference.settings import Settings
+from tests.fakes.service import in_process
 from voiceflow_inference.workers import group as group_module
 from voiceflow_inference.workers.group import Group
 from voiceflow_inference.workers.orders import Assignment, Ready
@@ -107,7 +107,7 @@ async def running(
     *does: str, grace_seconds: float = LIMIT_SECONDS
 ) -> AsyncIterator[tuple[Group, Stage, asyncio.Task[int]]]:
     """A group of two that do so; it is to end in the block."""
-    settings = Settings(model_dir=Path("m"), workers=2, grace_seconds=grace_seconds)
+    settings = in_process(workers=2, grace_seconds=grace_seconds)
     stage = Stage(does)
     assignments = [
         Assignment(settings={}, number=number, port=5, health_port=None, keys="")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.fakes.service import in_process
 from voiceflow.errors import VoiceFlowError
 from voiceflow_inference.settings import Settings
 from voiceflow_inference.workers.memory import hand_on
@@ -16,7 +17,7 @@ def settings(tmp_path: Path) -> Settings:
     """Of three workers of the model `meeting`; the first remembers something."""
     (tmp_path / "meeting").mkdir()
     (tmp_path / "meeting" / "stable.json").write_text("up to 7")
-    return Settings(model_dir=Path("m"), model="meeting", workers=3, state_dir=tmp_path)
+    return in_process(model="meeting", workers=3, state_dir=tmp_path)
 
 
 def remembered(settings: Settings, number: int) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,14 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from tests.fakes.service import in_process
 from voiceflow_inference.settings import Settings
 from voiceflow_inference.workers.shares import settings_of, state_dir
 
 
 def group(**settings: Any) -> Settings:
     """Settings of three workers."""
-    return Settings(**{"model_dir": Path("m"), "workers": 3, "pod_name": "blue-0"} | settings)
+    return in_process(**{"workers": 3, "pod_name": "blue-0"} | settings)
 
 
 def test_each_has_its_name_its_ports_and_its_memory() -> None:
@@ -29,6 +31,12 @@ def test_each_has_its_name_its_ports_and_its_memory() -> None:
     own = {"pod_name", "metrics_port", "state_dir", "port", "health_port"}
     for one in (first, last):
         assert one.model_dump(exclude=own) == whole.model_dump(exclude=own)
+
+
+def test_settings_reach_a_worker_as_they_are() -> None:
+    """In JSON, whatever its environment says."""
+    whole = group(pod_label={"colour": "blue"}, metrics_port=9464, tls_cert=None)
+    assert Settings(**json.loads(whole.model_dump_json())) == whole
 
 
 @pytest.mark.parametrize("port", [0, None])
@@ -54,7 +62,7 @@ def test_what_leaves_no_room_for_workers_is_refused(settings: dict[str, Any], sa
     """It names the setting; one process alone may have it."""
     with pytest.raises(ValidationError, match=said):
         group(**settings)
-    assert group(**settings | {"workers": 1})
+    assert group(**settings | {"workers": 1}).workers == 1
 
 
 def test_a_system_that_spreads_no_connections_has_one(monkeypatch: pytest.MonkeyPatch) -> None:
