@@ -262,14 +262,10 @@ async def build(
     Raises:
         VoiceFlowError: There is no version that can be served, or it stays away.
     """
-
-    def hang_seconds() -> float | None:
-        return manager.hang_seconds()
-
     pod = Pod(PodName(settings.pod_name), ChannelName(settings.model, settings.channel))
     manager = Manager(
         origin.source,
-        make_loader(settings, hang_seconds),
+        make_loader(settings, lambda: manager.hang_seconds()),
         Judge(),
         Verifier().verify,
         pod,
@@ -354,9 +350,9 @@ def measured(settings: Settings, costs: Mapping[LatencyMode, HopCost]) -> Settin
     )
 
 
-def _resume_tokens(settings: Settings, security: Security, own_keys: KeySet | None) -> ResumeTokens:
+def _resume_tokens(settings: Settings, security: Security, own: KeySet | None) -> ResumeTokens:
     """Sealed with the key set's key; without a key set, they open with this process alone."""
-    own = own_keys or KeySet({}, (SealingKey.generate(),))
+    own = own or KeySet({}, (SealingKey.generate(),))
     sealer = Sealer(lambda: own if security.keys is None else security.keys.value)
     return ResumeTokens(sealer, settings.resume_valid_seconds)
 

@@ -143,7 +143,9 @@ class Group:
         while True:
             began = time.monotonic()
             code = await worker.ended()
-            _LOG.error("%s has ended with %s; the others go on", worker, ending(code))
+            del self._workers[worker.number]
+            level = logging.ERROR if code else logging.WARNING
+            _LOG.log(level, "%s has ended with %s; the others go on", worker, ending(code))
             served_seconds = time.monotonic() - began
             while True:
                 restarts, pause_seconds = restarts.after(served_seconds)
@@ -154,6 +156,7 @@ class Group:
                     worker = await self._loaded(self._assignments[worker.number])
                     await worker.serves()
                 except WorkerEnded as error:
+                    del self._workers[worker.number]
                     _LOG.error("%s: %s", error, error.why or "it never served")
                     served_seconds = 0.0
                 else:

@@ -17,7 +17,7 @@ from tests.fakes.service import in_process
 from voiceflow_inference.workers import group as group_module
 from voiceflow_inference.workers.group import Group
 from voiceflow_inference.workers.orders import Assignment, Ready
-from voiceflow_inference.workers.worker import Worker
+from voiceflow_inference.workers.worker import Worker, WorkerEnded
 
 LIMIT_SECONDS = 60.0
 
@@ -32,7 +32,11 @@ class Watched(Worker):
 
     async def loaded(self) -> None:
         """When the test lets it."""
-        await super().loaded()
+        try:
+            await super().loaded()
+        except WorkerEnded:
+            self._stage.tell(f"{self.number} has failed")
+            raise
         self._stage.tell(f"{self.number} loaded")
         if self.number == 1:
             await self._stage.let.wait()
@@ -170,6 +174,21 @@ async def test_one_that_ends_is_replaced_while_the_others_go_on() -> None:
         assert stage.newest(1).process.returncode is None
         group.end()
         assert await task == 0
+
+
+async def test_one_that_cannot_be_replaced_now_is_no_cause_to_end(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It is tried again; an end that comes before is as good as any."""
+    async with running("serve", "serve", "fail") as (group, stage, task):
+        await stage.hears("ready")
+        stage.newest(0).kill()
+        await stage.hears("0 has failed")
+        assert not task.done()
+        group.end()
+        assert await task == 0
+    assert "has ended with SIGKILL; the others go on" in caplog.text
+    assert "has ended with exit code 1: cannot serve: there is no model" in caplog.text
 
 
 async def test_one_that_does_not_end_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
