@@ -262,10 +262,14 @@ async def build(
     Raises:
         VoiceFlowError: There is no version that can be served, or it stays away.
     """
+
+    def hang_seconds() -> float | None:
+        return manager.hang_seconds()
+
     pod = Pod(PodName(settings.pod_name), ChannelName(settings.model, settings.channel))
     manager = Manager(
         origin.source,
-        make_loader(settings, lambda: manager.hang_seconds()),
+        make_loader(settings, hang_seconds),
         Judge(),
         Verifier().verify,
         pod,
@@ -282,14 +286,13 @@ async def build(
         raise
     settings = measured(settings, first.costs)
     admission = Admission(_limits(settings), manager.load)
-    observing = Observing(
-        Tracing(
-            settings.traces or settings.metrics,
-            settings.pod_name,
-            settings.trace_share,
-            settings.latency_objective_seconds,
-        )
+    tracing = Tracing(
+        settings.traces or settings.metrics,
+        settings.pod_name,
+        settings.trace_share,
+        settings.latency_objective_seconds,
     )
+    observing = Observing(tracing)
     servicer = DiarizationServicer(
         places=manager,
         state=manager.snapshot,
@@ -327,8 +330,7 @@ async def build(
     )
     followed = None if settings.registry is None else pod.channel
     gauges = Gauges(manager.snapshot, manager.load, admission, observing, followed)
-    shown = gauges if observing.tracing.on else None
-    return App(server, servicer, admission, manager, origin, shown)
+    return App(server, servicer, admission, manager, origin, gauges if tracing.on else None)
 
 
 def measured(settings: Settings, costs: Mapping[LatencyMode, HopCost]) -> Settings:
@@ -351,7 +353,7 @@ def measured(settings: Settings, costs: Mapping[LatencyMode, HopCost]) -> Settin
 
 
 def _resume_tokens(settings: Settings, security: Security, own: KeySet | None) -> ResumeTokens:
-    """Sealed with the key set's key; without a key set, they open with this process alone."""
+    """Sealed with the key set's key; without a key set, with the process's own."""
     own = own or KeySet({}, (SealingKey.generate(),))
     sealer = Sealer(lambda: own if security.keys is None else security.keys.value)
     return ResumeTokens(sealer, settings.resume_valid_seconds)
