@@ -32,7 +32,7 @@ def reserve(host: str, port: int) -> socket.socket:
             # What a server that has just ended left in TIME_WAIT is in nobody's way.
             _set(alone, socket.SO_REUSEADDR, 1)
             alone.bind(address)
-            # Only a listener is told of all others that are bound, listening or not.
+            # Older kernels hold all that are bound, listening or not, against a listener alone.
             alone.listen()
             _set(alone, socket.SO_REUSEPORT, 1)
             return _held(alone)
