@@ -97,7 +97,8 @@ class RpcServer:
         grace_seconds: From the signal to the end of the process.
         on_ready: Called once with the bound ``host:port``, when requests are answered.
         on_drain: Called when the signal has come, with the seconds left; returns when the service's
-            streams have ended. The listener stays open meanwhile: the service refuses by itself.
+            streams have ended. Unless the port is shared, the listener stays open meanwhile: the
+            service refuses by itself.
     """
 
     services: Sequence[Service]

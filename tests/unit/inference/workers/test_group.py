@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
@@ -15,6 +16,7 @@ import pytest
 from tests.fakes import worker_process
 from tests.fakes.service import in_process
 from voiceflow_inference.workers import group as group_module
+from voiceflow_inference.workers import worker as worker_module
 from voiceflow_inference.workers.group import Group
 from voiceflow_inference.workers.orders import Assignment, Ready
 from voiceflow_inference.workers.worker import Worker, WorkerEnded
@@ -126,6 +128,22 @@ async def running(
             for worker in stage.started:
                 worker.kill()
             await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_ctrl_c_is_for_the_parent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A terminal's signals reach no worker: the parent tells each what to do."""
+    monkeypatch.setattr(worker_module, "_CHILD", worker_process.__name__)
+    settings = {"does": "serve"}
+    worker = await Worker.start(
+        Assignment(settings=settings, number=3, port=5, health_port=None, keys="")
+    )
+    pid = int(str(worker).removeprefix("worker 3 (process ").removesuffix(")"))
+    async with asyncio.timeout(LIMIT_SECONDS):
+        await worker.loaded()
+        assert os.getpgid(pid) == pid
+        assert (await worker.serves()).address == "127.0.0.1:5"
+        worker.end()
+        assert await worker.ended() == 0
 
 
 async def test_nobody_is_answered_before_all_are_warm() -> None:
