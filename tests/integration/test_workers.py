@@ -156,8 +156,7 @@ async def worker_of(client: DiarizationClient) -> str:
 async def test_workers_share_a_port_replace_each_other_and_end_together(package: Path) -> None:
     """Both serve; a conversation outlives the worker that it was on; SIGTERM drains both."""
     arguments = ("--model-dir", str(package), "--workers", "2", "--pod-name", "blue")
-    group = (*arguments, "--port", "0", "--grace-seconds", "4")
-    async with started("voiceflow_inference", *group) as parent:
+    async with started("voiceflow_inference", *arguments, "--port", "0") as parent:
         word, address, model = (await parent.says()).split()
         assert (word, model) == ("ready", "model=models/tones/versions/1.0.0")
         address = address.removeprefix("address=")
@@ -199,6 +198,8 @@ async def test_workers_share_a_port_replace_each_other_and_end_together(package:
             parent.process.send_signal(signal.SIGTERM)
             while (reply := await call.read()) is not grpc.aio.EOF:
                 replies.append(reply)
+                if replies[-1].HasField("go_away"):
+                    await call.done_writing()
             assert replies[-1].HasField("summary")
             assert not replies[-1].summary.complete
             assert any(reply.HasField("go_away") for reply in replies)
