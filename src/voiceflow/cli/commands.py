@@ -18,6 +18,7 @@ from importlib.metadata import version
 import click
 
 from voiceflow.cli.audit import audit
+from voiceflow.cli.bench import bench
 from voiceflow.cli.budget import budget_command
 from voiceflow.cli.demo import demo
 from voiceflow.cli.diarize import diarize
@@ -80,6 +81,7 @@ commands.add_command(diarize)
 commands.add_command(enrol_command)
 commands.add_command(demo)
 commands.add_command(evaluate)
+commands.add_command(bench)
 commands.add_command(budget_command)
 commands.add_command(serving_state)
 commands.add_command(fleet_command)

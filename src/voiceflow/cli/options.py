@@ -133,6 +133,26 @@ def target_option(name: str, default: str, what: str) -> Callable[[Command], Com
     return _dialling(name, where)
 
 
+def optional_target_option(name: str, what: str) -> Callable[[Command], Command]:
+    """As `target_option`, but none is named by default: then the argument is None."""
+    variable = f"VOICEFLOW_{name.upper()}"
+    where = click.option(
+        f"--{name}",
+        type=address,
+        envvar=variable,
+        metavar="HOST:PORT",
+        help=f"{what}; also from {variable}.",
+    )
+
+    def made(options: dict[str, Any], identity: ClientIdentity | None, insecure: bool) -> None:
+        if options[name] is not None:
+            options[name] = Target(options[name], identity, insecure)
+        elif identity is not None or insecure:
+            raise click.UsageError(f"--ca, --cert, --token-file, --insecure: only with --{name}")
+
+    return lambda command: where(_identified(command, made))
+
+
 def target_argument(name: str) -> Callable[[Command], Command]:
     """The argument that says where a server is, and the options that say who dials it.
 
