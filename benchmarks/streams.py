@@ -71,9 +71,12 @@ def report(
 def table(package: ModelPackage, load: Load, what: str, runs: list[StreamFigures]) -> str:
     """The same for people, as Markdown."""
     flat = [_flat(one) for one in runs]
-    lines = [
+    asked = (
         f"{load.streams} live streams of {load.seconds:g} s in {load.mode} mode, messages of"
-        f" {load.message_milliseconds} ms, {what}; service and load generator on the same cores.",
+        f" {load.message_milliseconds} ms, {what}; service and load generator on the same cores."
+    )
+    lines = [
+        asked,
         "",
         f"{provenance(package, len(runs))}",
         "",

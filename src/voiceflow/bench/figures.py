@@ -175,7 +175,7 @@ def stream_figures(heard: Sequence[Heard], seconds: float, usage: Usage) -> Stre
         server_resident_megabytes=_per(usage.server_resident_bytes, 1e6, 1),
         server_resident_megabytes_per_stream=_per(usage.server_grown_bytes, 1e6 * len(heard), 3),
         generator_cpu_milliseconds=round(1000 * usage.client_cpu_seconds / spoken, 3),
-        generator_late_p99_milliseconds=late and late.p99_milliseconds,
+        generator_late_p99_milliseconds=late.p99_milliseconds if late else None,
         other_processes_percent=usage.other_processes_percent,
         refused=len(heard) - len(admitted),
         failed=sum(bool(stream.failure) for stream in admitted),

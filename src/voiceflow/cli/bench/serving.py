@@ -58,15 +58,12 @@ async def serving(
         named.check()
         yield Server.at(named.address, named.identity)
         return
-    package = await asyncio.to_thread(open_package, model or newest_model(MODELS))
-    manifest = package.manifest
-    with tempfile.TemporaryDirectory() as folder:
-        log = Path(folder) / "service.log"
-        service = running_service(
-            "voiceflow_inference",
-            log,
-            *("--model-dir", package.folder, "--log-level", "warning", *settings),
-        )
+    folder = model or newest_model(MODELS)
+    manifest = (await asyncio.to_thread(open_package, folder)).manifest
+    with tempfile.TemporaryDirectory() as scratch:
+        log = Path(scratch) / "service.log"
+        options: list[str | Path] = ["--model-dir", folder, "--log-level", "warning", *settings]
+        service = running_service("voiceflow_inference", log, *options)
         try:
             async with service as address:
                 started = f"{manifest.model} {manifest.version} is served on {address}"

@@ -1,0 +1,86 @@
+"""The same model on each of ONNX Runtime's providers: CPU, CUDA, TensorRT.
+
+    python -m benchmarks.providers [--batches 1 4 8 16] [--streams 1 64 512 4096] [--json PATH]
+
+Bare calls of one hop of the default model and one window of the windowed one, by provider and
+batch: median, P95 and P99, and how many streams the calls alone would keep up with. More streams
+than a batch holds are computed in several calls: how long a hop of so many streams takes. A provider
+that this machine or this build of ONNX Runtime does not have is named, with why, and is not left
+out in silence.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from dataclasses import asdict
+from typing import Any, Final
+
+import onnxruntime as ort
+
+from benchmarks.arguments import count
+from benchmarks.bare import CPU, Bare
+from benchmarks.parts import Run, Setup, part_main
+from voiceflow.artifact import SAMPLE_RATE_HERTZ, LatencyMode
+from voiceflow.bench.figures import percentiles
+from voiceflow.package import ModelPackage, load_package
+
+NAME: Final = "providers"
+PROVIDERS: Final = {
+    "CPU": CPU,
+    "CUDA": "CUDAExecutionProvider",
+    "TensorRT": "TensorrtExecutionProvider",
+}
+BATCHES: Final = (1, 4, 8, 16)
+STREAMS: Final = (1, 16, 64, 256, 1024, 4096)
+
+_CALLS: Final = 200
+
+
+def measure(setup: Setup) -> Run:
+    """One run."""
+    return {
+        name: {
+            told: _on(setup, load_package(path), provider) for told, path in setup.models.items()
+        }
+        for name, provider in PROVIDERS.items()
+    }
+
+
+def _on(setup: Setup, package: ModelPackage, provider: str) -> dict[str, Any]:
+    if provider not in ort.get_available_providers():
+        return {"absent": f"this build of ONNX Runtime {ort.__version__} has no {provider}"}
+    try:
+        bare = Bare(package, provider=provider)
+    except Exception as error:  # noqa: BLE001 - ONNX Runtime's exceptions share no base class
+        return {"absent": str(error).splitlines()[0]}
+    if provider not in bare.providers:
+        return {"absent": f"ONNX Runtime left {provider} out: there is no device that it can use"}
+    calls = setup.count(_CALLS, least=5)
+    batches = {}
+    for batch in setup.arguments.batches:
+        taken = percentiles(bare.call_seconds(batch, calls))
+        assert taken is not None  # noqa: S101 - there is at least one call
+        batches[str(batch)] = asdict(taken)
+    largest = max(setup.arguments.batches)
+    hop_seconds = package.manifest.hop_samples[LatencyMode.DENSITY] / SAMPLE_RATE_HERTZ
+    median = batches[str(largest)]["p50_milliseconds"]
+    return {
+        "calls": calls,
+        "by_batch": batches,
+        "by_streams": {
+            str(streams): round(math.ceil(streams / largest) * median, 3)
+            for streams in setup.arguments.streams
+        },
+        "keeps_up_with": int(hop_seconds * 1000 / max(1e-6, median)) * largest,
+    }
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Of this part."""
+    parser.add_argument("--batches", type=count, nargs="+", default=list(BATCHES))
+    parser.add_argument("--streams", type=count, nargs="+", default=list(STREAMS))
+
+
+if __name__ == "__main__":
+    part_main(NAME, __doc__, measure, arguments)
