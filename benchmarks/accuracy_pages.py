@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from benchmarks import blocks
 from benchmarks.accuracy_summary import summary
 from benchmarks.accuracy_systems import System
 from benchmarks.der import DEFAULT_MODEL
@@ -27,8 +28,8 @@ from voiceflow.package import (
     load_package,
 )
 
-BEGIN: Final = "<!-- accuracy: begin -->"
-END: Final = "<!-- accuracy: end -->"
+_BLOCK: Final = "accuracy"
+BEGIN, END = blocks.marks(_BLOCK)
 
 RESULTS: Final = ROOT / "benchmarks" / "results"
 README: Final = ROOT / "README.md"
@@ -100,15 +101,12 @@ def is_of(report: Mapping[str, Any], manifest: Manifest) -> bool:
 
 def block_of(page: str) -> str | None:
     """What stands between the marks; None: they are not there."""
-    _, begin, rest = page.partition(BEGIN)
-    block, end, _ = rest.partition(END)
-    return block.strip() if begin and end else None
+    return blocks.block_of(page, _BLOCK)
 
 
 def with_block(page: str, text: str) -> str:
     """The page with another text between its marks."""
-    before, _, rest = page.partition(BEGIN)
-    return f"{before}{BEGIN}\n\n{text}\n\n{END}{rest.partition(END)[2]}"
+    return blocks.with_block(page, _BLOCK, text)
 
 
 def _write_manifest(report: Mapping[str, Any], folder: Path) -> None:

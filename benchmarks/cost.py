@@ -70,18 +70,16 @@ class Cost:
     dollars_per_stream_hour: float
 
 
-def costs(
-    streams_per_vcpu: float, users: Sequence[int], price: Price, headroom: float
-) -> list[Cost]:
+def costs(held: float, users: Sequence[int], price: Price, headroom: float) -> list[Cost]:
     """The table.
 
     Args:
-        streams_per_vcpu: That held.
+        held: Streams for a vCPU.
         users: A row for each.
         price: Of a machine.
         headroom: Of what held, so much is used.
     """
-    pod_streams = math.floor(streams_per_vcpu * POD_VCPUS * headroom)
+    pod_streams = math.floor(held * POD_VCPUS * headroom)
     if pod_streams < 1:
         return []
     found = []

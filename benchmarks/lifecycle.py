@@ -23,8 +23,9 @@ import asyncio
 import tempfile
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import asdict
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -43,6 +44,7 @@ from voiceflow.client import (
     AudioFormat,
     DiarizationClient,
     Encoding,
+    Event,
     RegistryClient,
     SpeechEvent,
     SpeechEventKind,
@@ -56,7 +58,7 @@ from voiceflow.evaluation import conversations, read_audio, read_rttm
 NAME: Final = "lifecycle"
 HOUR_SECONDS: Final = 3600.0
 
-_PIECE_SECONDS: Final = 0.48
+_PIECE_BYTES: Final = 2 * 7680
 _CONVERSATIONS: Final = 10
 _PLAIN: Final = AudioFormat(Encoding.PCM16, SAMPLE_RATE_HERTZ)
 
@@ -98,11 +100,10 @@ def _first_reply_seconds(setup: Setup, settings: dict[str, Any]) -> float:
     begun = time.monotonic()
 
     async def heard(address: str) -> float:
-        async with DiarizationClient(address) as client:
-            async with aclosing(client.diarize(_pieces(setup.audio[:32_000]), _config())) as events:
-                async for event in events:
-                    if isinstance(event, Update):
-                        return time.monotonic() - begun
+        async with _hearing(address, setup.audio[:32_000]) as events:
+            async for event in events:
+                if isinstance(event, Update):
+                    return time.monotonic() - begun
         raise RuntimeError("the stream gave no Update")
 
     with running_service(None, **settings) as service:
@@ -115,15 +116,14 @@ async def _hour(setup: Setup, server: Server) -> Run:
     marks: list[tuple[float, float]] = [(0.0, cpu_seconds(server.processes))]
     before, begun = resident_bytes(server.processes), time.monotonic()
     speakers = 0
-    async with DiarizationClient(server.address) as client:
-        async with aclosing(client.diarize(_pieces(audio), _config())) as events:
-            async for event in events:
-                if isinstance(event, Update):
-                    covered = seconds(event.covered_samples)
-                    if covered >= marks[-1][0] + length / 10:
-                        marks.append((covered, cpu_seconds(server.processes)))
-                elif isinstance(event, Summary):
-                    speakers = len(event.speakers)
+    async with _hearing(server.address, audio) as events:
+        async for event in events:
+            if isinstance(event, Update):
+                covered = seconds(event.covered_samples)
+                if covered >= marks[-1][0] + length / 10:
+                    marks.append((covered, cpu_seconds(server.processes)))
+            elif isinstance(event, Summary):
+                speakers = len(event.speakers)
     wall = time.monotonic() - begun
     return {
         "audio_seconds": length,
@@ -139,7 +139,7 @@ def per_second(marks: Sequence[tuple[float, float]]) -> list[float]:
     """Processor milliseconds for a second of audio between marks of (audio, processor) seconds."""
     return [
         round(1000 * (cpu - cpu_before) / (at - at_before), 3)
-        for (at_before, cpu_before), (at, cpu) in zip(marks, marks[1:], strict=False)
+        for (at_before, cpu_before), (at, cpu) in pairwise(marks)
     ]
 
 
@@ -149,21 +149,17 @@ async def _interruptions(setup: Setup, server: Server) -> Run | None:
         return None
     late: list[float] = []
     count = 0
-    async with DiarizationClient(server.address) as client:
-        for path, reference in pairs:
-            audio = pcm16(read_audio(path))
-            told: list[tuple[float, float]] = []
-            events = client.diarize(_pieces(audio), _config(LatencyMode.AGENT))
-            async with aclosing(events):
-                async for event in events:
-                    if (
-                        isinstance(event, SpeechEvent)
-                        and event.kind is SpeechEventKind.OVERLAP_STARTED
-                    ):
-                        told.append((seconds(event.at_samples), seconds(event.noticed_at_samples)))
-            true = onsets(read_rttm(reference))
-            count += len(true)
-            late += noticed_seconds(true, told)
+    for path, reference in pairs:
+        audio = pcm16(await asyncio.to_thread(read_audio, path))
+        async with _hearing(server.address, audio, LatencyMode.AGENT) as events:
+            told = [
+                (seconds(event.at_samples), seconds(event.noticed_at_samples))
+                async for event in events
+                if isinstance(event, SpeechEvent) and event.kind is SpeechEventKind.OVERLAP_STARTED
+            ]
+        true = onsets(read_rttm(await asyncio.to_thread(reference.read_text)))
+        count += len(true)
+        late += noticed_seconds(true, told)
     found = percentiles(late)
     return {
         "interruptions": count,
@@ -172,14 +168,21 @@ async def _interruptions(setup: Setup, server: Server) -> Run | None:
     }
 
 
-async def _pieces(audio: bytes) -> AsyncIterator[bytes]:
-    size = round(_PIECE_SECONDS * SAMPLE_RATE_HERTZ) * 2
-    for at in range(0, len(audio), size):
-        yield audio[at : at + size]
+@asynccontextmanager
+async def _hearing(
+    address: str, audio: bytes, mode: LatencyMode = LatencyMode.DENSITY
+) -> AsyncIterator[AsyncIterator[Event]]:
+    """What a service tells of audio that comes as fast as it is taken."""
 
+    async def pieces() -> AsyncIterator[bytes]:
+        for at in range(0, len(audio), _PIECE_BYTES):
+            yield audio[at : at + _PIECE_BYTES]
 
-def _config(mode: LatencyMode = LatencyMode.DENSITY) -> StreamConfig:
-    return StreamConfig(_PLAIN, mode)
+    async with (
+        DiarizationClient(address) as client,
+        aclosing(client.diarize(pieces(), StreamConfig(_PLAIN, mode))) as events,
+    ):
+        yield events
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

@@ -38,6 +38,7 @@ def measure(setup: Setup) -> Run:
     for told, path in setup.models.items():
         bare = Bare(load_package(path))
         found[told] = {str(batch): _called(bare, batch, calls) for batch in BATCHES}
+    found["default_model_megabytes"] = len(load_package(setup.model).model_bytes) / 1e6
     found["served"] = _beside_service(setup)
     return found
 

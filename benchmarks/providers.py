@@ -4,9 +4,9 @@
 
 Bare calls of one hop of the default model and one window of the windowed one, by provider and
 batch: median, P95 and P99, and how many streams the calls alone would keep up with. More streams
-than a batch holds are computed in several calls: how long a hop of so many streams takes. A provider
-that this machine or this build of ONNX Runtime does not have is named, with why, and is not left
-out in silence.
+than a batch holds are computed in several calls: how long a hop of so many streams takes. A
+provider that this machine or this build of ONNX Runtime does not have is named, with why, and is
+not left out in silence.
 """
 
 from __future__ import annotations

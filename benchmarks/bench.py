@@ -1,0 +1,171 @@
+"""Speed and scale, all of it, and one report: `make bench`.
+
+    python -m benchmarks.bench [--only PART ...] [--report-only] [--write] [--out FOLDER]
+        [--model FOLDER] [--window-model FOLDER] [--runs N] [--scale X] [--set NAME=VALUE ...]
+
+Runs every part in a process of its own, and makes a report of what they have written: a part can be
+run again alone, and the report made anew with --report-only. JSON, Markdown and pictures go to
+--out or, with --write, where what is published lies, and the summary goes into the README. A part
+that fails is named and left out; the exit code is 1 then.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks import (
+    cost,
+    density,
+    growth,
+    latency,
+    lifecycle,
+    long_run,
+    model_call,
+    overhead,
+    providers,
+    throughput,
+)
+from benchmarks.arguments import count
+from benchmarks.bench_plots import plot
+from benchmarks.bench_report import as_markdown, summary
+from benchmarks.bench_rows import Documents, Row, rows, shape_rows
+from benchmarks.blocks import block_of, with_block
+from benchmarks.parts import OUT
+from benchmarks.provenance import ROOT, write_report
+
+PARTS: Final = tuple(
+    part.NAME
+    for part in (
+        model_call,
+        latency,
+        throughput,
+        overhead,
+        density,
+        growth,
+        lifecycle,
+        providers,
+        cost,
+    )
+)
+BY_HAND: Final = (long_run.NAME,)
+"""Parts that take hours, and are run when somebody asks for them."""
+
+RESULTS: Final = ROOT / "benchmarks" / "results"
+README: Final = ROOT / "README.md"
+BLOCK: Final = "speed"
+
+_PASSED_ON: Final = ("model", "window_model", "runs", "scale")
+
+
+def main() -> None:
+    """Runs the parts and writes the report."""
+    arguments = _arguments()
+    failed = []
+    if not arguments.report_only:
+        arguments.out.mkdir(parents=True, exist_ok=True)
+        failed = [part for part in arguments.only or PARTS if not _run(part, arguments)]
+    documents = read_documents(arguments.out)
+    if not documents:
+        sys.exit(f"{arguments.out} holds nothing that a part has written")
+    where = RESULTS if arguments.write else arguments.out
+    text = write(documents, where, read_peers(RESULTS / "peers.json"))
+    if arguments.write:
+        write_readme(README, summary(documents, all_rows(documents)))
+    print(text)
+    if failed:
+        sys.exit(f"failed: {', '.join(failed)}")
+
+
+def read_documents(folder: Path) -> dict[str, dict[str, Any]]:
+    """What parts have left in a folder, by the name of the file, in the order of the report."""
+    order = [*PARTS, *BY_HAND]
+    found = {path.stem: path for path in sorted(folder.glob("*.json"))}
+    names = [name for name in order if name in found]
+    names += [name for name in found if name.startswith(f"{model_call.NAME}-")]
+    return {name: json.loads(found[name].read_text("utf-8")) for name in names}
+
+
+def read_peers(path: Path) -> dict[str, Any] | None:
+    """What was measured of other servers; None: it was not."""
+    if not path.exists():
+        return None
+    told: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    return told
+
+
+def all_rows(documents: Documents) -> list[Row]:
+    """Targets, with those of other shapes among the calls."""
+    found = rows(documents)
+    shapes = [
+        row
+        for name, one in documents.items()
+        if name.startswith(f"{model_call.NAME}-")
+        for row in shape_rows(name.partition("-")[2], one)
+    ]
+    calls = sum(row.section == found[0].section for row in found)
+    return [*found[:calls], *shapes, *found[calls:]]
+
+
+def write(documents: Documents, folder: Path, peers: Mapping[str, Any] | None) -> str:
+    """Writes the report as `bench.json`, `bench.md` and pictures; gives its text."""
+    told = all_rows(documents)
+    text = as_markdown(documents, told, peers)
+    report = {"rows": [row.as_data() for row in told], "parts": documents, "peers": peers}
+    write_report(folder / "bench.json", report, text)
+    plot(documents, folder)
+    return text
+
+
+def write_readme(page: Path, text: str) -> None:
+    """Puts the summary between the README's marks.
+
+    Raises:
+        ValueError: They are not there.
+    """
+    before = page.read_text("utf-8")
+    if block_of(before, BLOCK) is None:
+        raise ValueError(f"{page} has no marks for {BLOCK}")
+    page.write_text(with_block(before, BLOCK, text), "utf-8")
+
+
+def _run(part: str, arguments: argparse.Namespace) -> bool:
+    """Runs a part; False: it failed."""
+    command = [sys.executable, "-m", f"benchmarks.{part}", "--json", arguments.out / f"{part}.json"]
+    if part == cost.NAME:
+        command += ["--density", arguments.out / f"{density.NAME}.json", *arguments.cost]
+    else:
+        for name in _PASSED_ON:
+            value = getattr(arguments, name)
+            command += [] if value is None else [f"--{name.replace('_', '-')}", value]
+        command += [word for one in arguments.set for word in ("--set", one)]
+    print(f"{part} …", flush=True)
+    return subprocess.run([*map(str, command)], check=False, cwd=ROOT).returncode == 0  # noqa: S603
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--only", nargs="+", choices=[*PARTS, *BY_HAND], help="run these alone")
+    parser.add_argument("--report-only", action="store_true", help="run nothing")
+    parser.add_argument("--write", action="store_true", help="to results and README")
+    parser.add_argument("--out", type=Path, default=OUT)
+    parser.add_argument("--model", type=Path, help="streaming package")
+    parser.add_argument("--window-model", type=Path, help="windowed package")
+    parser.add_argument("--runs", type=count, help="of each part; unset: as each has it")
+    parser.add_argument("--scale", type=float, help="of how long everything lasts")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
+    parser.add_argument(
+        "--cost", nargs=argparse.REMAINDER, default=[], help="last: options of benchmarks.cost"
+    )
+    arguments = parser.parse_args()
+    arguments.out = arguments.out.resolve()
+    return arguments
+
+
+if __name__ == "__main__":
+    main()

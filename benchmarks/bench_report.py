@@ -1,0 +1,252 @@
+"""The report on speed and scale as Markdown, and its summary for the README. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+from typing import Any, Final
+
+from benchmarks.bench_rows import Documents, Row, Spread, spread
+
+PLOTS: Final = {
+    "growth": "What a stream costs, by how many there are",
+    "latency": "Latency of 20 paced clients, by network added",
+    "throughput": "A closed loop of 20 clients, of the bare model",
+}
+
+_ABOUT: Final = """\
+Medians over the runs, with the lowest and the highest of them. What each figure is, and the command
+that measures it, stands in [the benchmarks](../README.md)."""
+_OTHERS: Final = """\
+Error rates and the end of speech: [accuracy.md](accuracy.md). Half precision and 8 bits:
+[variants.md](variants.md)."""
+_NOT_MEASURED: Final = "not measured"
+_MAXIMUM_SUMMARY_ROWS: Final = 40
+
+
+def as_markdown(documents: Documents, rows: Sequence[Row], peers: Mapping[str, Any] | None) -> str:
+    """The report.
+
+    Args:
+        documents: What parts have written.
+        rows: Targets and whether they are reached.
+        peers: What `benchmarks/results/peers.json` holds; None: there is none.
+    """
+    parts = [
+        "# Speed and scale",
+        _ABOUT,
+        *(
+            f"## {section}\n\n{_table(list(of_it))}"
+            for section, of_it in groupby(rows, key=lambda row: row.section)
+        ),
+        _OTHERS,
+        *_pictures(documents),
+        *_stages(documents.get("overhead")),
+        *_memory(documents.get("growth")),
+        *_providers(documents.get("providers")),
+        *_cost(documents.get("cost")),
+        *_peers(peers),
+        *_origins(documents),
+    ]
+    return "\n\n".join(parts)
+
+
+def summary(documents: Documents, rows: Sequence[Row]) -> str:
+    """The rows that have a target, what streams cost, and where that comes from."""
+    wanted = [row for row in rows if row.wanted][:_MAXIMUM_SUMMARY_ROWS]
+    parts = [_table(wanted), *_cost(documents.get("cost"), heading=False)]
+    origins = sorted({_origin(one) for one in documents.values()})
+    return "\n\n".join([*parts, "\n\n".join(origins)])
+
+
+def told(measured: Spread | None, unit: str) -> str:
+    """A figure, with the range of its runs where there are several."""
+    if measured is None:
+        return _NOT_MEASURED
+    text = f"{_number(measured.median)} {unit}".strip()
+    if measured.runs > 1:
+        text += f" ({_number(measured.lowest)} to {_number(measured.highest)})"
+    return text
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def _table(rows: Sequence[Row]) -> str:
+    return grid(
+        ("", "target", "ours", ""),
+        (
+            (row.what, row.wanted or "-", told(row.measured, row.unit), _outcome(row))
+            for row in rows
+        ),
+    )
+
+
+def _outcome(row: Row) -> str:
+    if row.reached is None:
+        return ""
+    return "reached" if row.reached else "not reached"
+
+
+def grid(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table of Markdown; all but the first column to the right."""
+    lines = [
+        f"| {' | '.join(head)} |",
+        f"|---|{'---:|' * (len(head) - 1)}",
+        *(f"| {' | '.join(cells)} |" for cells in rows),
+    ]
+    return "\n".join(lines)
+
+
+def _pictures(documents: Documents) -> list[str]:
+    return [f"![{what}](bench-{name}.png)" for name, what in PLOTS.items() if name in documents]
+
+
+def _stages(document: Mapping[str, Any] | None) -> list[str]:
+    if document is None:
+        return []
+    run = document["runs"][0]["default"]["20"]
+    rows = [
+        (
+            row["name"],
+            *(f"{1000 * row[f'{one}_seconds']:.3f}" for one in ("median", "p95", "p99")),
+            f"{100 * row['share']:.0f} %",
+        )
+        for row in [*run["stages"], run["end_to_end"]]
+    ]
+    table = grid(("stage", "median ms", "P95 ms", "P99 ms", "share"), rows)
+    return [f"## Where the time of a hop goes\n\n20 live streams, first run.\n\n{table}"]
+
+
+def _memory(document: Mapping[str, Any] | None) -> list[str]:
+    if document is None:
+        return []
+    run = document["runs"][0]
+    imported = run["imported_megabytes"]
+    rows = []
+    for one in run["by_streams"]:
+        figures, idle = one["figures"], one["idle_megabytes"]
+        latency = figures["latency"] or {"p99_milliseconds": float("nan")}
+        largest, cpu = figures["server_resident_megabytes"], figures["server_cpu_milliseconds"]
+        rows.append(
+            (
+                str(figures["streams"]),
+                _or_dash(cpu, "{:.2f}"),
+                f"{latency['p99_milliseconds']:.1f}",
+                _or_dash(largest, "{:.0f}"),
+                f"{imported:.0f}",
+                f"{idle - imported:.0f}",
+                "-" if largest is None else f"{largest - idle:.0f}",
+            )
+        )
+    head = ("streams", "ms a stream-second", "P99 ms", "MB", "libraries", "model", "streams' own")
+    return [f"## What a stream costs\n\nDensity mode, first run.\n\n{grid(head, rows)}"]
+
+
+def _providers(document: Mapping[str, Any] | None) -> list[str]:
+    if document is None:
+        return []
+    rows, absent = [], []
+    for name, models in document["runs"][0].items():
+        for model, found in models.items():
+            if "absent" in found:
+                absent.append(f"{name}, {model}: {found['absent']}.")
+                continue
+            for batch, call in found["by_batch"].items():
+                figures = [f"{call[f'p{one}_milliseconds']:.2f}" for one in (50, 95, 99)]
+                rows.append((f"{name}, {model}, batch {batch}", *figures))
+    text = grid(("", "median ms", "P95 ms", "P99 ms"), rows)
+    return ["\n\n".join(["## Providers", text, *absent])]
+
+
+def _cost(document: Mapping[str, Any] | None, *, heading: bool = True) -> list[str]:
+    if document is None:
+        return []
+    price, pod = document["price"], document["pod"]
+    rows = []
+    for mode, found in document["runs"][0].items():
+        held = found["streams_per_vcpu"]
+        if not found["costs"]:
+            rows.append((f"{mode} mode", f"{held:g}", "-", "-", "-", "-"))
+        rows += [
+            (
+                f"{mode} mode",
+                f"{held:g}",
+                f"{one['users']:,}",
+                f"{one['pods']:,}",
+                f"{one['dollars_per_hour']:,.2f}",
+                f"{one['dollars_per_stream_hour']:.6f}",
+            )
+            for one in found["costs"]
+        ]
+    head = ("", "streams a vCPU", "at once", "pods", "$ an hour", "$ a stream-hour")
+    assumed = (
+        f"Assumed: {price['vcpu_hour']:g} $ for a vCPU-hour and {price['gigabyte_hour']:g} $ for a"
+        f" gigabyte-hour, {price['source']}; pods of {pod['vcpus']} vCPUs and"
+        f" {pod['gigabytes']:g} GB, filled to {100 * document['headroom']:.0f} % of what held"
+        " beside the load generator. No network, disks, fees or discounts."
+    )
+    table = f"{grid(head, rows)}\n\n{assumed}"
+    return [f"## Cost\n\n{table}" if heading else table]
+
+
+def _peers(peers: Mapping[str, Any] | None) -> list[str]:
+    """Beside other servers of models: a table of what is there, whatever it names."""
+    if peers is None:
+        return ["## Peers\n\nNot measured: benchmarks/results/peers.json is not there."]
+    named: Mapping[str, Mapping[str, Any]] = peers.get("peers", {})
+    figures = sorted({key for one in named.values() for key in one if _is_number(one[key])})
+    rows = [
+        (name, *(_or_dash(one.get(key), "{:g}") for key in figures)) for name, one in named.items()
+    ]
+    head = ("", *(key.replace("_", " ") for key in figures))
+    return [f"## Peers\n\n{grid(head, rows)}"] if rows else []
+
+
+def _origins(documents: Documents) -> list[str]:
+    rows = []
+    for name, one in documents.items():
+        origin = one["provenance"]
+        settings = ", ".join(f"{key} {value}" for key, value in one["settings"].items()) or "-"
+        models = ", ".join(f"{m['model']} ({m['digest'][:19]}…)" for m in one["models"].values())
+        rows.append(
+            (
+                name,
+                origin["machine"],
+                origin["commit"],
+                models,
+                f"{len(one['runs'])}",
+                f"{one['scale']:g}",
+                settings,
+                origin["at"],
+            )
+        )
+    head = ("part", "machine", "commit", "models", "runs", "scale", "settings", "")
+    return [f"## Where the figures come from\n\n{grid(head, rows)}"]
+
+
+def _origin(document: Mapping[str, Any]) -> str:
+    origin = document["provenance"]
+    shortened = "" if document["scale"] == 1 else f", shortened to {document['scale']:g}"
+    return f"{origin['machine']}, commit {origin['commit']}, {origin['at']}{shortened}."
+
+
+def _or_dash(value: Any, form: str) -> str:
+    return form.format(value) if _is_number(value) else "-"
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def medians(documents: Documents, part: str, *keys: str) -> float | None:
+    """The median over a part's runs of what lies under these keys; None: it is not there."""
+    found: list[float | None] = []
+    for run in documents[part]["runs"]:
+        value: Any = run
+        for key in keys:
+            value = value.get(key) if isinstance(value, Mapping) else None
+        found.append(value if _is_number(value) else None)
+    measured = spread(found)
+    return None if measured is None else measured.median
