@@ -78,6 +78,10 @@ manifests:  ## render the overlays of deploy/k8s anew, with kubectl 1.21 or newe
 evaluate: install  ## accuracy through the service, beside the peer and baselines (EVALUATE=--write to publish it)
 	$(BIN)/python -m benchmarks.accuracy $(EVALUATE)
 
+.PHONY: bench
+bench: install  ## speed and scale, part by part, and one report (BENCH=--write to publish it; BENCH="--only density")
+	$(BIN)/python -m benchmarks.bench $(BENCH)
+
 .PHONY: variants
 variants: install  ## the default model in half precision and in 8 bits, beside it (VARIANTS="--out models")
 	$(BIN)/python -m benchmarks.variants $(VARIANTS)

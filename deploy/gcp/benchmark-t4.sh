@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs the load benchmark of this checkout on a machine with an NVIDIA T4, fetches what it says, and
-# removes the machine, whatever happens.
+# Runs the providers of this checkout, and a load of live streams, on a machine with an NVIDIA T4, fetches
+# what they say, and removes the machine, whatever happens.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=common.sh
 . "$(dirname "$0")/common.sh"
@@ -9,7 +9,7 @@ usage() {
     cat << 'USAGE'
 usage: deploy/gcp/benchmark-t4.sh --project ID --zone ZONE [--name NAME] [--machine TYPE]
                                   [--image FAMILY] [--image-project ID] [--hours N] [--out FOLDER]
-                                  [--dry-run] [-- OPTIONS OF benchmarks.streams]
+                                  [--dry-run] [-- OPTIONS OF voiceflow bench streams]
 
   --project ID        the project, which must exist                 [PROJECT]
   --zone ZONE         one that has T4s: europe-west4-a              [ZONE]
@@ -18,11 +18,11 @@ usage: deploy/gcp/benchmark-t4.sh --project ID --zone ZONE [--name NAME] [--mach
   --image FAMILY      of images with Python 3.11 and apt            [debian-12]
   --image-project ID  whose images                                  [debian-cloud]
   --hours N           1 to 12; Google removes the machine then      [2]
-  --out FOLDER        for streams.json, streams.md and machine.txt  [benchmarks/results/t4]
+  --out FOLDER        for providers.json, streams.json, machine.txt  [benchmarks/results/t4]
   --dry-run           print the commands, and run none
 
-What follows `--` goes to `python -m benchmarks.streams`, such as --streams 150 --seconds 60. What is
-committed is measured: the checkout must have no changes. Needs gcloud, git, and of the caller
+The model is run on each provider that is there, by benchmarks.providers. What follows `--` goes to
+`voiceflow bench streams`, such as --streams 150 --seconds 60. What is committed is measured: the checkout must have no changes. Needs gcloud, git, and of the caller
 roles/compute.instanceAdmin.v1. The machine acts as nobody in the project.
 USAGE
 }
@@ -78,8 +78,9 @@ change gcloud compute scp "${at[@]}" "$bundle" "$name:voiceflow.bundle"
 on_it "sudo apt-get update -q && sudo apt-get install -qy git make python3-venv"
 on_it "git clone -q voiceflow.bundle voiceflow && cd voiceflow && git checkout -q $commit && make install PYTHON=python3 CXX=none"
 on_it "{ lscpu; free -h; lspci | grep -i nvidia; nvidia-smi || echo 'no driver: the GPU is idle'; } > machine.txt"
-on_it "cd voiceflow && .venv/bin/python -m benchmarks.streams --json ../streams.json$([[ $# -eq 0 ]] || printf ' %q' "$@")"
+on_it "cd voiceflow && .venv/bin/python -m benchmarks.providers --json ../providers.json"
+on_it "cd voiceflow && .venv/bin/voiceflow bench streams --json$([[ $# -eq 0 ]] || printf ' %q' "$@") > ../streams.json"
 change mkdir -p "$out"
-for file in streams.json streams.md machine.txt; do
+for file in providers.json streams.json machine.txt; do
     change gcloud compute scp "${at[@]}" "$name:$file" "$out/$file"
 done

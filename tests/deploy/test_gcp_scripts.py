@@ -241,14 +241,15 @@ def test_the_benchmark_leaves_no_machine(project: Project, tmp_path: Path) -> No
     ]
     assert "--accelerator=type=nvidia-tesla-t4,count=1" in calls[0]
     assert "--no-service-account --no-scopes --max-run-duration=2h" in calls[0]
-    assert [call for call in calls if "benchmarks.streams" in call and "--streams 7" in call]
+    assert [call for call in calls if "benchmarks.providers" in call]
+    assert [call for call in calls if "voiceflow bench streams --json --streams 7" in call]
     assert sorted(path.name for path in out.iterdir()) == [
         "machine.txt",
+        "providers.json",
         "streams.json",
-        "streams.md",
     ]
     assert project.state["there"] == {}
-    project.set(fails=["benchmarks.streams"])
+    project.set(fails=["bench streams"])
     ended = project.run("benchmark-t4.sh", *NEEDED["benchmark-t4.sh"], **clean)
     assert ended.returncode != 0
     assert project.state["there"] == {}
