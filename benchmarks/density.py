@@ -50,7 +50,7 @@ def measure(setup: Setup) -> Run:
 def _spoken(
     setup: Setup, server: Server, streams: int, mode: LatencyMode, published_seconds: float
 ) -> StreamFigures:
-    seconds = setup.seconds(published_seconds, least=2.0)
+    seconds = setup.seconds(published_seconds, least=1.0)
     load = Load(streams, seconds, mode, MESSAGE_MILLISECONDS[mode])
     return asyncio.run(speak(server, load, setup.audio))
 

@@ -43,7 +43,7 @@ def measure(setup: Setup) -> Run:
 def _of(setup: Setup, streams: int) -> Run:
     with setup.service(setup.model, 2 * streams) as server:
         idle = resident_bytes(server.processes)
-        load = Load(streams, setup.seconds(_SECONDS, least=2.0), message_milliseconds=480)
+        load = Load(streams, setup.seconds(_SECONDS, least=1.0), message_milliseconds=480)
         figures = asyncio.run(speak(server, load, setup.audio))
     return {"idle_megabytes": idle / 1e6, "figures": asdict(figures)}
 

@@ -11,9 +11,9 @@ The hour is one stream in density mode that comes as fast as it is taken: proces
 second of audio in its first and last tenth, and what the service has grown by.
 
 An interruption is a second voice that sets in while the first goes on, by the reference of labelled
-conversations (../shared/speech/simulated): how much audio passes until OVERLAP_STARTED is told, in
-agent mode. It is audio time: compute latency comes on top. Without labelled conversations it is
-not measured.
+conversations (../shared/speech/simulated): how much audio passes in agent mode until
+OVERLAP_STARTED or SPEAKER_CHANGED is told of it. It is audio time: compute latency comes on top.
+Without labelled conversations it is not measured.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ from voiceflow.client import (
     Encoding,
     Event,
     RegistryClient,
+    RetryPolicy,
     SpeechEvent,
     SpeechEventKind,
     StreamConfig,
@@ -58,6 +59,9 @@ from voiceflow.evaluation import conversations, read_audio, read_rttm
 NAME: Final = "lifecycle"
 HOUR_SECONDS: Final = 3600.0
 
+_PATIENT: Final = RetryPolicy(attempts=100)
+"""After audio that came as fast as it was taken, a service takes no stream for some seconds."""
+_NOTICED: Final = {SpeechEventKind.OVERLAP_STARTED, SpeechEventKind.SPEAKER_CHANGED}
 _PIECE_BYTES: Final = 2 * 7680
 _CONVERSATIONS: Final = 10
 _PLAIN: Final = AudioFormat(Encoding.PCM16, SAMPLE_RATE_HERTZ)
@@ -155,7 +159,7 @@ async def _interruptions(setup: Setup, server: Server) -> Run | None:
             told = [
                 (seconds(event.at_samples), seconds(event.noticed_at_samples))
                 async for event in events
-                if isinstance(event, SpeechEvent) and event.kind is SpeechEventKind.OVERLAP_STARTED
+                if isinstance(event, SpeechEvent) and event.kind in _NOTICED
             ]
         true = onsets(read_rttm(await asyncio.to_thread(reference.read_text)))
         count += len(true)
@@ -179,7 +183,7 @@ async def _hearing(
             yield audio[at : at + _PIECE_BYTES]
 
     async with (
-        DiarizationClient(address) as client,
+        DiarizationClient(address, retry=_PATIENT) as client,
         aclosing(client.diarize(pieces(), StreamConfig(_PLAIN, mode))) as events,
     ):
         yield events

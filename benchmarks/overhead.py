@@ -72,7 +72,7 @@ def _percentiles(seconds: Iterable[float]) -> dict[str, float] | None:
 
 
 async def _probed(setup: Setup, server: Server, streams: int) -> list[MeasuredHop]:
-    seconds = setup.seconds(_SECONDS, least=2.0)
+    seconds = setup.seconds(_SECONDS, least=1.0)
     data = setup.audio
 
     async def pieces(piece_seconds: float) -> AsyncIterator[bytes]:

@@ -142,15 +142,24 @@ class StreamFigures:
     failed: int
     reasons: Mapping[str, int]
 
-    def holds(self, bound_milliseconds: float) -> bool:
-        """Whether all streams were let in and served, in time, and without a growing lag."""
+    def holds(
+        self,
+        bound_milliseconds: float,
+        growth_milliseconds: float = MAXIMUM_LAG_GROWTH_MILLISECONDS,
+    ) -> bool:
+        """Whether all streams were let in and served, in time, and without a growing lag.
+
+        Args:
+            bound_milliseconds: P99 of compute latency is below it.
+            growth_milliseconds: And lag growth below this.
+        """
         growth = self.lag_growth_milliseconds
         return (
             not self.refused
             and not self.failed
             and self.latency is not None
             and self.latency.p99_milliseconds < bound_milliseconds
-            and (growth is None or growth < MAXIMUM_LAG_GROWTH_MILLISECONDS)
+            and (growth is None or growth < growth_milliseconds)
         )
 
 

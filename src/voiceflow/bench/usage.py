@@ -98,9 +98,9 @@ def processes_at(target: str) -> tuple[int, ...]:
     found: set[int] = set()
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            if _listens(process, int(port)):
+            if process.pid != os.getpid() and _listens(process, int(port)):
                 found |= {process.pid, *(child.pid for child in process.children(recursive=True))}
-    return tuple(sorted(found - {os.getpid()}))
+    return tuple(sorted(found))
 
 
 def cpu_seconds(processes: Iterable[int]) -> float:

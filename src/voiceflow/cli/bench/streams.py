@@ -11,7 +11,7 @@ from typing import Any, Final
 import click
 
 from voiceflow.artifact import LatencyMode
-from voiceflow.bench.figures import StreamFigures
+from voiceflow.bench.figures import MAXIMUM_LAG_GROWTH_MILLISECONDS, StreamFigures
 from voiceflow.bench.live import Load, Server, speak
 from voiceflow.bench.search import Search
 from voiceflow.cli.bench.serving import sample_audio, server_options, serving
@@ -62,6 +62,13 @@ _AUDIO_SECONDS: Final = 600.0
     help="With --find: of compute latency, P99.",
 )
 @click.option(
+    "--growth-ms",
+    type=Number(0.1, 60_000.0),
+    default=MAXIMUM_LAG_GROWTH_MILLISECONDS,
+    show_default=True,
+    help="With --find: a lag that grows by so much, grows.",
+)
+@click.option(
     "--most",
     type=click.IntRange(1, _MAXIMUM_STREAMS),
     default=2000,
@@ -93,6 +100,7 @@ def streams(
     message_ms: int,
     find: bool,
     bound_ms: float,
+    growth_ms: float,
     most: int,
     trials: int,
     within: float,
@@ -121,6 +129,8 @@ def streams(
         *("--admission-lag-seconds", "1e6", "--admission-real-time-factor", "1.0"),
     )
 
+    bounds = (bound_ms, growth_ms)
+
     async def once() -> StreamFigures:
         async with serving(server, model_dir, *settings) as target:
             return await speak(target, load, audio)
@@ -128,7 +138,7 @@ def streams(
     async def search() -> tuple[Search, list[StreamFigures]]:
         async with serving(server, model_dir, *settings) as target:
             looking = Search(streams, most, trials)
-            return looking, await _searched(target, load, audio, looking, bound_ms, within)
+            return looking, await _searched(target, load, audio, looking, bounds, within)
 
     if find:
         _tell_search(*asyncio.run(search()), load, bound_ms, as_json=as_json)
@@ -141,7 +151,7 @@ async def _searched(
     load: Load,
     audio: bytes,
     search: Search,
-    bound_milliseconds: float,
+    bounds: tuple[float, float],
     within_seconds: float,
 ) -> list[StreamFigures]:
     """Tries loads until the search is over, or its time."""
@@ -150,19 +160,20 @@ async def _searched(
     while (size := search.next()) is not None and time.monotonic() < deadline:
         trial = Load(size, load.seconds, load.mode, load.message_milliseconds)
         figures = await speak(server, trial, audio)
-        search.tell(size, held=figures.holds(bound_milliseconds))
+        held = figures.holds(*bounds)
+        search.tell(size, held=held)
         found.append(figures)
-        tell(_trial_line(figures, bound_milliseconds), err=True)
+        tell(_trial_line(figures, held=held), err=True)
     return found
 
 
-def _trial_line(figures: StreamFigures, bound_milliseconds: float) -> str:
+def _trial_line(figures: StreamFigures, *, held: bool) -> str:
     p99 = "-" if figures.latency is None else f"{figures.latency.p99_milliseconds:g} ms"
     growth = figures.lag_growth_milliseconds
     lag = "" if growth is None else f", lag growth {growth:g} ms"
-    held = "holds" if figures.holds(bound_milliseconds) else "does not hold"
     ended = f", {figures.refused} refused, {figures.failed} failed"
-    return f"{figures.streams} streams: P99 {p99}{lag}{ended}: {held}"
+    outcome = "holds" if held else "does not hold"
+    return f"{figures.streams} streams: P99 {p99}{lag}{ended}: {outcome}"
 
 
 def _tell(figures: StreamFigures, load: Load, *, as_json: bool) -> None:

@@ -1,0 +1,196 @@
+"""The report on speed and scale: its rows, its tables, its pictures, and where it is written."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks import bench
+from benchmarks.bench_report import as_markdown, medians, summary, told
+from benchmarks.bench_rows import Spread, rows, shape_rows, spread
+from benchmarks.blocks import block_of
+
+CALL = {f"p{one}_milliseconds": float(one) / 10 for one in (50, 95, 99)} | {"max_milliseconds": 11}
+
+
+def document(part: str, *runs: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """What a part has written."""
+    return {
+        "part": part,
+        "provenance": {"machine": "a machine", "commit": "c0ffee", "at": "2026-01-01"},
+        "models": {"default": {"model": "models/m/versions/1.0.0", "digest": "sha256:0"}},
+        "scale": 1.0,
+        "settings": {},
+        "runs": list(runs),
+        **more,
+    }
+
+
+def call_run(p99: float) -> dict[str, Any]:
+    """Of `model_call`."""
+    one = {"call": CALL | {"p99_milliseconds": p99}, "milliseconds_per_audio_second": 0.5}
+    return {"windowed": {"1": one}, "default": {"16": one}, "default_model_megabytes": 9.0}
+
+
+def growth_run() -> dict[str, Any]:
+    """Of `growth`."""
+    figures = [
+        {
+            "streams": streams,
+            "latency": CALL,
+            "server_cpu_milliseconds": 1.0,
+            "server_resident_megabytes": 200.0 + streams,
+            "server_resident_megabytes_per_stream": 0.4,
+        }
+        for streams in (1, 500)
+    ]
+    by_streams = [{"idle_megabytes": 190.0, "figures": one} for one in figures]
+    return {"imported_megabytes": 150.0, "by_streams": by_streams}
+
+
+def throughput_run() -> dict[str, Any]:
+    """Of `throughput`."""
+    kinds = {"raw": 0.5, "clients_accounted": 0.95, "by_processor_time": 0.9}
+    method = {
+        "served": {"calls_per_second": 50.0, "success_percent": 100.0},
+        "ratios": {"cores": kinds, "engines": kinds},
+    }
+    loop = {"best": {"rows_per_second": 300.0}}
+    model = {"bare": {"cores": loop, "engines": loop}, "file": method, "stream": method}
+    return {"windowed": model, "default": model}
+
+
+def latency_run() -> dict[str, Any]:
+    """Of `latency`."""
+    way = {"calls": {"latency": CALL}, "streams": {"latency": CALL}}
+    return {model: {"0": way, "40": way} for model in ("windowed", "default")}
+
+
+COST = document(
+    "cost",
+    {
+        "density": {
+            "streams_per_vcpu": 250.0,
+            "costs": [
+                {
+                    "users": 1000,
+                    "pods": 3,
+                    "dollars_per_hour": 0.15,
+                    "dollars_per_stream_hour": 0.00015,
+                }
+            ],
+        },
+        "agent": {"streams_per_vcpu": 0.0, "costs": []},
+    },
+    price={"vcpu_hour": 0.02, "gigabyte_hour": 0.003, "source": "a price list"},
+    pod={"vcpus": 2, "gigabytes": 2.0},
+    headroom=0.7,
+)
+DOCUMENTS = {
+    "model_call": document("model_call", call_run(8.0), call_run(9.0), call_run(30.0)),
+    "latency": document("latency", latency_run()),
+    "throughput": document("throughput", throughput_run()),
+    "growth": document("growth", growth_run()),
+    "providers": document(
+        "providers",
+        {
+            "CPU": {"default": {"by_batch": {"1": CALL}}},
+            "CUDA": {"default": {"absent": "there is no such device"}},
+        },
+    ),
+    "cost": COST,
+}
+
+
+def test_a_target_is_reached_by_the_median_of_the_runs() -> None:
+    """With the range of them beside it."""
+    by_name = {row.what: row for row in rows(DOCUMENTS)}
+    found = by_name["windowed, 3 s, idle: P99"]
+    assert found.measured == Spread(9.0, 8.0, 30.0, 3)
+    assert found.wanted == "at most 10 ms"
+    assert found.reached is True
+    assert by_name["windowed, on all cores"].reached is True  # at least 297
+    assert by_name["default model, its file"].reached is False
+    assert by_name["windowed, 3 s, idle: median"].reached is None  # published, no target
+    assert by_name["memory at 500 streams"].reached is False
+
+
+def test_what_was_not_measured_is_said() -> None:
+    """Neither left out nor reached; also where a part has measured something else."""
+    others = {
+        "density": document("density", {"streams": {"streams": 5, "refused": 0, "failed": 0}})
+    }
+    assert all(row.measured is None and row.reached is None for row in rows(others))
+    assert "not measured" in as_markdown(others, rows(others), None)
+    assert spread([None, None]) is None
+
+
+def test_figures_are_told_with_their_range() -> None:
+    """Where there are several runs."""
+    assert told(Spread(1.25, 1.0, 2.0, 3), "ms") == "1.25 ms (1 to 2)"
+    assert told(Spread(1234.5, 1.0, 1.0, 1), "calls/s") == "1,234 calls/s"
+    assert told(None, "ms") == "not measured"
+
+
+def test_a_transformer_may_be_slow_but_not_unsteady() -> None:
+    """P99 over the median, of a model of another shape."""
+    (ratio,) = (row for row in shape_rows("x", DOCUMENTS["model_call"]) if "over" in row.what)
+    assert ratio.measured == Spread(1.8, 1.6, 6.0, 3)
+    assert ratio.reached is True
+
+
+def test_the_report_has_every_table(tmp_path: Path) -> None:
+    """As Markdown, as JSON and as pictures; absent providers and peers are named."""
+    peers = {"peers": {"LitServe": {"calls_per_second": 12.5, "remark": "as it comes"}}}
+    shaped = DOCUMENTS | {"model_call-wav2vec2": document("model_call", call_run(90.0))}
+    text = bench.write(shaped, tmp_path, peers)
+    assert "CUDA, default: there is no such device." in text
+    assert "| LitServe | 12.5 |" in text
+    assert "wav2vec2: P99 over median" in text
+    assert "| density mode | 250 | 1,000 | 3 | 0.15 | 0.000150 |" in text
+    assert "a price list" in text
+    assert "| 500 | 1.00 | 9.9 | 700 | 150 | 40 | 510 |" in text
+    assert (tmp_path / "bench.md").read_text() == text + "\n"
+    report = json.loads((tmp_path / "bench.json").read_text())
+    assert report["parts"]["model_call"]["provenance"]["commit"] == "c0ffee"
+    pictures = sorted(path.name for path in tmp_path.glob("*.png"))
+    assert pictures == ["bench-growth.png", "bench-latency.png", "bench-throughput.png"]
+    assert "peers.json is not there" in as_markdown(DOCUMENTS, rows(DOCUMENTS), None)
+
+
+def test_the_summary_goes_between_the_marks_of_the_readme(tmp_path: Path) -> None:
+    """And nowhere else; a page without marks is not touched."""
+    page = tmp_path / "README.md"
+    page.write_text("a\n<!-- speed: begin -->\nold\n<!-- speed: end -->\nb\n")
+    bench.write_readme(page, summary(DOCUMENTS, rows(DOCUMENTS)))
+    written = page.read_text()
+    assert written.startswith("a\n<!-- speed: begin -->")
+    assert written.endswith("<!-- speed: end -->\nb\n")
+    assert "old" not in written
+    assert "| windowed, 3 s, idle: P99 | at most 10 ms | 9 ms (8 to 30) | reached |" in written
+    assert "windowed, 3 s, idle: median" not in written  # it has no target
+    page.write_text("a\n")
+    with pytest.raises(ValueError, match="no marks"):
+        bench.write_readme(page, "text")
+    assert page.read_text() == "a\n"
+    assert block_of(bench.README.read_text("utf-8"), bench.BLOCK) is not None
+
+
+def test_parts_are_read_from_where_they_were_left(tmp_path: Path) -> None:
+    """In the order of the report, other shapes last; what is no part is left alone."""
+    for name in ("growth", "model_call", "model_call-distilhubert", "bench", "notes"):
+        (tmp_path / f"{name}.json").write_text(json.dumps(document(name)))
+    found = list(bench.read_documents(tmp_path))
+    assert found == ["model_call", "growth", "model_call-distilhubert"]
+    assert bench.read_peers(tmp_path / "peers.json") is None
+
+
+def test_medians_skip_what_is_not_there() -> None:
+    """Runs without the figure."""
+    runs = [{"a": {"b": 1.0}}, {"a": None}, {"a": {"b": 3.0}}]
+    documents = {"part": document("part", *runs)}
+    assert medians(documents, "part", "a", "b") == 2.0
+    assert medians(documents, "part", "a", "c") is None
