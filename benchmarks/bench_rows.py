@@ -75,7 +75,7 @@ def _row(target: Target, documents: Documents) -> Row:
 def _read(target: Target, run: Run) -> float | None:
     try:
         return target.read(run)
-    except (KeyError, TypeError, IndexError):
+    except (KeyError, TypeError, IndexError, ZeroDivisionError):
         return None
 
 

@@ -73,7 +73,7 @@ def _milliseconds(latencies: Sequence[Sequence[float]], tenth: int) -> float | N
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Of this part."""
     parser.add_argument("--streams", type=count, default=100)
-    parser.add_argument("--seconds", type=float, default=3600.0)
+    parser.add_argument("--seconds", type=float, default=3600.0, help="of audio in each")
     parser.add_argument("--look-seconds", type=float, default=10.0)
 
 

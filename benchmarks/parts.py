@@ -61,7 +61,7 @@ class Setup:
         """Both packages, by what the report calls them."""
         return {"windowed": self.window_model, "default": self.model}
 
-    def seconds(self, published: float, least: float = 1.0) -> float:
+    def seconds(self, published: float, least: float = 0.5) -> float:
         """How long something lasts that is published for so long."""
         return max(least, published * self.scale)
 

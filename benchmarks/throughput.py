@@ -66,7 +66,7 @@ def _of_model(setup: Setup, path: Path) -> dict[str, Any]:
 
 def _bare(bare: Bare, setup: Setup, callers: int) -> dict[str, Any]:
     """The loop at each batch size; `others_percent` is of all of them together."""
-    seconds = setup.seconds(_BARE_SECONDS, least=0.2)
+    seconds = setup.seconds(_BARE_SECONDS, least=0.05)
     before = Processors.now([os.getpid()])
     found = {batch: bare.throughput(batch, seconds, callers) for batch in BATCHES}
     others = Processors.now([os.getpid()]).others_percent(before)

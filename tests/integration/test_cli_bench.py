@@ -8,7 +8,8 @@ from typing import Any
 
 from click.testing import CliRunner, Result
 
-from benchmarks.service import Service, running_service
+from benchmarks.streams import loaded_service
+from voiceflow.bench.live import Server
 from voiceflow.cli.commands import commands, exit_code
 from voiceflow.errors import InvalidInput, PackageInvalid, Unavailable
 
@@ -31,10 +32,10 @@ def told(*arguments: str | Path, code: int = 0) -> tuple[dict[str, Any], str]:
     return document, result.stderr
 
 
-def test_live_streams_are_heard_to_their_end(service: Service) -> None:
+def test_live_streams_are_heard_to_their_end(open_server: Server) -> None:
     """Every hop is measured, and so is what the server takes on this machine."""
     shape = ("--streams", "3", "--mode", "agent", "--message-ms", "20")
-    document, _ = told(*STREAMS, "--server", service.address, *shape)
+    document, _ = told(*STREAMS, "--server", open_server.address, *shape)
     figures = document["figures"]
     assert document["load"]["message_milliseconds"] == 20
     assert figures["hops"] >= 3 * 12  # 1 s holds 12 hops of 80 ms, and a part
@@ -44,20 +45,20 @@ def test_live_streams_are_heard_to_their_end(service: Service) -> None:
     assert figures["server_resident_megabytes"] > 1
 
 
-def test_the_most_that_hold_are_looked_for(service: Service) -> None:
+def test_the_most_that_hold_are_looked_for(open_server: Server) -> None:
     """Up to the most that may be tried; each trial is told as it ends."""
     search = ("--find", "--streams", "1", "--most", "2", *PATIENT)
-    document, err = told(*STREAMS, "--server", service.address, *search)
+    document, err = told(*STREAMS, "--server", open_server.address, *search)
     assert (document["largest"], document["smallest_not"]) == (2, None)
     assert [one["figures"]["streams"] for one in document["trials"]] == [1, 2]
     assert "1 streams: P99 " in err
-    found = ended(*STREAMS, "--server", service.address, *search, "--trials", "1").stdout
+    found = ended(*STREAMS, "--server", open_server.address, *search, "--trials", "1").stdout
     assert "1 streams hold with P99 under 60000 ms; more were not tried" in found
 
 
 def test_a_server_that_refuses_streams_is_taken_at_its_word(stream_package: Path) -> None:
     """Refused streams count, with their reason; the most that hold are those that it takes."""
-    with running_service(stream_package, streams=1, streams_per_principal=1) as small:
+    with loaded_service(stream_package, 1) as small:
         server = ("--server", small.address)
         document, _ = told(*STREAMS, *server, "--streams", "2", code=1)
         assert document["figures"]["refused"] == 1
@@ -68,15 +69,15 @@ def test_a_server_that_refuses_streams_is_taken_at_its_word(stream_package: Path
         assert "1 refused, 0 failed: does not hold" in err
 
 
-def test_calls_are_made_in_a_closed_loop_and_at_a_pace(service: Service) -> None:
+def test_calls_are_made_in_a_closed_loop_and_at_a_pace(open_server: Server) -> None:
     """All of them succeed; paced, they are as many as were due."""
-    calls = ("bench", "calls", "--server", service.address, "--clients", "2")
+    calls = ("bench", "calls", "--server", open_server.address, "--clients", "2")
     document, _ = told(*calls, "--seconds", "0.3")
     figures = document["figures"]
     assert figures["calls"] >= 2
     assert figures["success_percent"] == 100.0
     assert figures["calls_per_second_accounted"] is not None
-    paced = ("--seconds", "0.4", "--every", "0.2", "--method", "stream")
+    paced = ("--seconds", "0.5", "--every", "0.3", "--method", "stream")
     document, _ = told(*calls, *paced)
     assert (document["figures"]["calls"], document["figures"]["succeeded"]) == (4, 4)
     assert "throughput" in ended(*calls, "--seconds", "0.1").stdout
