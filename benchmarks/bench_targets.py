@@ -26,8 +26,8 @@ class Target:
         what: Is measured.
         unit: Of it.
         part: That measures it.
-        read: Finds it in a run; KeyError, TypeError, IndexError: it is not there, ZeroDivisionError:
-            too little was measured.
+        read: Finds it in a run; KeyError, TypeError, IndexError: it is not there;
+            ZeroDivisionError: too little was measured.
         maximum: That is allowed; None: none is set.
         minimum: Likewise.
     """

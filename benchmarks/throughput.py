@@ -55,7 +55,9 @@ def _of_model(setup: Setup, path: Path) -> dict[str, Any]:
     found: dict[str, Any] = {"bare": loops, "rows_per_call": rows, "callers": callers}
     with setup.service(path, 2 * CLIENTS) as server:
         for method in Method:
-            load = CallLoad(CLIENTS, setup.seconds(_SERVED_SECONDS), AUDIO_SECONDS, method)
+            load = CallLoad(
+                CLIENTS, setup.seconds(_SERVED_SECONDS, least=0.2), AUDIO_SECONDS, method
+            )
             served = asdict(asyncio.run(call(server, load, setup.audio)))
             found[method.value] = {
                 "served": served,

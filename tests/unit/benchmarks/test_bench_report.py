@@ -112,6 +112,8 @@ def test_a_target_is_reached_by_the_median_of_the_runs() -> None:
     assert found.measured == Spread(9.0, 8.0, 30.0, 3)
     assert found.wanted == "at most 10 ms"
     assert found.reached is True
+    slow = rows({"model_call": document("model_call", *map(call_run, (8.0, 12.0, 13.0)))})
+    assert next(row for row in slow if row.what == found.what).reached is False
     assert by_name["windowed, on all cores"].reached is True  # at least 297
     assert by_name["default model, its file"].reached is False
     assert by_name["windowed, 3 s, idle: median"].reached is None  # published, no target
@@ -190,7 +192,7 @@ def test_parts_are_read_from_where_they_were_left(tmp_path: Path) -> None:
 
 def test_medians_skip_what_is_not_there() -> None:
     """Runs without the figure."""
-    runs = [{"a": {"b": 1.0}}, {"a": None}, {"a": {"b": 3.0}}]
+    runs: list[dict[str, Any]] = [{"a": {"b": 1.0}}, {"a": None}, {"a": {"b": 3.0}}]
     documents = {"part": document("part", *runs)}
     assert medians(documents, "part", "a", "b") == 2.0
     assert medians(documents, "part", "a", "c") is None
