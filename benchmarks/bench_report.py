@@ -17,6 +17,7 @@ PLOTS: Final = {
 _ABOUT: Final = """\
 Medians over the runs, with the lowest and the highest of them. What each figure is, and the command
 that measures it, stands in [the benchmarks](../README.md)."""
+_ALL: Final = "[All of it](benchmarks/results/bench.md)."
 _OTHERS: Final = """\
 Error rates and the end of speech: [accuracy.md](accuracy.md). Half precision and 8 bits:
 [variants.md](variants.md)."""
@@ -56,7 +57,7 @@ def summary(documents: Documents, rows: Sequence[Row]) -> str:
     wanted = [row for row in rows if row.wanted][:_MAXIMUM_SUMMARY_ROWS]
     parts = [_table(wanted), *_cost(documents.get("cost"), heading=False)]
     origins = sorted({_origin(one) for one in documents.values()})
-    return "\n\n".join([*parts, "\n\n".join(origins)])
+    return "\n\n".join([*parts, *origins, _ALL])
 
 
 def told(measured: Spread | None, unit: str) -> str:

@@ -71,6 +71,17 @@ async def test_commands_take_what_they_are_known_by_from_the_environment(
         assert code == 0, err
 
 
+async def test_a_load_is_put_on_a_server_over_tls(model: BoundModel, tmp_path: Path) -> None:
+    """Each of its connections says who dials; a server that is not trusted gets none."""
+    token = with_token(tmp_path, "client", "voiceflow-inference").token_file
+    load = ("bench", "streams", "--streams", "2", "--seconds", "1", "--token-file", str(token))
+    async with service_running(model, **BY_TOKEN) as (_, address):
+        code, _, err = await command(*load, "--server", address, "--ca", CA)
+        assert code == 0, err
+        code, _, err = await command(*load, "--server", address, "--ca", WRONG_CA)
+        assert (code, "SERVER_NOT_TRUSTED" in err) == (7, True)
+
+
 async def test_what_is_said_in_plain_text_does_not_leave_by_a_proxy() -> None:
     """What the environment names as one is for other machines."""
     proxy = dict.fromkeys(("http_proxy", "https_proxy", "grpc_proxy"), "http://127.0.0.1:1")

@@ -134,7 +134,10 @@ def target_option(name: str, default: str, what: str) -> Callable[[Command], Com
 
 
 def optional_target_option(name: str, what: str) -> Callable[[Command], Command]:
-    """As `target_option`, but none is named by default: then the argument is None."""
+    """As `target_option`, but none is named by default: then the argument is None.
+
+    What the environment says of who dials is for a server that is named, and left aside without.
+    """
     variable = f"VOICEFLOW_{name.upper()}"
     where = click.option(
         f"--{name}",
@@ -147,7 +150,9 @@ def optional_target_option(name: str, what: str) -> Callable[[Command], Command]
     def made(options: dict[str, Any], identity: ClientIdentity | None, insecure: bool) -> None:
         if options[name] is not None:
             options[name] = Target(options[name], identity, insecure)
-        elif identity is not None or insecure:
+            return
+        source = click.get_current_context().get_parameter_source
+        if insecure or any(source(field) is ParameterSource.COMMANDLINE for field in _IDENTITY):
             raise click.UsageError(f"--ca, --cert, --token-file, --insecure: only with --{name}")
 
     return lambda command: where(_identified(command, made))

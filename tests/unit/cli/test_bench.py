@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from click.testing import CliRunner
 
 from voiceflow.cli.commands import commands
+from voiceflow.errors import PackageInvalid
 
 
 @pytest.mark.parametrize(
@@ -19,6 +22,7 @@ from voiceflow.cli.commands import commands
         ("streams --find --within soon", "no span of time"),
         ("streams --server 127.0.0.1:1 --model-dir models", "either --server or --model-dir"),
         ("streams --insecure", "only with --server"),
+        ("calls --ca ca.pem", "only with --server"),
         ("calls --clients 0", "--clients"),
         ("calls --audio-seconds 31", "--audio-seconds"),
         ("calls --every 0", "--every"),
@@ -34,3 +38,13 @@ def test_what_cannot_be_is_refused_before_anything_is_started(
     ended = CliRunner().invoke(commands, ["bench", *arguments.split()])
     assert ended.exit_code == 2, ended.output
     assert said in ended.output
+
+
+def test_who_dials_by_the_environment_is_left_aside_where_nobody_is_dialled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is said for a server that is named."""
+    monkeypatch.delenv("VOICEFLOW_SERVER", raising=False)
+    monkeypatch.setenv("VOICEFLOW_CA", "ca.pem")
+    ended = CliRunner().invoke(commands, ["bench", "calls", "--model-dir", str(tmp_path)])
+    assert isinstance(ended.exception, PackageInvalid)  # it came as far as that
