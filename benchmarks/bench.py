@@ -33,7 +33,7 @@ from benchmarks import (
 )
 from benchmarks.arguments import count
 from benchmarks.bench_plots import plot
-from benchmarks.bench_report import as_markdown, summary
+from benchmarks.bench_report import as_markdown, stand_ins, summary
 from benchmarks.bench_rows import Documents, Row, rows, shape_rows
 from benchmarks.blocks import block_of, with_block
 from benchmarks.parts import OUT
@@ -73,6 +73,8 @@ def main() -> None:
     documents = read_documents(arguments.out)
     if not documents:
         sys.exit(f"{arguments.out} holds nothing that a part has written")
+    if arguments.write and (parts := stand_ins(documents)):
+        sys.exit(f"not to be published, without --window-model: {', '.join(parts)}")
     where = RESULTS if arguments.write else arguments.out
     text = write(documents, where, read_peers(RESULTS / "peers.json"))
     if arguments.write:

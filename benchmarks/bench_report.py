@@ -7,6 +7,7 @@ from itertools import groupby
 from typing import Any, Final
 
 from benchmarks.bench_rows import Documents, Row, Spread, spread
+from benchmarks.bench_targets import TARGETS
 
 PLOTS: Final = {
     "growth": "What a stream costs, by how many there are",
@@ -17,6 +18,9 @@ PLOTS: Final = {
 _ABOUT: Final = """\
 Medians over the runs, with the lowest and the highest of them. What each figure is, and the command
 that measures it, stands in [the benchmarks](../README.md)."""
+_STAND_IN: Final = """\
+A tiny model that hears tones stands in for the windowed one: what is said of that says nothing of
+its targets. Name one with `--window-model`."""
 _ALL: Final = "[All of it](benchmarks/results/bench.md)."
 _OTHERS: Final = """\
 Error rates and the end of speech: [accuracy.md](accuracy.md). Half precision and 8 bits:
@@ -36,6 +40,7 @@ def as_markdown(documents: Documents, rows: Sequence[Row], peers: Mapping[str, A
     parts = [
         "# Speed and scale",
         _ABOUT,
+        *([_STAND_IN] if stand_ins(documents) else []),
         *(
             f"## {section}\n\n{_table(list(of_it))}"
             for section, of_it in groupby(rows, key=lambda row: row.section)
@@ -50,6 +55,12 @@ def as_markdown(documents: Documents, rows: Sequence[Row], peers: Mapping[str, A
         *_origins(documents),
     ]
     return "\n\n".join(parts)
+
+
+def stand_ins(documents: Documents) -> list[str]:
+    """Parts that told of a windowed model, and had none."""
+    named = {target.part for target in TARGETS if target.windowed}
+    return [name for name, one in documents.items() if one["stand_in"] and name in named]
 
 
 def summary(documents: Documents, rows: Sequence[Row]) -> str:

@@ -40,6 +40,11 @@ class Target:
     maximum: float | None = None
     minimum: float | None = None
 
+    @property
+    def windowed(self) -> bool:
+        """Whether it is of the windowed model."""
+        return self.what.startswith("windowed")
+
 
 def _call(model: str, batch: int, figure: str) -> Callable[[Run], float]:
     return lambda run: run[model][str(batch)]["call"][figure]

@@ -109,6 +109,7 @@ def document(
         "part": NAME,
         "provenance": density["provenance"],
         "models": density["models"],
+        "stand_in": density["stand_in"],
         "scale": density["scale"],
         "settings": density["settings"],
         "price": asdict(price) | {"source": PRICE_SOURCE},

@@ -53,10 +53,11 @@ def _called(bare: Bare, batch: int, calls: int) -> dict[str, Any]:
 
 def _beside_service(setup: Setup) -> dict[str, Any]:
     seconds = setup.seconds(_SERVED_SECONDS)
-    bare = Bare(load_package(setup.window_model))
+    windowed = setup.models["windowed"]
+    bare = Bare(load_package(windowed))
     paced = ("calls", "--clients", str(CLIENTS), "--every", "0.5", "--seconds", str(seconds))
     with (
-        setup.service(setup.window_model, 2 * CLIENTS) as server,
+        setup.service(windowed, 2 * CLIENTS) as server,
         background(server, *paced) as load,
     ):
         taken = bare.seconds_while(lambda: load.running, _PAUSE_SECONDS)

@@ -39,27 +39,31 @@ class Setup:
 
     Attributes:
         model: Package of the streaming model.
-        window_model: Package of the windowed model.
+        window_model: Package of the windowed model; None: there is none, and a tiny one that hears
+            tones stands in, which says how things are measured and nothing of a target.
         scale: Of how long everything lasts; 1: as it is published.
         settings: More settings of the services, by name.
         arguments: Those of the part itself.
+        folder: Empty: for what stands in.
     """
 
     model: Path
-    window_model: Path
+    window_model: Path | None
     scale: float
     settings: Mapping[str, str]
     arguments: argparse.Namespace
+    folder: Path
 
     @cached_property
     def audio(self) -> bytes:
         """Conversations, PCM16 at 16 kHz."""
         return pcm16(talk(TALK_SECONDS)[0])
 
-    @property
+    @cached_property
     def models(self) -> dict[str, Path]:
         """Both packages, by what the report calls them."""
-        return {"windowed": self.window_model, "default": self.model}
+        windowed = self.window_model or write_window_package(self.folder / "window")
+        return {"windowed": windowed, "default": self.model}
 
     def seconds(self, published: float, least: float = 0.5) -> float:
         """How long something lasts that is published for so long."""
@@ -119,9 +123,14 @@ def part_main(
         more(parser)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        window = arguments.window_model or write_window_package(Path(folder) / "window")
-        settings = dict(arguments.set)
-        setup = Setup(arguments.model, window, arguments.scale, settings, arguments)
+        setup = Setup(
+            arguments.model,
+            arguments.window_model,
+            arguments.scale,
+            dict(arguments.set),
+            arguments,
+            Path(folder),
+        )
         done = []
         for number in range(1, arguments.runs + 1):
             done.append(measure(setup))
@@ -140,6 +149,7 @@ def part_document(name: str, setup: Setup, runs: Sequence[Run]) -> dict[str, Any
         "provenance": origin,
         "models": {told: _identity(load_package(path)) for told, path in setup.models.items()},
         "cores": os.cpu_count(),
+        "stand_in": setup.window_model is None,
         "scale": setup.scale,
         "settings": dict(setup.settings),
         "runs": list(runs),

@@ -7,6 +7,8 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +54,7 @@ SILENT = {"density"}
 """Whose rows ask for more than is tried here."""
 
 
+@dataclass(frozen=True)
 class OnOneService(Setup):
     """Puts every load on a service that is there, whichever model it is for.
 
@@ -60,6 +63,11 @@ class OnOneService(Setup):
     """
 
     server: Server
+
+    @cached_property
+    def audio(self) -> bytes:
+        """Two tones, one of which interrupts the other."""
+        return 4 * pcm16(TALK)
 
     @contextmanager
     def service(self, model: Path, room: int) -> Iterator[Server]:
@@ -83,9 +91,15 @@ def test_a_part_measures_what_the_report_reads(
     (tmp_path / "simulated" / "talk.rttm").write_text(REFERENCE)
     monkeypatch.setattr(lifecycle, "SPEECH", tmp_path)
     measure, arguments = PARTS[name]
-    setup = OnOneService(stream_package, window_package, SCALE, {}, argparse.Namespace(**arguments))
-    object.__setattr__(setup, "server", open_server)
-    setup.__dict__["audio"] = pcm16(TALK) * 4
+    setup = OnOneService(
+        stream_package,
+        window_package,
+        SCALE,
+        {},
+        argparse.Namespace(**arguments),
+        tmp_path,
+        open_server,
+    )
     document = json.loads(json.dumps(part_document(name, setup, [measure(setup)])))
     found = [row for row in rows({name: document}) if row.measured is not None]
     assert found or name in SILENT | {"growth", "providers"}

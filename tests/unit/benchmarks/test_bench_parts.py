@@ -20,6 +20,7 @@ from voiceflow.package import load_package
 DENSITY = {
     "provenance": {},
     "models": {},
+    "stand_in": False,
     "scale": 1.0,
     "settings": {},
     "cores": 2,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ def document(part: str, *runs: dict[str, Any], **more: Any) -> dict[str, Any]:
         "part": part,
         "provenance": {"machine": "a machine", "commit": "c0ffee", "at": "2026-01-01"},
         "models": {"default": {"model": "models/m/versions/1.0.0", "digest": "sha256:0"}},
+        "stand_in": False,
         "scale": 1.0,
         "settings": {},
         "runs": list(runs),
@@ -128,6 +130,24 @@ def test_what_was_not_measured_is_said() -> None:
     assert all(row.measured is None and row.reached is None for row in rows(others))
     assert "not measured" in as_markdown(others, rows(others), None)
     assert spread([None, None]) is None
+
+
+def test_a_model_that_stands_in_reaches_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor is it published; what is said of the default model holds."""
+    part = document("model_call", call_run(8.0), stand_in=True)
+    by_name = {row.what: row.reached for row in rows({"model_call": part})}
+    assert by_name["windowed, 3 s, idle: P99"] is None
+    assert by_name["default model, its file"] is False
+    assert "stands in for the windowed one" in as_markdown({"model_call": part}, [], None)
+    (tmp_path / "model_call.json").write_text(json.dumps(part))
+    publish = ("--report-only", "--write", "--out", str(tmp_path))
+    monkeypatch.setattr(sys, "argv", ["bench", *publish])
+    monkeypatch.setattr(bench, "RESULTS", tmp_path / "results")
+    with pytest.raises(SystemExit, match="not to be published"):
+        bench.main()
+    assert not (tmp_path / "results").exists()
 
 
 def test_figures_are_told_with_their_range() -> None:
