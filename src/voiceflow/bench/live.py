@@ -183,6 +183,7 @@ class _LiveStream:
             self.heard.failure = "CUT"
         finally:
             speaking.cancel()
+            await asyncio.gather(speaking, return_exceptions=True)
             self._call.cancel()
 
     def _refuse(self, error: VoiceFlowError) -> None:

@@ -59,6 +59,8 @@ def show_calls(console: Console, found: CallFigures) -> None:
 
 def largest_line(search: Search, bound_milliseconds: float) -> str:
     """What a search has found."""
+    if not search.tried:
+        return "nothing was tried: there was no time"
     if not search.largest:
         return (
             f"not even {search.smallest_not} streams hold with P99 under {bound_milliseconds:g} ms"
