@@ -96,9 +96,10 @@ async def noted(server: Server, load: Load, audio: bytes) -> tuple[list[Heard], 
     try:
         length = int(load.seconds * SAMPLE_RATE_HERTZ) * SAMPLE_BYTES
         streams = []
+        whole = memoryview(audio)  # hours of many streams are not copied
         for number, channel in enumerate(channels):
             place = place_bytes(number, load.streams, len(audio), length)
-            piece = audio[place : place + length]
+            piece = whole[place : place + length]
             streams.append(_LiveStream(channel, server, piece, load))
         for first in range(0, load.streams, _OPEN_AT_ONCE):
             await asyncio.gather(*(s.open() for s in streams[first : first + _OPEN_AT_ONCE]))
@@ -141,7 +142,9 @@ class _LiveStream:
         load: How.
     """
 
-    def __init__(self, channel: grpc.aio.Channel, server: Server, audio: bytes, load: Load) -> None:
+    def __init__(
+        self, channel: grpc.aio.Channel, server: Server, audio: memoryview, load: Load
+    ) -> None:
         diarize: grpc.aio.StreamStreamMultiCallable[bytes, bytes]
         diarize = channel.stream_stream(f"/{SERVICE_NAME}/Diarize")
         self._call = diarize()
@@ -205,7 +208,7 @@ class _LiveStream:
             now = loop.time()
             self.heard.sent.append(now)
             self.heard.late.append(now - due)
-            await self._call.write(wire.encoded(audio=self._audio[at : at + size]))
+            await self._call.write(wire.encoded(audio=bytes(self._audio[at : at + size])))
         await self._call.write(wire.encoded(finish={}))
         await self._call.done_writing()
 
