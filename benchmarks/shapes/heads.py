@@ -17,7 +17,7 @@ groups of so many frames, a window's answer does not depend on who stands beside
 def add_heads(graph: GraphBuilder, features: str, frames: int, width: int) -> None:
     """Adds `activity` and `embedding`.
 
-    A local speaker's vector is made of the mean of the features, weighted by that speaker's
+    A local speaker's vector is made of the features of all frames, weighted by that speaker's
     activity.
 
     Args:
@@ -33,8 +33,7 @@ def add_heads(graph: GraphBuilder, features: str, frames: int, width: int) -> No
     activity = graph.add("Slice", padded, *bounds, output="activity")
 
     weights = graph.add("Transpose", activity, perm=[0, 2, 1])  # (batch, speakers, frames)
-    whole = graph.add("ReduceSum", weights, graph.integers(2), keepdims=1)
-    shares = graph.add("Div", weights, graph.add("Add", whole, graph.number(1e-6)))
+    shares = graph.add("Mul", weights, graph.number(1 / frames))
     pooled = graph.add("MatMul", shares, features)  # (batch, speakers, width)
     # A weight of its own for each speaker, or random ones would say nearly the same of both.
     apart = graph.add("Mul", pooled, graph.weight(LOCAL_SPEAKERS, width, deviation=1.0))
