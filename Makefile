@@ -9,6 +9,8 @@ PYTHON ?= python3.11
 VENV ?= .venv
 TRAINING_VENV ?= .venv-training
 PEER_VENV ?= .venv-peer-diart
+# Servers that ours is measured beside, each with an environment of its own: .venv-peer-NAME.
+SERVERS := bentoml fastapi litserve mlserver ray
 DOCS_VENV ?= .venv-docs
 BIN := $(VENV)/bin
 TORCH ?= torch==2.13.0
@@ -145,6 +147,9 @@ lock: install  ## write requirements/*.lock anew (UV_FLAGS=--upgrade for newer v
 		-c requirements/runtime.lock -c requirements/build.lock -o requirements/training.lock
 	$(UV_COMPILE) --group teachers --no-deps -o requirements/teachers.lock
 	$(UV_COMPILE) --config-file $(PEER)/uv.toml $(PEER)/requirements.in -o $(PEER)/requirements.lock
+	for server in $(SERVERS); do \
+		$(UV_COMPILE) benchmarks/peers/$$server/requirements.in -o benchmarks/peers/$$server/requirements.lock; \
+	done
 
 # ---------------------------------------------------------------- install
 
@@ -212,6 +217,18 @@ $(PEER_VENV)/.peer: $(PEER)/requirements.lock
 .PHONY: peers
 peers: $(PEER_VENV)/.peer  ## make the environment of the diarizer we are compared with
 
+# None of them needs PyTorch, and nothing of ours is installed beside them.
+SERVER_VENVS := $(SERVERS:%=.venv-peer-%)
+
+.venv-peer-%/.server: benchmarks/peers/%/requirements.lock
+	test -x .venv-peer-$*/bin/python || $(PYTHON) -m venv .venv-peer-$*
+	.venv-peer-$*/bin/python $(PIP_INSTALL) --require-hashes -r $<
+	touch $@
+
+.PHONY: serving-peers $(SERVERS:%=peer-%)
+$(SERVERS:%=peer-%): peer-%: .venv-peer-%/.server
+serving-peers: $(SERVERS:%=peer-%)  ## make the environments of the servers we are measured beside (or `make peer-ray`, for one)
+
 .PHONY: clean
 clean:  ## remove the virtual environments and everything built
-	rm -rf $(VENV) $(TRAINING_VENV) $(PEER_VENV) $(DOCS_VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(TRAINING_VENV) $(PEER_VENV) $(SERVER_VENVS) $(DOCS_VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
