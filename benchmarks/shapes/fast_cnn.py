@@ -9,7 +9,7 @@ from benchmarks.shapes.graph import GraphBuilder
 FRAME_SAMPLES: Final = 640
 WIDTH: Final = 512
 
-_LAYERS: Final = (
+LAYERS: Final = (
     # inputs, outputs, kernel, stride, padding before and after
     (1, 64, 20, 10, (5, 5)),
     (64, 128, 8, 8, (0, 0)),
@@ -33,7 +33,7 @@ def add_trunk(graph: GraphBuilder, audio: str) -> str:
         Features, (batch, frames, WIDTH).
     """
     value = graph.add("Unsqueeze", audio, graph.integers(1))
-    for inputs, outputs, kernel, stride, pads in _LAYERS:
+    for inputs, outputs, kernel, stride, pads in LAYERS:
         value = graph.conv(value, inputs, outputs, kernel, stride=stride, pads=pads)
         value = graph.add("Relu", value)
     return graph.add("Transpose", value, perm=[0, 2, 1])
