@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import ModelProto, NodeProto, TensorProto, checker, helper, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, checker, helper, numpy_helper
 
 OPSET: Final = 20
 IR_VERSION: Final = 9
@@ -106,16 +106,7 @@ class GraphBuilder:
             outputs: Likewise.
         """
         graph = helper.make_graph(
-            self._nodes,
-            name,
-            *(
-                [
-                    helper.make_tensor_value_info(tensor, TensorProto.FLOAT, list(dims))
-                    for tensor, dims in ends.items()
-                ]
-                for ends in (inputs, outputs)
-            ),
-            list(self._constants.values()),
+            self._nodes, name, _values(inputs), _values(outputs), list(self._constants.values())
         )
         opsets = [helper.make_opsetid("", OPSET)]
         model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
@@ -130,3 +121,10 @@ class GraphBuilder:
         name = f"constant_{len(self._constants)}"
         self._constants[name] = numpy_helper.from_array(value, name)
         return name
+
+
+def _values(ends: Mapping[str, Sequence[str | int]]) -> list[ValueInfoProto]:
+    return [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, list(dims))
+        for name, dims in ends.items()
+    ]

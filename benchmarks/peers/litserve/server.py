@@ -42,7 +42,7 @@ class Window(litserve.LitAPI):
         self, request: Annotated[bytes, Body(media_type="application/octet-stream")]
     ) -> NDArray[np.float32]:
         """A window from its samples."""
-        return np.frombuffer(request, "<i2").astype(np.float32) / 32768
+        return np.frombuffer(request, "<i2").astype(np.float32) / np.float32(32768)
 
     def batch(self, inputs: list[NDArray[np.float32]]) -> NDArray[np.float32]:
         """Windows that are computed together."""

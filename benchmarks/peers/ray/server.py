@@ -23,7 +23,6 @@ ONGOING_LIMIT: Final = 64
 """Calls that a replica takes in at once; Ray's default, 5, would starve the batch."""
 
 
-@serve.deployment(num_replicas=1, max_ongoing_requests=ONGOING_LIMIT)
 class Window:
     """One model, in a worker process of Ray's.
 
@@ -63,7 +62,8 @@ def main() -> None:
         http_options={"host": "127.0.0.1", "port": arguments.port},
         logging_config={"log_level": "WARNING", "enable_access_log": False},
     )
-    serve.run(Window.bind(arguments.model))
+    deployment = serve.deployment(num_replicas=1, max_ongoing_requests=ONGOING_LIMIT)(Window)
+    serve.run(deployment.bind(arguments.model))
     signal.sigwait({signal.SIGINT, signal.SIGTERM})
     serve.shutdown()
     ray.shutdown()
