@@ -1,9 +1,9 @@
 """The windowed model behind LitServe: PCM16 in the body of a request, float32 in the answer's.
 
 python -m benchmarks.peers.litserve.server --model PATH --port PORT
-"""
 
-from __future__ import annotations
+Annotations are not postponed here: LitServe hands that of `decode_request` to FastAPI as it is.
+"""
 
 import argparse
 from typing import Annotated, Final
