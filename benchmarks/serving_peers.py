@@ -18,7 +18,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
@@ -90,12 +90,14 @@ def called(
         if clients.stdout.readline() != "ready\n":
             clients.kill()
             raise RuntimeError(f"{name}: its clients do not get ready")
-        taking_part = [clients.pid, *(process.pid for process in server.processes())]
-        before, cpu = Processors.now(taking_part), server.cpu_seconds()
+        serving = [process.pid for process in server.processes()]
+        before, cpu = Processors.now(serving), server.cpu_seconds()
         output, _ = clients.communicate("go\n", timeout=pace.seconds + _ANSWER_SECONDS)
-    cpu = server.cpu_seconds() - cpu
+    after, cpu = Processors.now(serving), server.cpu_seconds() - cpu
     seen = json.loads(output)
-    others = Processors.now(taking_part).others_percent(before)
+    # The clients' process has ended: what it used is known from itself.
+    after = replace(after, own=after.own + seen["client_cpu_seconds"])
+    others = after.others_percent(before)
     summed = figures(
         seen["latencies"],
         seen["failures"],

@@ -123,16 +123,25 @@ def _bentoml(model: Path, port: int, _health: int) -> Command:
 
 
 def _ray(model: Path, port: int, _health: int) -> Command:
-    # The time is for its own processes to start in, where a machine is slow.
-    settings = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_raylet_start_wait_time_s": "240"}
+    # The times are for its own processes to start in, where a machine is slow.
+    settings = {
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_raylet_start_wait_time_s": "240",
+        "RAY_agent_register_timeout_ms": "240000",
+    }
     return Command(_module("ray", model, port), settings)
 
 
 def _fastapi(model: Path, port: int, _health: int) -> Command:
     app = "benchmarks.peers.fastapi.server:app"
     options = ("--port", str(port), "--no-access-log", "--log-level", "warning")
+    options += ("--timeout-keep-alive", str(KEEP_ALIVE_SECONDS))
     return Command(("uvicorn", app, *options), {"MODEL": str(model)})
 
+
+KEEP_ALIVE_SECONDS: Final = 120
+"""How long uvicorn keeps a connection that is quiet: its own 5 s may end while the clients, which
+share the cores with the server, wait for their turn."""
 
 _BATCHED: Final = "batches of at most 16, gathered for at most 2 ms"
 

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 BATCH_LIMIT: Final = 16
 BATCH_WAIT_SECONDS: Final = 0.002
+KEEP_ALIVE_SECONDS: Final = 120
+"""How long uvicorn keeps a connection that is quiet; its own 5 s are short on a busy machine."""
 
 Output = tuple[NDArray[np.float32], NDArray[np.float32]]
 
@@ -78,6 +80,7 @@ def main() -> None:
         generate_client_file=False,
         log_level="warning",
         access_log=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
     )
 
 
