@@ -134,9 +134,9 @@ def _ray(model: Path, port: int, _health: int) -> Command:
 
 def _fastapi(model: Path, port: int, _health: int) -> Command:
     app = "benchmarks.peers.fastapi.server:app"
-    options = ("--port", str(port), "--no-access-log", "--log-level", "warning")
-    options += ("--timeout-keep-alive", str(KEEP_ALIVE_SECONDS))
-    return Command(("uvicorn", app, *options), {"MODEL": str(model)})
+    quiet = ("--no-access-log", "--log-level", "warning")
+    keep = ("--timeout-keep-alive", str(KEEP_ALIVE_SECONDS))
+    return Command(("uvicorn", app, "--port", str(port), *quiet, *keep), {"MODEL": str(model)})
 
 
 KEEP_ALIVE_SECONDS: Final = 120
