@@ -22,9 +22,9 @@ from typing import Any, Final
 
 import numpy as np
 
+from benchmarks.alone import alone
 from benchmarks.arguments import count
 from benchmarks.audio import pcm16, talk
-from benchmarks.bare import bare_calls, window_session
 from benchmarks.machine import Processors
 from benchmarks.peers.load import Call, cut
 from benchmarks.peers.voiceflow.calls import connect
@@ -118,7 +118,7 @@ def measure(name: str, windows: Sequence[bytes], calls: int, folder: Path) -> La
     """
     shape = SHAPES[name]
     built, packed = write_package(shape, folder)
-    alone = bare_calls(window_session(folder / MODEL_FILE), calls=calls)
+    by_itself = alone(load_package(folder), calls=calls)
     with running_service(folder, log_level="warning", **PATIENCE) as service:
         taking_part = [service.process.pid, os.getpid()]
         before = Processors.now(taking_part)
@@ -132,7 +132,7 @@ def measure(name: str, windows: Sequence[bytes], calls: int, folder: Path) -> La
         shape.published_parameters,
         shape.source,
         packed.manifest.sizes[MODEL_FILE],
-        times(alone.latencies, alone.cpu_seconds),
+        times(by_itself.latencies, by_itself.cpu_seconds),
         times(latencies, cpu_seconds),
         round(resident / 1e6, 1),
         others,

@@ -23,9 +23,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
+from benchmarks.alone import alone
 from benchmarks.arguments import count
 from benchmarks.audio import pcm16, talk
-from benchmarks.bare import bare_calls, window_session
 from benchmarks.machine import Processors
 from benchmarks.peers.load import Pace
 from benchmarks.peers.servers import PEERS, Peer
@@ -33,9 +33,9 @@ from benchmarks.process_tree import ProcessTree
 from benchmarks.provenance import provenance, write_report
 from benchmarks.service import running_service
 from benchmarks.serving_figures import Figures, figures, reasons
-from benchmarks.serving_report import System, page, report
+from benchmarks.serving_report import BARE, System, page, report
 from benchmarks.shapes import SHAPES, write_package
-from voiceflow.package import MODEL_FILE, load_package
+from voiceflow.package import MODEL_FILE, ModelPackage, load_package
 
 INTERVAL_SECONDS: Final = 0.5
 _AUDIO_SECONDS: Final = 120.0
@@ -117,15 +117,14 @@ def ours(package: Path, clients: int) -> Iterator[tuple[str, ProcessTree]]:
         yield service.address, ProcessTree(service.process.pid)
 
 
-def bare(model: Path, seconds: float) -> Figures:
-    """The model alone, in this process."""
-    session = window_session(model)
-    alone = bare_calls(session, seconds=seconds)
+def by_itself(package: ModelPackage, seconds: float) -> Figures:
+    """The model without a server, in this process."""
+    calls = alone(package, seconds=seconds)
     return figures(
-        alone.latencies,
+        calls.latencies,
         {},
-        wall_seconds=alone.wall_seconds,
-        server_cpu_seconds=alone.cpu_seconds,
+        wall_seconds=calls.wall_seconds,
+        server_cpu_seconds=calls.cpu_seconds,
         client_cpu_seconds=None,
         resident_bytes=ProcessTree.own().resident_bytes(),
     )
@@ -172,12 +171,12 @@ def _measure(
     package: Path, audio: Path, peers: Sequence[Peer], arguments: argparse.Namespace
 ) -> tuple[list[System], dict[str, str]]:
     """All systems by turns; and of those that failed as a whole, why."""
-    model = package / MODEL_FILE
+    model, loaded = package / MODEL_FILE, load_package(package)
     bare_runs: list[Figures] = []
     measured = {name: Measured() for name in ("voiceflow", *(peer.name for peer in peers))}
     failed: dict[str, str] = {}
     for number in range(arguments.rounds):
-        bare_runs.append(bare(model, arguments.seconds))
+        bare_runs.append(by_itself(loaded, arguments.seconds))
         for name, shown in measured.items():
             if name in failed:
                 continue
@@ -190,8 +189,7 @@ def _measure(
                     _stretches(python, name, address, audio, tree, shown, arguments)
             except (RuntimeError, subprocess.SubprocessError) as error:
                 failed[name] = str(error)
-    alone = System("InferenceSession.run", "no server", "one thread", _own_versions(), bare_runs)
-    systems = [alone]
+    systems = [System(BARE, "no server", "one thread", _own_versions(), bare_runs)]
     for name, one in measured.items():
         if not one.paced:
             continue

@@ -47,11 +47,16 @@ def report(
     absent: Sequence[str],
     failed: Mapping[str, str],
 ) -> dict[str, Any]:
-    """All that is published; each load has the median of its rounds, and the rounds."""
+    """All that is published.
+
+    Each load of a system has the median of its rounds, and the rounds; `peers` has the figures of
+    each system that `benchmarks.bench` puts into its own report.
+    """
     return {
         "provenance": asdict(provenance),
         "asked": dict(asked),
         "systems": {one.name: _system(one) for one in systems},
+        "peers": {one.name: _short(one) for one in systems},
         "absent": list(absent),
         "failed": dict(failed),
     }
@@ -117,6 +122,20 @@ def _system(one: System) -> dict[str, Any]:
         if runs:
             told[load] = asdict(median(runs)) | {"runs": [asdict(run) for run in runs]}
     return told
+
+
+def _short(one: System) -> dict[str, float | None]:
+    closed = median(one.closed)
+    paced = median(one.paced) if one.paced else None
+    return {
+        "calls_per_second": closed.calls_per_second,
+        "success_percent": closed.success_percent,
+        "server_cpu_ms": closed.server_cpu_milliseconds_per_call,
+        "client_cpu_ms": closed.client_cpu_milliseconds_per_call,
+        "resident_megabytes": closed.resident_megabytes,
+        "paced_p50_ms": paced.latency_p50_milliseconds if paced else None,
+        "paced_p99_ms": paced.latency_p99_milliseconds if paced else None,
+    }
 
 
 def _table(rows: Sequence[tuple[System, Figures]], systems: Sequence[System]) -> str:

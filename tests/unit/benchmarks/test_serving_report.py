@@ -82,4 +82,6 @@ def test_the_json_has_each_round_and_its_median() -> None:
     assert told["systems"]["voiceflow"]["closed"]["calls_per_second"] == 200.0
     assert len(told["systems"]["voiceflow"]["closed"]["runs"]) == 2
     assert told["systems"]["voiceflow"]["paced"]["calls"] == 400
+    assert told["peers"]["voiceflow"]["calls_per_second"] == 200.0
+    assert told["peers"]["voiceflow"]["paced_p99_ms"] == 10.0
     assert told["absent"] == ["ray"]
