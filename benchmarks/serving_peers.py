@@ -163,8 +163,10 @@ def main() -> None:
     print(text)
     if arguments.json:
         write_report(arguments.json, report(measured_from, asked, systems, absent, failed), text)
-    if absent:
-        sys.exit(f"absent: {', '.join(absent)}; `make serving-peers` makes their environments")
+    for name, why in failed.items():
+        print(f"{name} did not run: {why}", file=sys.stderr)
+    if absent or failed:
+        sys.exit(f"not measured: {', '.join([*absent, *failed])}")
 
 
 def _measure(
