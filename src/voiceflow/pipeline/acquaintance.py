@@ -208,8 +208,14 @@ class Acquaintance:
         segment.total = np.zeros_like(segment.total)
         segment.frames = 0
 
+    def may_bear(self, frames: int) -> bool:
+        """Whether so many frames of somebody without a name may make a speaker."""
+        return frames >= self._frames_in(SHORTEST_SEGMENT_SECONDS) and not self.is_full
+
     def bear(self, embedding: FloatArray, threshold: float) -> bool:
         """Makes a speaker of the voice heard last, if nobody is known by it and it was enough.
+
+        It is asked where `may_bear` says so.
 
         Args:
             embedding: Unit vectors of the frames that are nobody's, (frames, dim), in their order;
@@ -217,8 +223,6 @@ class Acquaintance:
             threshold: Cosine from which a voice is a known one.
         """
         latest = self._frames_in(SHORTEST_SEGMENT_SECONDS)
-        if self.is_full or len(embedding) < latest:
-            return False
         seed = unit(embedding[-latest:].sum(axis=0))  # (dim,)
         alike = embedding @ seed >= threshold  # (frames,)
         total = embedding[alike].sum(axis=0)  # (dim,)

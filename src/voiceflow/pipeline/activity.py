@@ -32,14 +32,70 @@ class Voices:
         """The voices from a frame on."""
         return Voices(self.activity[frame:], self.embedding[frame:])
 
-    def described_later(self, frames: int) -> Voices:
-        """The loudest voice of each frame by the vector so many frames later, or the last one."""
-        last = len(self.activity) - 1
-        if frames == 0 or last < 0:
-            return self
-        embedding = self.embedding.copy()
-        embedding[:, 0] = self.embedding[np.minimum(np.arange(last + 1) + frames, last), 0]
-        return Voices(self.activity, embedding)
+
+class HeldVoices:
+    """The voices of the frames that may still change, in arrays that move seldom.
+
+    Args:
+        dim: Length of an embedding.
+
+    Attributes:
+        lag_frames: The loudest voice of a frame is described by the vector so many frames later,
+            or by the last one there is.
+    """
+
+    def __init__(self, dim: int) -> None:
+        self._room = Voices(np.zeros((0, RANKS), np.float32), np.zeros((0, RANKS, dim), np.float32))
+        self._first = self._end = 0
+        self.lag_frames = 0
+
+    def __len__(self) -> int:
+        return self._end - self._first
+
+    @property
+    def activity(self) -> FloatArray:
+        """(frames, 2), first rank first."""
+        return self._room.activity[self._first : self._end]
+
+    def extend(self, voices: Voices) -> None:
+        """Takes the next frames."""
+        new = len(voices.activity)
+        if self._end + new > len(self._room.activity):
+            self._move(len(self) + new)
+        span = slice(self._end, self._end + new)
+        self._room.activity[span] = voices.activity
+        self._room.embedding[span] = voices.embedding
+        self._end += new
+
+    def forget(self, frames: int) -> None:
+        """Drops the oldest frames."""
+        self._first += frames
+
+    def loudest(self, start: int, end: int) -> FloatArray:
+        """What describes the loudest voice of a span of frames: (frames, dim)."""
+        vectors = self._room.embedding[self._first : self._end, 0]
+        settled = len(self) - self.lag_frames
+        if end <= settled or not self.lag_frames:
+            return vectors[start + self.lag_frames : end + self.lag_frames]
+        missing = end - max(start, settled)
+        return np.concatenate(
+            [vectors[start + self.lag_frames :], np.repeat(vectors[-1:], missing, axis=0)]
+        )
+
+    def second(self, start: int, end: int) -> FloatArray:
+        """What describes the second voice of a span of frames: (frames, dim)."""
+        return self._room.embedding[self._first + start : self._first + end, 1]
+
+    def _move(self, frames: int) -> None:
+        """Makes room for so many frames, and for half as many to come."""
+        old, held, room = self._room, len(self), frames + frames // 2
+        self._room = Voices(
+            np.empty((room, RANKS), np.float32),
+            np.empty((room, *old.embedding.shape[1:]), np.float32),
+        )
+        self._room.activity[:held] = old.activity[self._first : self._end]
+        self._room.embedding[:held] = old.embedding[self._first : self._end]
+        self._first, self._end = 0, held
 
 
 def rank_tracks(frames: Frames) -> Voices:
@@ -129,14 +185,19 @@ class EdgeDetector:
 
     def push(self, probability: FloatArray) -> list[Edge]:
         """Takes the next frames, (frames,); an edge lies where the run that proves it began."""
-        edges = []
+        edges: list[Edge] = []
         if self._skip_frames:
             skipped = min(self._skip_frames, len(probability))
             self._skip_frames -= skipped
             probability = probability[skipped:]
-        for value in probability.tolist():
+        rises = [value > self._threshold for value in probability.tolist()]
+        if rises.count(self.active) == len(rises):
+            self._heard_frames += len(rises)
+            if rises:
+                self._against_frames = 0
+            return edges
+        for rising in rises:
             self._heard_frames += 1
-            rising = value > self._threshold
             self._against_frames = self._against_frames + 1 if rising != self.active else 0
             # At least: with another frame length a run may come over the mark.
             if self._against_frames >= self._needed[not self.active]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-
-import numpy as np
+from itertools import pairwise
 
 from voiceflow.pipeline.labels import SILENCE, UNNAMED, Labels, runs
 
@@ -38,12 +37,13 @@ class ChangeDetector:
         end = max(final_frames, len(first) - self._lag_frames)
         changes = []
         for start, _ in runs(first[begin:end]):
-            speaker = int(first[begin + start])
+            speaker = first[begin + start]
             if speaker < 0 or speaker == self.announced:
                 continue
             if self.announced != UNNAMED:
-                elsewhere = np.flatnonzero(first[: begin + start] != speaker)
-                at = int(elsewhere[-1]) + 1 if len(elsewhere) else 0
+                at = begin + start
+                while at and first[at - 1] == speaker:
+                    at -= 1
                 changes.append((held_from + at, speaker))
             self.announced = speaker
         self.scanned_frames = max(self.scanned_frames, held_from + end)
@@ -63,13 +63,15 @@ class LabelChanges:
 
     def __init__(self) -> None:
         self.count = 0
-        self._seen = np.zeros(0, np.intp)  # labels of the held frames, as last seen
+        self._seen: Labels = []  # of the held frames, as last seen
 
     def see(self, labels: Labels, final_frames: int) -> None:
-        """Takes the labels of the held frames, (frames,), of which the first become final."""
+        """Takes the labels of the held frames, of which the first become final."""
         before = self._seen
         now = labels[: len(before)]
-        changed = (before >= 0) & (now != before) & (now != SILENCE)
-        if changed.any():
-            self.count += int(changed[0]) + int((changed[1:] & ~changed[:-1]).sum())
+        if now != before:
+            changed = [
+                was >= 0 and was != label != SILENCE for was, label in zip(before, now, strict=True)
+            ]
+            self.count += sum(one and not other for other, one in pairwise([False, *changed]))
         self._seen = labels[final_frames:]

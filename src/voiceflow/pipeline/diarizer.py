@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Self
 
-import numpy as np
-
 from voiceflow.artifact import SAMPLE_RATE_HERTZ, Manifest
 from voiceflow.pipeline.acquaintance import SHORTEST_SEGMENT_SECONDS, Acquaintance
 from voiceflow.pipeline.activity import Voices, rank_tracks
@@ -258,7 +256,10 @@ class StreamDiarizer:
             named.first, self._final_first, self._minimum_pause_frames, self._minimum_turn_frames
         )
         second = drop_short_runs(
-            np.where(first == SILENCE, SILENCE, named.second),
+            [
+                SILENCE if label == SILENCE else other
+                for label, other in zip(first, named.second, strict=True)
+            ],
             self._final_second,
             self._edges.overlap_edge_frames,
         )
@@ -273,8 +274,8 @@ class StreamDiarizer:
             regions.append(region)
             self._recent.add(region)
         if frames:
-            self._final_first = int(named.first[frames - 1])
-            self._final_second = int(named.second[frames - 1])
+            self._final_first = named.first[frames - 1]
+            self._final_second = named.second[frames - 1]
         self._final_frames += frames
         return regions, turns
 
@@ -291,9 +292,9 @@ class StreamDiarizer:
         """
         span = slice(start_frame, end_frame)
         regions = []
-        for start, end in runs(named.first[span], named.second[span]):
+        for start, end in runs(zip(named.first[span], named.second[span], strict=True)):
             at = start_frame + start
-            labels = {int(named.first[at]), int(named.second[at])} - {SILENCE}
+            labels = {named.first[at], named.second[at]} - {SILENCE}
             region = Region(
                 max(self._clip(first_frame + at), self._resumed_at_samples),
                 self._clip(first_frame + start_frame + end),

@@ -88,7 +88,8 @@ class Gallery:
         flat = embedding @ units.reshape(-1, units.shape[2]).T
         cosines = flat.reshape(len(embedding), self.size, PROTOTYPES_PER_SPEAKER)
         unused = self._weights[: self.size] == 0.0  # (speakers, prototypes)
-        best: FloatArray = np.where(unused, np.float32(-1.0), cosines).max(axis=2)
+        cosines[:, unused] = -1.0
+        best: FloatArray = cosines.max(axis=2)
         return best
 
     def add(self, total: FloatArray, frames: float) -> int:

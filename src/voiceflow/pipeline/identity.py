@@ -10,11 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from voiceflow.artifact import OperatingPoint
 from voiceflow.pipeline.acquaintance import Acquaintance
-from voiceflow.pipeline.activity import RANKS, Voices
+from voiceflow.pipeline.activity import HeldVoices, Voices
 from voiceflow.pipeline.labels import SILENCE, UNNAMED, Labels, runs
 from voiceflow.pipeline.model import FloatArray
 from voiceflow.pipeline.path import NOBODY_KNOWN, SpeakerPath
@@ -39,7 +38,7 @@ CONFIDENCE_SLOPE = 8.0
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """Labels of the frames that may still change, (frames,) each."""
+    """Labels of the frames that may still change, one a frame each."""
 
     first: Labels
     second: Labels
@@ -69,11 +68,13 @@ class Identity:
         self._path = SpeakerPath(switch_cost=point.smoothing_seconds / frame_seconds)
         self._lag_frames = self._frames_in(point.voice_lag_seconds)
         self._unsettled_frames = 0  # the newest, described by the last vector there is
-        self._heard = self._voices = Voices(
-            np.zeros((0, RANKS), np.float32), np.zeros((0, RANKS, speakers.dim), np.float32)
-        )
+        self._held = HeldVoices(speakers.dim)
+        # Of each held frame: whether one voice speaks at least, whether two do, whether just one.
+        self._spoken: list[bool] = []
+        self._overlapped: list[bool] = []
+        self._clean: list[bool] = []
         self._named: Named | None = None
-        self._states = np.zeros(0, np.intp)
+        self._states: list[int] = []
         self._last_final_state = NOBODY_KNOWN
         self._final_frames = 0
         self._next_recluster_frame = self._frames_in(RECLUSTER_SECONDS)
@@ -86,6 +87,7 @@ class Identity:
         self._path.adopt(point.smoothing_seconds / self._frame_seconds)
         self._lag_frames = self._frames_in(point.voice_lag_seconds)
         self._speakers.adopt(point)
+        self._spoken, self._overlapped, self._clean = self._masks(self._held.activity)
 
     def known(self) -> KnownVoices:
         """What is known so far."""
@@ -134,7 +136,7 @@ class Identity:
     @property
     def held_frames(self) -> int:
         """Frames that may still change."""
-        return len(self._voices.activity)
+        return len(self._held)
 
     @property
     def born_speakers(self) -> int:
@@ -145,14 +147,15 @@ class Identity:
         """Takes the next frames; a voice that has been heard for long enough becomes a speaker."""
         settled = self.held_frames - self._unsettled_frames
         self._named = None
-        self._heard = Voices(
-            np.concatenate([self._heard.activity, voices.activity]),
-            np.concatenate([self._heard.embedding, voices.embedding]),
-        )
-        self._voices = self._heard.described_later(self._lag_frames)
+        self._held.extend(voices)
+        self._held.lag_frames = self._lag_frames
+        spoken, overlapped, clean = self._masks(voices.activity)
+        self._spoken += spoken
+        self._overlapped += overlapped
+        self._clean += clean
         self._path.retract(self._unsettled_frames)
         self._unsettled_frames = min(self._lag_frames, self.held_frames)
-        self._follow(self._voices.since(settled))
+        self._follow(settled)
         self._bear()
 
     def labels(self) -> Named:
@@ -164,7 +167,7 @@ class Identity:
     def confidence(self, start: int, end: int) -> float:
         """Of the first labels of a span of frames: the logistic margin to the next best, 0 to 1."""
         states = self._states[start:end]
-        scores = self._scores(self._voices.embedding[start:end, 0])  # (frames, states)
+        scores = self._scores(self._held.loudest(start, end))  # (frames, states)
         rows = np.arange(len(states))
         chosen = scores[rows, states]
         scores[rows, states] = -2.0
@@ -173,9 +176,11 @@ class Identity:
         return float((1.0 / (1.0 + np.exp(-margin))).mean())
 
     def _name_frames(self) -> Named:
-        spoken, overlapped = self._masks(self._voices)
-        first = np.where(spoken, self._states - 1, SILENCE)
-        return Named(first, self._second_voices(first, overlapped))
+        first = [
+            state - 1 if spoken else SILENCE
+            for state, spoken in zip(self._states, self._spoken, strict=True)
+        ]
+        return Named(first, self._second_voices(first))
 
     def commit(self, frames: int) -> list[tuple[int, int]]:
         """Makes the oldest frames final and learns from them.
@@ -184,18 +189,17 @@ class Identity:
             Pairs (source, target) of speakers found to be one.
         """
         named = self.labels()
-        clean = self._clean(self._voices)
         for start, end in runs(named.first[:frames]):
-            own = self._voices.embedding[start:end, 0][clean[start:end]]
-            self._speakers.hear(int(named.first[start]), own)
+            own = self._held.loudest(start, end)[self._clean[start:end]]
+            self._speakers.hear(named.first[start], own)
         if frames:
-            self._last_final_state = int(self._states[frames - 1])
+            self._last_final_state = self._states[frames - 1]
         self._named = None
-        self._heard = self._heard.since(frames)
-        self._voices = self._voices.since(frames)
+        self._held.forget(frames)
         self._unsettled_frames = min(self._unsettled_frames, self.held_frames)
         self._path.forget(frames)
-        self._states = self._states[frames:]
+        for of_frames in (self._states, self._spoken, self._overlapped, self._clean):
+            del of_frames[:frames]
         self._final_frames += frames
         if self._final_frames < self._next_recluster_frame:
             return []
@@ -220,38 +224,41 @@ class Identity:
     def _frames_in(self, seconds: float) -> int:
         return round(seconds / self._frame_seconds)
 
-    def _masks(self, voices: Voices) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        spoken = voices.activity[:, 0] > self._point.activity_threshold
-        return spoken, spoken & (voices.activity[:, 1] > self._point.overlap_threshold)
-
-    def _clean(self, voices: Voices) -> NDArray[np.bool_]:
-        """Frames where exactly one voice speaks."""
-        spoken, overlapped = self._masks(voices)
-        return spoken & ~overlapped
+    def _masks(self, activity: FloatArray) -> tuple[list[bool], list[bool], list[bool]]:
+        spoken = activity[:, 0] > self._point.activity_threshold
+        overlapped = spoken & (activity[:, 1] > self._point.overlap_threshold)
+        return spoken.tolist(), overlapped.tolist(), (spoken & ~overlapped).tolist()
 
     def _new_speaker_threshold(self) -> float:
         threshold = self._point.new_speaker_threshold
         if self._speakers.is_full:
             return threshold - FULL_GALLERY_MARGIN
-        if len(self._speakers.live()) < self._minimum_speakers:
+        if self._minimum_speakers and len(self._speakers.live()) < self._minimum_speakers:
             return threshold + EAGER_MARGIN
         return threshold
 
     def _scores(self, embedding: FloatArray) -> FloatArray:
         """Score of each path state, (frames, states)."""
-        nobody = np.full((len(embedding), 1), self._new_speaker_threshold(), np.float32)
-        return np.concatenate([nobody, self._speakers.scores(embedding)], axis=1)
+        scores = np.empty((len(embedding), 1 + self._speakers.size), np.float32)
+        scores[:, 0] = self._new_speaker_threshold()
+        scores[:, 1:] = self._speakers.scores(embedding)
+        return scores
 
-    def _follow(self, voices: Voices) -> None:
-        spoken, overlapped = self._masks(voices)
-        weight = np.where(overlapped, np.float32(OVERLAP_WEIGHT), np.float32(1.0))
-        self._path.extend(self._scores(voices.embedding[:, 0]) * weight[:, None], spoken)
+    def _follow(self, start: int) -> None:
+        """Goes on with the held frames from there on."""
+        spoken, overlapped = self._spoken[start:], self._overlapped[start:]
+        scores = None
+        if any(spoken):
+            scores = self._scores(self._held.loudest(start, self.held_frames))
+            if any(overlapped):
+                scores[overlapped] *= np.float32(OVERLAP_WEIGHT)
+        self._path.extend(scores, spoken)
         self._states = self._path.states()
 
     def _follow_anew(self) -> None:
         """Searches all held frames again: there are other speakers than before."""
         self._restart_path()
-        self._follow(self._voices)
+        self._follow(0)
 
     def _restart_path(self) -> None:
         states = self._speakers.size + 1
@@ -266,22 +273,29 @@ class Identity:
 
     def _bear(self) -> None:
         """Makes a speaker of a voice that nobody is known by, once there is enough of it."""
-        unnamed = self._clean(self._voices) & (self._states == NOBODY_KNOWN)
-        if self._speakers.bear(self._voices.embedding[unnamed, 0], self._new_speaker_threshold()):
+        unnamed = [
+            frame
+            for frame, (state, clean) in enumerate(zip(self._states, self._clean, strict=True))
+            if state == NOBODY_KNOWN and clean
+        ]
+        if not self._speakers.may_bear(len(unnamed)):
+            return
+        heard = self._held.loudest(0, self.held_frames)[unnamed]
+        if self._speakers.bear(heard, self._new_speaker_threshold()):
             self._follow_anew()
 
-    def _second_voices(self, first: Labels, overlapped: NDArray[np.bool_]) -> Labels:
+    def _second_voices(self, first: Labels) -> Labels:
         """Who speaks besides the loudest voice: the best of the others over each overlap."""
-        second = np.full(len(first), SILENCE)
-        if not overlapped.any():
+        second = [SILENCE] * len(first)
+        if not any(self._overlapped):
             return second
-        for start, end in runs(np.where(overlapped, first, SILENCE)):
-            if not overlapped[start]:
+        for start, end in runs(zip(self._overlapped, first, strict=True)):
+            if not self._overlapped[start]:
                 continue
-            total = self._voices.embedding[start:end, 1].sum(axis=0, keepdims=True)  # (1, dim)
+            total = self._held.second(start, end).sum(axis=0, keepdims=True)  # (1, dim)
             scores = self._speakers.scores(total / (end - start))[0]  # (speakers,)
             if first[start] >= 0:
                 scores[first[start]] = -1.0
             named = scores.size and scores.max() >= self._new_speaker_threshold()
-            second[start:end] = scores.argmax() if named else UNNAMED
+            second[start:end] = [int(scores.argmax()) if named else UNNAMED] * (end - start)
         return second

@@ -1,11 +1,12 @@
-"""Labels of frames: runs of them, and the pauses and bursts that are too short to tell."""
+"""Labels of frames: runs of them, and the pauses and bursts that are too short to tell.
+
+A stream holds some fifty labels: a list of numbers is looked through sooner than an array.
+"""
 
 from __future__ import annotations
 
-from itertools import pairwise
-
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Iterable
+from itertools import groupby
 
 SILENCE = -2
 UNNAMED = -1
@@ -14,18 +15,17 @@ UNNAMED = -1
 LOST = -3
 """A speaker of before, in a stream that was resumed with other vectors, who was not found again."""
 
-Labels = NDArray[np.intp]
+Labels = list[int]
 
 
-def runs(*labels: Labels) -> list[tuple[int, int]]:
-    """Half-open spans, in order, over which each of the arrays, (frames,), keeps its label."""
-    frames = len(labels[0])
-    if not frames:
-        return []
-    changes = np.zeros(frames - 1, np.bool_)
-    for array in labels:
-        changes |= array[1:] != array[:-1]
-    return list(pairwise([0, *(np.flatnonzero(changes) + 1).tolist(), frames]))
+def runs(labels: Iterable[object]) -> list[tuple[int, int]]:
+    """Half-open spans, in order, over which the labels of the frames stay the same."""
+    spans, start = [], 0
+    for _, run in groupby(labels):
+        end = start + len(list(run))
+        spans.append((start, end))
+        start = end
+    return spans
 
 
 def tidy(
@@ -36,31 +36,31 @@ def tidy(
     What touches the end may still grow and stays; what began before the first frame is as it was.
 
     Args:
-        labels: (frames,) of the loudest voice.
+        labels: Of the loudest voice, one a frame.
         before: The label of the final frame before the first.
         minimum_pause_frames: Shorter silence between two stretches of one speaker is speech.
         minimum_turn_frames: Shorter speech between two silences is silence.
     """
     tidied = labels.copy()
-    for start, end in runs(np.where(labels == SILENCE, SILENCE, UNNAMED)):
-        left = before if start == 0 else int(labels[start - 1])
+    for start, end in runs([label == SILENCE for label in labels]):
+        left = before if start == 0 else labels[start - 1]
         if end == len(labels):
             break
         if labels[start] != SILENCE:
             if left == SILENCE and end - start < minimum_turn_frames:
-                tidied[start:end] = SILENCE
+                tidied[start:end] = [SILENCE] * (end - start)
         elif left == labels[end] and left != SILENCE and end - start < minimum_pause_frames:
-            tidied[start:end] = left
+            tidied[start:end] = [left] * (end - start)
     return tidied
 
 
 def drop_short_runs(labels: Labels, before: int, minimum_frames: int) -> Labels:
     """Silences runs of one label that are shorter than a minimum, except at the edges."""
     kept = labels.copy()
-    if (labels == SILENCE).all():
+    if labels.count(SILENCE) == len(labels):
         return kept
     for start, end in runs(labels):
         begins_here = start > 0 or before == SILENCE
         if begins_here and end < len(labels) and end - start < minimum_frames:
-            kept[start:end] = SILENCE
+            kept[start:end] = [SILENCE] * (end - start)
     return kept

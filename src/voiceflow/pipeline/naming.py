@@ -52,7 +52,7 @@ class Names:
         """
         if born_speakers < len(self._of):
             return
-        for pair in zip(first.tolist(), second.tolist(), strict=True):
+        for pair in zip(first, second, strict=True):
             for speaker in pair:
                 if speaker not in self._of and speaker != SILENCE:
                     self.given += 1

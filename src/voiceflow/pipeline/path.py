@@ -6,10 +6,18 @@ segment is its length times the cosine of its mean embedding, so the search aver
 exactly the segments that it finds. State 0 is a voice that is nobody's: its score is the threshold
 below which a voice is new.
 
+A stream knows a handful of speakers: its totals are lists, rounded to single precision after each
+sum, and so the same to the bit as arrays that take twice as long.
+
 Source: fixed-lag Viterbi decoding, as in Forney, "The Viterbi Algorithm", Proc. IEEE 61 (1973).
 """
 
 from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Sequence
+from itertools import repeat
+from operator import add
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,43 +37,56 @@ class SpeakerPath:
 
     def __init__(self, switch_cost: float) -> None:
         self._switch_cost = switch_cost
-        self._total = np.zeros(1, np.float32)  # (states,)
-        # A frame: totals before it, (states,), and which state a change would come from.
-        self._steps: list[tuple[FloatArray, int]] = []
+        self._total = [0.0]  # of each state
+        # A frame: totals before it, which state a change would come from, and what that would be.
+        self._steps: list[tuple[list[float], int, float]] = []
 
     def adopt(self, switch_cost: float) -> None:
-        """Cost of a change of speaker from now on."""
+        """Cost of a change of speaker from now on, and for the path through the frames held."""
         self._switch_cost = switch_cost
+        (cost,) = _single([switch_cost])
+        self._steps = [
+            (total, best, _single([total[best] - cost])[0]) for total, best, _ in self._steps
+        ]
 
     def totals(self) -> FloatArray:
         """What the states have gained before the first frame held, (states,)."""
-        return self._steps[0][0] if self._steps else self._total
+        return np.array(self._steps[0][0] if self._steps else self._total, np.float32)
 
     def resume(self, totals: FloatArray) -> None:
         """Goes on where another search was before its first frame held, (states,)."""
-        self._total = totals
+        self._total = totals.tolist()
         self._steps.clear()
 
     def restart(self, states: int, state: int) -> None:
         """Forgets all frames; the path goes on from `state`, as one of `states`."""
-        self._total = np.full(states, -self._switch_cost, np.float32)
+        self._total = _single([-self._switch_cost] * states)
         self._total[state] = 0.0
         self._steps.clear()
 
-    def extend(self, scores: FloatArray, speech: NDArray[np.bool_]) -> None:
+    def extend(self, scores: FloatArray | None, speech: Sequence[bool] | NDArray[np.bool_]) -> None:
         """Takes the next frames.
 
         Args:
-            scores: (frames, states).
-            speech: (frames,) whether anybody speaks; elsewhere scores do not count.
+            scores: (frames, states); None: nobody speaks in any of them.
+            speech: Of each frame, whether anybody speaks; elsewhere scores do not count.
         """
-        gains = np.where(speech[:, None], scores, np.float32(0.0))
-        total = self._total
-        for gain in gains:
-            best = int(total.argmax())
-            self._steps.append((total, best))
-            total = np.maximum(total, total[best] - self._switch_cost) + gain
-        self._total = total - total.max()
+        (cost,) = _single([self._switch_cost])
+        rows = [[]] * len(speech) if scores is None else scores.tolist()
+        total, silent_frames = self._total, 0
+        for gains, spoken in zip(rows, speech, strict=True):
+            if silent_frames < 2:  # a third one in a row changes nothing any more
+                most = max(total)
+                (changed,) = _single([most - cost])
+                step = total, total.index(most), changed
+                total = list(map(max, total, repeat(changed)))
+            self._steps.append(step)
+            silent_frames += 1
+            if spoken:
+                total = _single(map(add, total, gains))
+                silent_frames = 0
+        most = max(total)
+        self._total = _single([value - most for value in total])
 
     def retract(self, frames: int) -> None:
         """Takes back the newest frames: they come again, with other scores."""
@@ -73,16 +94,22 @@ class SpeakerPath:
             self._total = self._steps[-frames][0]
             del self._steps[-frames:]
 
-    def states(self) -> NDArray[np.intp]:
-        """The best state of each frame held, (frames,)."""
-        state = int(self._total.argmax())
+    def states(self) -> list[int]:
+        """The best state of each frame held."""
+        state = self._total.index(max(self._total))
         path = []
-        for total, best in reversed(self._steps):
+        for total, best, changed in reversed(self._steps):
             path.append(state)
-            if total[best] - self._switch_cost > total[state]:
+            if total[state] < changed:
                 state = best
-        return np.array(path[::-1], np.intp)
+        path.reverse()
+        return path
 
     def forget(self, frames: int) -> None:
         """Drops the oldest frames: they are final."""
         del self._steps[:frames]
+
+
+def _single(values: Iterable[float]) -> list[float]:
+    """Numbers as single precision holds them."""
+    return array("f", values).tolist()
