@@ -123,7 +123,7 @@ class SlotBackend:
 
     def _gather(self, rows: NDArray[np.intp]) -> dict[str, FloatArray]:
         """The memory of some slots, (batch, …)."""
-        return {name: array[rows] for name, array in self._state.items()}
+        return {name: array.take(rows, axis=0) for name, array in self._state.items()}
 
     def _call(
         self, audio: FloatArray, memory: dict[str, FloatArray]
@@ -148,9 +148,13 @@ class SlotBackend:
             & _finite_rows(frames.activity)
             & _finite_rows(frames.embedding)
         )
-        for name, array in memory.items():
-            self._state[name][rows[finite]] = array[finite]
         good: list[bool] = finite.tolist()
+        if all(good):
+            for name, array in memory.items():
+                self._state[name][rows] = array
+        else:
+            for name, array in memory.items():
+                self._state[name][rows[finite]] = array[finite]
         return good
 
     def _check_not_terminated(self) -> None:

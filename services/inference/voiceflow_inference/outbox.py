@@ -42,6 +42,9 @@ class Outbox:
         self._waiting: deque[tuple[bytes | Late, float]] = deque()
         self._unsent_bytes = 0
         self._closed = False
+        self._sending_since: float | None = None
+        self._scope = asyncio.timeout(None)
+        self._watchdog: asyncio.TimerHandle | None = None
         self._changed = asyncio.Event()
         self._roomy = asyncio.Event()
         self._roomy.set()
@@ -85,14 +88,25 @@ class Outbox:
         Raises:
             LimitExceeded: A message could not be sent in time.
         """
+        try:
+            async with self._scope:
+                self._look()
+                await self._send_all()
+        except TimeoutError:
+            raise _slow_reader(f"a reply has been unsent for {self._maximum_seconds:g} s") from None
+        finally:
+            if self._watchdog is not None:
+                self._watchdog.cancel()
+
+    async def _send_all(self) -> None:
         while True:
             while self._waiting:
                 item, put_at = self._waiting.popleft()
-                if isinstance(item, bytes):
-                    await self._send(item, put_at)
-                    self._unsent_bytes -= len(item)
-                elif (message := item()) is not None:
+                message = item if isinstance(item, bytes) else item()
+                if message is not None:
                     await self._send(message, put_at)
+                if isinstance(item, bytes):
+                    self._unsent_bytes -= len(item)
                 if self._unsent_bytes <= self._maximum_bytes // 2:
                     self._roomy.set()
             if self._closed:
@@ -100,16 +114,24 @@ class Outbox:
             self._changed.clear()
             await self._changed.wait()
 
+    async def _send(self, message: bytes, put_at: float) -> None:
+        self._sending_since = put_at
+        await self._write(message)
+        self._sending_since = None
+
+    def _look(self) -> None:
+        """Looks when a message is due: one timer a stream, not one a message."""
+        now = asyncio.get_running_loop().time()
+        since = now if self._sending_since is None else self._sending_since
+        due = since + self._maximum_seconds
+        if due <= now:
+            self._scope.reschedule(now)
+        else:
+            self._watchdog = asyncio.get_running_loop().call_at(due, self._look)
+
     def _queue(self, item: bytes | Late) -> None:
         self._waiting.append((item, asyncio.get_running_loop().time()))
         self._changed.set()
-
-    async def _send(self, message: bytes, put_at: float) -> None:
-        try:
-            async with asyncio.timeout_at(put_at + self._maximum_seconds):
-                await self._write(message)
-        except TimeoutError:
-            raise _slow_reader(f"a reply has been unsent for {self._maximum_seconds:g} s") from None
 
 
 def _slow_reader(message: str) -> LimitExceeded:

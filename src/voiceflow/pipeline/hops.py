@@ -22,10 +22,17 @@ class HopCutter:
         self.received_samples = 0
 
     def push(self, samples: FloatArray) -> list[FloatArray]:
-        """Takes samples (any number) and returns the hops that they complete, in order."""
+        """Takes samples (any number) and returns the hops that they complete, in order.
+
+        A hop that lies within them as a whole is a view of them.
+        """
         self.received_samples += len(samples)
         hops = []
         while len(samples):
+            if not self._filled_samples and len(samples) >= len(self._hop):
+                hops.append(samples[: len(self._hop)])
+                samples = samples[len(self._hop) :]
+                continue
             taken = min(len(self._hop) - self._filled_samples, len(samples))
             self._hop[self._filled_samples : self._filled_samples + taken] = samples[:taken]
             self._filled_samples += taken
