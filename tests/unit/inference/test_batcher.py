@@ -20,6 +20,7 @@ from voiceflow.pipeline.model import FloatArray, Frames
 from voiceflow_inference.backend import SlotBackend
 from voiceflow_inference.batcher import Batcher, BatchRun, Lane, ModelFailed, Urgency
 from voiceflow_inference.batcher.progress import Phase, Progress
+from voiceflow_inference.batcher.rest import Rest
 from voiceflow_inference.stages import BatchTimes, HopTimes, Stage
 
 
@@ -153,6 +154,64 @@ async def test_live_hops_go_before_all_others(batcher: Batcher, gate: Gate) -> N
         gate.go.release()
     await asyncio.gather(first, *background, *live)
     assert gate.batches == [[0], [1, 2], [7], [8]]
+
+
+class Frozen:
+    """A clock that stands still unless it is set."""
+
+    def __init__(self) -> None:
+        self.seconds = 100.0
+
+    def __call__(self) -> float:
+        """Now."""
+        return self.seconds
+
+
+@asynccontextmanager
+async def resting(gate: Gate) -> AsyncIterator[Batcher]:
+    """A batcher of four whose engine rests after a long call, for ever by its clock."""
+    clock = Frozen()
+    batcher = Batcher(gate, batch_limit=4, clock=clock)
+    batcher.start()
+    first = await hold(batcher, gate)
+    clock.seconds += 1.0
+    gate.go.release(100)
+    await first
+    try:
+        yield batcher
+    finally:
+        clock.seconds += 1.0
+        await batcher.stop()
+
+
+async def test_a_resting_engine_begins_with_a_whole_batch(gate: Gate) -> None:
+    """Hops gather while it rests; four of them are what it rests for."""
+    async with resting(gate) as batcher:
+        early = [ask(batcher.open_lane(), value) for value in (1, 2, 3)]
+        await all_queued()
+        assert not await asyncio.to_thread(gate.reached, 2, 0.05)
+        await asyncio.gather(*early, ask(batcher.open_lane(), 4))
+    assert gate.batches == [[0], [1, 2, 3, 4]]
+
+
+async def test_no_engine_rests_while_others_than_live_hops_wait(gate: Gate) -> None:
+    """It is awake for them; live hops go first all the same."""
+    async with resting(gate) as batcher:
+        live = ask(batcher.open_lane(), 1)
+        await all_queued()
+        await asyncio.gather(live, ask(batcher.open_lane(), 7, urgency=Urgency.BACKGROUND))
+    assert gate.batches == [[0], [1], [7]]
+
+
+async def test_an_engine_rests_for_a_small_share_of_a_hop_at_most() -> None:
+    """Twice as long as it worked where that is less."""
+    rest = Rest()
+    assert rest.ends_at(7680) == 0.0
+    rest.begin(10.0, 0.002)
+    assert rest.ends_at(7680) == pytest.approx(10.004)
+    rest.begin(10.0, 0.2)
+    assert rest.ends_at(7680) == pytest.approx(10.015)
+    assert rest.ends_at(1280) == pytest.approx(10.0025)
 
 
 async def test_only_equal_lengths_share_a_batch(batcher: Batcher, gate: Gate) -> None:

@@ -1,9 +1,9 @@
 """The one place where the streams of a generation meet: one thread computes hops in batches.
 
-Work-conserving: an idle engine takes what is there; while it runs, hops queue; the next batch is
-what has queued by then. Nothing waits to fill a batch. Live hops go before the others, and within a
-class the one that arrived first. A stream has at most one hop in flight, so the queue is never
-longer than the number of streams.
+An idle engine takes what is there; while it runs, and while it rests after a batch of live hops,
+hops queue; the next batch is what has queued by then. It rests only while nothing but live hops
+waits. These go before the others, and within a class the one that arrived first. A stream has at
+most one hop in flight, so the queue is never longer than the number of streams.
 
 A model that does not come back is given up: its streams are told at once, and those of other
 generations, whose engines have threads of their own, notice nothing.
@@ -15,6 +15,7 @@ import asyncio
 import heapq
 import itertools
 import logging
+import math
 import threading
 import time
 from collections import defaultdict
@@ -38,6 +39,7 @@ from voiceflow_inference.batcher.batch import (
 from voiceflow_inference.batcher.lane import Lane
 from voiceflow_inference.batcher.load import EngineLoad, Recent
 from voiceflow_inference.batcher.progress import Phase, Progress
+from voiceflow_inference.batcher.rest import Rest
 from voiceflow_inference.priority import step_back
 from voiceflow_inference.stages import BatchTimes
 from voiceflow_inference.urgency import Urgency
@@ -101,6 +103,8 @@ class Batcher:
         self._queues: defaultdict[tuple[Urgency, int], list[tuple[float, int, Job]]]
         self._queues = defaultdict(list)  # heaps by class and length of the hop
         self._numbers = itertools.count()
+        self._rest = Rest()
+        self._waits_until = 0.0  # the engine, if nothing comes that it can begin with before
         self._busy = Recent(clock)
         self._delivery = Recent(clock)
         self._calm = False
@@ -171,9 +175,10 @@ class Batcher:
         """Queues a hop."""
         with self._changed:
             if self._gone is None:
-                queue = self._queues[job.urgency, len(job.hop)]
-                heapq.heappush(queue, (job.arrived_seconds, next(self._numbers), job))
-                self._changed.notify_all()
+                key = job.urgency, len(job.hop)
+                heapq.heappush(self._queues[key], (job.arrived_seconds, next(self._numbers), job))
+                if self._begins_at(key) < self._waits_until:
+                    self._changed.notify_all()
         if self._gone is not None:
             tell(job, self._gone())
         elif self._next_look is None:
@@ -231,7 +236,9 @@ class Batcher:
                 if self._gone is not None:
                     return  # all were told
                 self._running = None
-                self._busy.add(0.0 if batch.urgency else batch.seconds)
+                if batch.urgency is Urgency.LIVE:
+                    self._busy.add(batch.seconds)
+                    self._rest.begin(self._clock(), batch.seconds)
             try:
                 self._loop.call_soon_threadsafe(self._deliver, batch, self._clock())
             except RuntimeError:  # the event loop is closed, nobody waits any more
@@ -243,16 +250,29 @@ class Batcher:
         with self._changed:
             self._progress.enter(Phase.IDLE)
             while not self._over():
+                now = self._clock()
                 heads = [(key[0], queue[0], key) for key, queue in self._queues.items() if queue]
-                if heads:
-                    urgency, _, key = min(heads)
-                    queue = self._queues[key]
-                    size = min(len(queue), self._limits[urgency])
-                    self._running = Batch([heapq.heappop(queue)[2] for _ in range(size)], urgency)
-                    self._progress.enter(Phase.CALL)
-                    return self._running
-                self._changed.wait()
+                self._waits_until = min(
+                    (self._begins_at(key) for *_, key in heads), default=math.inf
+                )
+                if self._waits_until > now:
+                    self._changed.wait(self._waits_until - now if heads else None)
+                    continue
+                self._waits_until = 0.0
+                urgency, _, key = min(heads)
+                queue = self._queues[key]
+                size = min(len(queue), self._limits[urgency])
+                self._running = Batch([heapq.heappop(queue)[2] for _ in range(size)], urgency)
+                self._progress.enter(Phase.CALL)
+                return self._running
         return None
+
+    def _begins_at(self, key: tuple[Urgency, int]) -> float:
+        """From when on the engine does not rest any more, if such hops wait."""
+        urgency, samples = key
+        if urgency is not Urgency.LIVE or len(self._queues[key]) >= self._limits[urgency]:
+            return -math.inf
+        return self._rest.ends_at(samples)
 
     def _over(self) -> bool:
         replaced = self._thread is not threading.current_thread()
