@@ -135,10 +135,18 @@ UV_COMPILE = UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet
 	--python-version 3.11 --generate-hashes --no-emit-index-url $(UV_FLAGS)
 
 # The extra `kubernetes` is for operators' machines: no service, and so no image, has it.
+# inference, inference-cuda, registry and validator are what the images of these names hold.
 .PHONY: lock
 lock: install  ## write requirements/*.lock anew (UV_FLAGS=--upgrade for newer versions)
 	$(UV_COMPILE) pyproject.toml --extra mic --extra registry --extra telemetry -o requirements/runtime.lock
 	$(UV_COMPILE) --group build -o requirements/build.lock
+	$(UV_COMPILE) pyproject.toml --extra telemetry -c requirements/runtime.lock -o requirements/inference.lock
+	$(UV_COMPILE) pyproject.toml --extra telemetry --group cuda --excludes <(echo onnxruntime) \
+		-c requirements/runtime.lock -o requirements/inference-cuda.lock
+	$(UV_COMPILE) pyproject.toml --extra registry --extra telemetry -c requirements/runtime.lock \
+		-o requirements/registry.lock
+	$(UV_COMPILE) pyproject.toml --extra telemetry --extra validator -c requirements/runtime.lock \
+		-o requirements/validator.lock
 	$(UV_COMPILE) pyproject.toml --extra kubernetes --extra mic --extra registry --extra telemetry --group dev \
 		-c requirements/runtime.lock -c requirements/build.lock -o requirements/dev.lock
 	$(UV_COMPILE) --group docs -o requirements/docs.lock

@@ -15,6 +15,7 @@ import sys
 from pydantic import ValidationError
 from pydantic_settings import CliApp
 
+from voiceflow.rpc.server import heed_sigterm
 from voiceflow.telemetry import logs
 from voiceflow_inference.settings import Settings
 from voiceflow_inference.workers import group
@@ -22,6 +23,7 @@ from voiceflow_inference.workers import group
 
 def main() -> int:
     """The process; returns its exit status."""
+    heed_sigterm()
     try:
         settings = CliApp.run(Settings)
     except ValidationError as error:

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from pydantic_settings import CliApp
 
 from voiceflow.errors import InvalidInput, VoiceFlowError
+from voiceflow.rpc.server import heed_sigterm
 from voiceflow.telemetry import logs, started
 from voiceflow_registry.app import build
 from voiceflow_registry.settings import Settings
@@ -26,6 +27,7 @@ def main() -> int:
     Returns:
         0 after a graceful end, 2 where a setting is not allowed, 1 where the server cannot start.
     """
+    heed_sigterm()
     try:
         settings = CliApp.run(Settings)
     except ValidationError as error:

@@ -10,10 +10,12 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
+import os
 import signal
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from types import FrameType
 from typing import Final
 
 import grpc
@@ -134,6 +136,7 @@ class RpcServer:
 
         for number in _SIGNALS:  # a second signal ends the process at once
             loop.remove_signal_handler(number)
+        heed_sigterm()
         _LOG.info("draining for at most %g s", self.grace_seconds)
         try:
             await self.drain()
@@ -270,6 +273,20 @@ class RpcServer:
         self.health_address = _bind(server, self.health_host, port, None)
         _LOG.info("health checks are answered at %s", self.health_address)
         return server
+
+
+def heed_sigterm() -> None:
+    """Has SIGTERM end this process at once, as it does unless somebody handles it.
+
+    But of the first process of a container, which a service is, the kernel keeps away whatever
+    that does not handle: one that is told to go while it begins would be waited for in vain.
+    """
+    signal.signal(signal.SIGTERM, _end)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    del frame
+    os._exit(128 + number)
 
 
 def check_exposure(host: str, insecure: bool) -> None:
