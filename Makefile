@@ -13,6 +13,7 @@ PEER_VENV ?= .venv-peer-diart
 SERVERS := bentoml fastapi litserve mlserver ray
 DOCS_VENV ?= .venv-docs
 BIN := $(VENV)/bin
+DOCKERFILE := deploy/docker/Dockerfile
 TORCH ?= torch==2.13.0
 
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
@@ -21,7 +22,7 @@ PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 
 .PHONY: help
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: $(VENV)/.editable  ## a model through the registry, then a conversation live (AUDIO=path for your own)
@@ -37,9 +38,10 @@ test: install  ## run the tests (TESTS="tests/unit -k turns" for some of them)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(TESTS)
 
 .PHONY: lint
-lint: install  ## ruff: lint rules and format
+lint: install  ## ruff: lint rules and format; hadolint: the Dockerfile
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/hadolint $(DOCKERFILE)
 
 .PHONY: types
 types: install  ## mypy --strict
@@ -73,6 +75,24 @@ manifests:  ## render the overlays of deploy/k8s anew, with kubectl 1.21 or newe
 		{ echo "# Rendered from deploy/k8s/overlays/$$overlay by \`make manifests\`."; \
 			$(KUBECTL) kustomize $(K8S)/overlays/$$overlay; } > $(K8S)/rendered/$$overlay.yaml; \
 	done
+
+# ---------------------------------------------------------------- images
+
+IMAGE_TAG ?= dev
+
+.PHONY: images
+images:  ## the images of a development cluster, with docker (IMAGE_TAG=dev)
+	for target in inference registry validator; do \
+		docker build --file $(DOCKERFILE) --target "$$target" --tag "voiceflow-$$target:$(IMAGE_TAG)" .; \
+	done
+
+.PHONY: rehearse-images
+rehearse-images: install  ## as root, without docker: make the images with debootstrap, and have them work together
+	$(BIN)/python -m scripts.rehearse_images $(REHEARSE)
+
+.PHONY: sbom
+sbom: install  ## what each image's environment is made of, in build/sbom (SBOM="inference registry" for some)
+	$(BIN)/python -m scripts.sbom $(SBOM)
 
 # ---------------------------------------------------------------- measure
 

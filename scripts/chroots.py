@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -27,7 +27,6 @@ from scripts.dockerfile import (
     needed,
     read_copy,
 )
-from scripts.links import files
 
 PATH: Final = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
 _SOURCES: Final = """\
@@ -35,6 +34,13 @@ deb http://deb.debian.org/debian bookworm main
 deb http://deb.debian.org/debian bookworm-updates main
 deb http://deb.debian.org/debian-security bookworm-security main
 """
+_SETTINGS: Final = {
+    "dpkg/dpkg.cfg.d/unsafe-io": "force-unsafe-io\n",
+    "dpkg/dpkg.cfg.d/slim": "path-exclude /usr/share/doc/*\npath-exclude /usr/share/man/*\n"
+    "path-include /usr/share/doc/*/copyright\n",
+    "apt/apt.conf.d/no-languages": 'Acquire::Languages "none";\n',
+}
+"""Of apt and dpkg, as the official images of Debian have them."""
 _DEVICES: Final = """
 mount -t proc proc "$root/proc"
 mount -t tmpfs -o mode=755 devices "$root/dev"
@@ -152,6 +158,8 @@ class Builder:
             shutil.rmtree(base, ignore_errors=True)
             _run("debootstrap", "--variant=minbase", "bookworm", str(base))
         (base / "etc" / "apt" / "sources.list").write_text(_SOURCES)
+        for name, text in _SETTINGS.items():
+            (base / "etc" / name).write_text(text)
         (base / "etc" / "hosts").touch()
 
     def build(self, name: str) -> Image:
@@ -164,6 +172,10 @@ class Builder:
         for one in needed(self.stages, name):
             if one not in self._configs:
                 self._configs[one] = self._make(self.stages[one])
+        return self.made(name)
+
+    def made(self, name: str) -> Image:
+        """The image of a stage that was made before."""
         return Image(self.folder / name, configured(self.stages, name, PATH))
 
     def _make(self, stage: Stage) -> Config:
@@ -193,28 +205,35 @@ class Builder:
         base = self.folder / copy.stage if copy.stage else ROOT
         target = _inside(root, str(Path(config.folder, copy.target)))
         if copy.stage is None:
-            present = let_through(sorted(files()), IGNORED.read_text())
             for name in copy.sources:
-                self._copy_from_context(name, target, present, into=copy.target.endswith("/"))
+                _copy_from_context(name, target, into=copy.target.endswith("/"))
         else:
             (source,) = copy.sources
             target.parent.mkdir(parents=True, exist_ok=True)
             source_folder = _inside(base, str(Path("/", source)))
             _run("cp", "--archive", "--no-target-directory", str(source_folder), str(target))
 
-    def _copy_from_context(
-        self, name: str, target: Path, present: Sequence[str], *, into: bool
-    ) -> None:
-        """A file goes into a folder, or is one; of a folder, what is in it is copied."""
-        inside = [path for path in present if path == name or path.startswith(f"{name}/")]
-        if not inside:
-            raise ValueError(f"COPY {name}: does not reach the builder")
-        for path in inside:
-            below = Path(path).relative_to(name) if path != name else Path(Path(name).name)
-            there = target / below if path != name or into else target
-            there.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / path, there, follow_symlinks=False)
-            os.chown(there, 0, 0, follow_symlinks=False)
+
+def _copy_from_context(name: str, target: Path, *, into: bool) -> None:
+    """A file goes into a folder, or is one; of a folder, what is in it is copied."""
+    inside = let_through([*_below(ROOT / name)], IGNORED.read_text())
+    if not inside:
+        raise ValueError(f"COPY {name}: does not reach the builder")
+    for path in inside:
+        below = Path(path).relative_to(name) if path != name else Path(Path(name).name)
+        there = target / below if path != name or into else target
+        there.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / path, there, follow_symlinks=False)
+        os.chown(there, 0, 0, follow_symlinks=False)
+
+
+def _below(path: Path) -> Iterator[str]:
+    """A file, or all files of a folder, and links that lead to folders; from the context's root."""
+    if path.is_symlink() or not path.is_dir():
+        yield path.relative_to(ROOT).as_posix()
+    else:
+        for entry in sorted(path.iterdir()):
+            yield from _below(entry)
 
 
 def _inside(root: Path, path: str) -> Path:

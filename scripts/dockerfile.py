@@ -1,22 +1,24 @@
 """What a Dockerfile says: its stages, and what the image of each is started with.
 
-It knows the instructions that deploy/docker/Dockerfile has, and refuses every other, so that nothing
-that a container engine would do is passed over by the tests or by `make rehearse-images`.
+It knows the instructions that deploy/docker/Dockerfile has, and refuses every other, so that
+nothing that a container engine would do is passed over by the tests or by `make rehearse-images`.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from io import BytesIO
+from io import StringIO
 from pathlib import Path
 from string import Template
 from typing import Final
 
 from dockerfile_parse import DockerfileParser
 from pathspec import PathSpec
+from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 DOCKERFILE: Final = ROOT / "deploy" / "docker" / "Dockerfile"
@@ -129,7 +131,7 @@ def read_stages(text: str, arguments: Mapping[str, str] | None = None) -> dict[s
 
 
 def _steps(text: str) -> Iterator[Step]:
-    parser = DockerfileParser(fileobj=BytesIO(text.encode()))
+    parser = DockerfileParser(fileobj=StringIO(text))
     for entry in parser.structure:
         if entry["instruction"] != "COMMENT":
             yield Step(entry["instruction"], entry["value"])
@@ -162,7 +164,7 @@ def lineage(stages: Mapping[str, Stage], name: str) -> list[Stage]:
 def needed(stages: Mapping[str, Stage], name: str) -> list[str]:
     """Every stage that one is made of, in the order in which they are made; itself last."""
     wanted = {name}
-    for stage in reversed(stages.values()):
+    for stage in reversed([*stages.values()]):
         if stage.name in wanted:
             sources = {copy.stage for copy in stage.copies if copy.stage} | {stage.base}
             wanted |= sources & set(stages)
@@ -251,5 +253,7 @@ def let_through(listed: list[str], ignored: str) -> list[str]:
         listed: All, from the context's root on.
         ignored: The text of the file that names what does not.
     """
-    spec = PathSpec.from_lines("gitwildmatch", ignored.splitlines())
+    # Git's rules hold below every folder, an engine's at the context's root alone.
+    anchored = (re.sub("^(!?)", r"\1/", line) for line in ignored.splitlines())
+    spec = PathSpec.from_lines(GitIgnoreSpecPattern, anchored)
     return [path for path in listed if not spec.match_file(path)]

@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
+from scripts.dockerfile import DOCKERFILE, PREFIX, read_stages, targets
 from tests.deploy.k8s_cluster import Cluster, Container, Workload
 from voiceflow.identity.caller import Caller, CallerRole
 from voiceflow.identity.grants import Grants, read_grants
@@ -22,10 +23,7 @@ _BOUND: Final = {"voiceflow-registry", "voiceflow-collection", "voiceflow-teleme
 _REQUESTED: Final = {"cpu", "memory", "ephemeral-storage"}
 _LIMITED: Final = {"memory", "ephemeral-storage"}
 _IMAGES: Final = {
-    "voiceflow-inference",
-    "voiceflow-inference-cuda",
-    "voiceflow-registry",
-    "voiceflow-validator",
+    f"{PREFIX}{target}" for target in targets(read_stages(DOCKERFILE.read_text("utf-8")))
 }
 _PLAIN: Final = {"voiceflow-validator"}
 """Servers that speak plain text on purpose."""

@@ -13,13 +13,20 @@ import pytest
 import yaml
 
 from benchmarks import accuracy
+from scripts.dockerfile import DOCKERFILE, read_stages, targets
 from tests.deploy.queries import ROOT
 from voiceflow.cli.commands import commands
 
 WORKFLOWS: Final = sorted((ROOT / ".github" / "workflows").glob("*.yaml"))
 ALL: Final = [*WORKFLOWS, ROOT / "docs" / "publishing-workflow.yaml"]
 TARGETS: Final = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-BROUGHT: Final = {"GITHUB_SHA", "GITHUB_REF_NAME", "GITHUB_REPOSITORY", "GITHUB_RUN_ID"}
+BROUGHT: Final = {
+    "GITHUB_OUTPUT",
+    "GITHUB_REF_NAME",
+    "GITHUB_REPOSITORY",
+    "GITHUB_RUN_ID",
+    "GITHUB_SHA",
+}
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -144,6 +151,22 @@ def test_a_model_is_made_published_and_promoted_by_hand() -> None:
     places = [told.index(one) for one in ("make train", "make evaluate", "validate --local",
                                           "models publish", "models promote")]  # fmt: skip
     assert places == sorted(places)
+
+
+def test_every_image_is_built_and_pushed_with_what_it_is_made_of() -> None:
+    """Of every target; pushed for a tag alone."""
+    wanted = targets(read_stages(DOCKERFILE.read_text("utf-8")))
+    building = dict(jobs(ROOT / ".github/workflows/images.yaml"))
+    for name in ("build", "push"):
+        assert sorted(building[name]["strategy"]["matrix"]["target"]) == sorted(wanted)
+        (step,) = [one for one in building[name]["steps"] if "build-push" in one.get("uses", "")]
+        assert ROOT / step["with"]["file"] == DOCKERFILE
+        assert step["with"]["target"] == "${{ matrix.target }}"
+        assert (step["with"]["sbom"], step["with"]["provenance"]) == ("true", "mode=max")
+        assert ("push" in step["with"]) == (name == "push")
+        assert building[name]["if"].endswith("'tag'")
+    assert building["push"]["if"] == "github.ref_type == 'tag'"
+    assert building["push"]["environment"] == "images"
 
 
 def test_every_variable_and_secret_is_told() -> None:

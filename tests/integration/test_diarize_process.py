@@ -47,6 +47,16 @@ async def test_it_says_where_it_listens_serves_and_stops(package: Path) -> None:
         assert "Traceback" not in log
 
 
+async def test_a_service_that_begins_handles_sigterm_itself(tmp_path: Path) -> None:
+    """The kernel spares the first process of a container what that does not handle."""
+    places = ("--cache-dir", str(tmp_path / "cache"), "--state-dir", str(tmp_path / "state"))
+    with start("--registry", "127.0.0.1:1", *places) as process:
+        assert process.stderr is not None
+        assert any("no --trust-root" in line for line in process.stderr)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=60) == 128 + signal.SIGTERM
+
+
 def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
     """Status and last words of a process that ends by itself."""
     with process:

@@ -12,6 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCKS = sorted((ROOT / "requirements").glob("*.lock"))
+IMAGES = ("inference", "inference-cuda", "registry", "validator")
 PACKAGES = (
     ROOT / "src" / "voiceflow",
     ROOT / "services" / "inference" / "voiceflow_inference",
@@ -30,7 +31,21 @@ def pins(lock: Path) -> Iterator[tuple[str, str]]:
 def test_every_group_is_locked() -> None:
     """There is a lock for what runs, builds, checks, tells, scores again, trains and teaches."""
     groups = ["build", "dev", "docs", "runtime", "scorer", "teachers", "training"]
-    assert [lock.stem for lock in LOCKS] == groups
+    assert sorted(lock.stem for lock in LOCKS) == sorted([*groups, *IMAGES])
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_an_image_holds_what_is_run_here(image: str) -> None:
+    """Nothing but what is installed and tested, except for a GPU; and no image has a microphone."""
+    held, known = (
+        {requirement for requirement, _ in pins(ROOT / "requirements" / f"{name}.lock")}
+        for name in (image, "runtime")
+    )
+    assert {one.replace("-gpu", "") for one in held} < known
+    names = {one.partition("==")[0] for one in held}
+    assert "sounddevice" not in names
+    assert ("onnx" in names) == (image in {"registry", "validator"})
+    assert ("google-cloud-storage" in names) == (image == "registry")
 
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.stem)
