@@ -6,6 +6,7 @@ leads nowhere. A model is published, promoted and served, a conversation is stre
 validated, and each service is told to end.
 
     python -m scripts.rehearse_images --folder /var/tmp/voiceflow-images
+    python -m scripts.rehearse_images --folder /var/tmp/voiceflow-images --made
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from scripts.dockerfile import DOCKERFILE, PREFIX, ROOT, read_stages
 _IMAGES: Final = ("inference", "registry", "validator")
 _RENDERED: Final = ROOT / "deploy" / "k8s" / "rendered"
 _DATA: Final = "/var/lib/voiceflow"
-_MODEL: Final = "models/diarizer/1.0.0"
+_MODEL: Final = "/mnt/diarizer/1.0.0"
 _START_SECONDS: Final = 300
 _END_SECONDS: Final = 120
 _TOLD: Final = ("models are run behind",)
@@ -130,14 +131,19 @@ class Rehearsal:
         with subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         ) as process:
+            reader = _Reader(process, log, begun)
             try:
-                reader = _Reader(process, log, begun)
                 reader.wait()
                 yield
                 _signal_first(process, Signals[image.config.stop_signal])
                 ended = process.wait(_END_SECONDS)
+            except subprocess.TimeoutExpired:
+                raise RuntimeError(
+                    f"{pod.image}: was told to end, and goes on; see {log}"
+                ) from None
             finally:
                 process.kill()
+                reader.join()
         _say(f"    {pod.image}: ended with {ended}")
         if ended != status:
             raise RuntimeError(f"{pod.image}: ended with {ended}, and not {status}; see {log}")
@@ -152,9 +158,10 @@ class Rehearsal:
         Raises:
             RuntimeError: It holds what only a build needs, or may write to its own files.
         """
-        self.ask(image, "sh", "-c", "id -u; id -g; python --version; command -v python voiceflow")
+        self.ask(image, "sh", "-c", "id -u; id -g; command -v voiceflow; python --version")
         self.ask(image, "sh", "-c", "touch /opt/voiceflow/a /a 2>&1; touch /tmp/a && echo /tmp")
-        found = self.ask(image, "sh", "-c", f"command -v {' '.join(_FORBIDDEN)} || true")
+        looking = f"for tool in {' '.join(_FORBIDDEN)}; do command -v $tool; done; true"
+        found = self.ask(image, "sh", "-c", looking)
         if found:
             raise RuntimeError(f"{image}: has {found}")
         self.ask(image, "python", "-c", "import pip", status=1)
@@ -187,7 +194,8 @@ class _Reader:
         self._wanted = begun
         self._begun = threading.Event()
         self._ended = False
-        threading.Thread(target=self._read).start()
+        self._thread = threading.Thread(target=self._read)
+        self._thread.start()
 
     def wait(self) -> None:
         """Until it has begun.
@@ -197,6 +205,10 @@ class _Reader:
         """
         if not self._begun.wait(_START_SECONDS) or self._ended:
             raise RuntimeError(f"it has not begun; see {self._log}")
+
+    def join(self) -> None:
+        """Until there is nothing more to read."""
+        self._thread.join()
 
     def _read(self) -> None:
         assert self._process.stdout is not None  # noqa: S101 - asked for
@@ -232,8 +244,7 @@ def _pair(rehearsal: Rehearsal) -> None:
     with rehearsal.serving(registry):
         rehearsal.health("registry")
         promote = ("--promote", "blue")
-        package = f"/mnt/{_MODEL.partition('/')[2]}"
-        rehearsal.ask("registry", "voiceflow", "models", "publish", package, *promote, *at)
+        rehearsal.ask("registry", "voiceflow", "models", "publish", _MODEL, *promote, *at)
         with rehearsal.serving(inference):
             rehearsal.health("inference")
             sample = f"{_DATA}/conversation.wav"
@@ -250,8 +261,7 @@ def _validator(rehearsal: Rehearsal) -> None:
     at = ("--registry", "voiceflow-validator:50061", "--insecure")
     with rehearsal.serving(Pod.read("production-gke", "voiceflow-validator")):
         rehearsal.health("validator")
-        package = f"/mnt/{_MODEL.partition('/')[2]}"
-        rehearsal.ask("validator", "voiceflow", "models", "publish", package, *at)
+        rehearsal.ask("validator", "voiceflow", "models", "publish", _MODEL, *at)
         rehearsal.ask("validator", "voiceflow", "models", "validate", "diarizer@1.0.0", *at)
 
 
