@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 
 import pytest
@@ -21,11 +22,13 @@ async def test_a_server_that_serves_has_no_fault() -> None:
 
 
 async def test_a_process_says_it_by_its_status() -> None:
-    """0 while the server serves; 1 and a line when it is gone."""
+    """0 while the server serves, proxy or not; 1 and a line when it is gone."""
 
     async def ask(port: str) -> tuple[int | None, str]:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "voiceflow.rpc.probe", port, stderr=asyncio.subprocess.PIPE
+            *(sys.executable, "-m", "voiceflow.rpc.probe", port),
+            stderr=asyncio.subprocess.PIPE,
+            env={**os.environ, "http_proxy": "http://127.0.0.1:9"},
         )
         _, told = await process.communicate()
         return process.returncode, told.decode()
