@@ -29,6 +29,7 @@ from scripts.dockerfile import (
 )
 
 PATH: Final = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
+_BASE: Final = "debian:bookworm"
 _SOURCES: Final = """\
 deb http://deb.debian.org/debian bookworm main
 deb http://deb.debian.org/debian bookworm-updates main
@@ -40,7 +41,7 @@ _SETTINGS: Final = {
     "path-include /usr/share/doc/*/copyright\n",
     "apt/apt.conf.d/no-languages": 'Acquire::Languages "none";\n',
 }
-"""Of apt and dpkg, as the official images of Debian have them."""
+"""Of apt and dpkg, much as the official images of Debian have them."""
 _DEVICES: Final = """
 mount -t proc proc "$root/proc"
 mount -t tmpfs -o mode=755 devices "$root/dev"
@@ -181,6 +182,8 @@ class Builder:
     def _make(self, stage: Stage) -> Config:
         root = self.folder / stage.name
         source = stage.base if stage.base in self.stages else "base"
+        if source == "base" and not stage.base.startswith(_BASE):
+            raise ValueError(f"FROM {stage.base}: is not made of Debian's archive")
         shutil.rmtree(root, ignore_errors=True)
         _run("cp", "--archive", str(self.folder / source), str(root))
         config = self._configs.get(stage.base, Config(environment=PATH))
