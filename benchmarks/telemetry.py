@@ -1,14 +1,15 @@
 """What it costs to be seen: a service while it records hops beside itself while it does not.
 
-    python -m benchmarks.telemetry [--rounds 40] [--streams 8] [--seconds 30] [--json PATH]
+    python -m benchmarks.telemetry [--rounds 600] [--streams 8] [--seconds 8] [--json PATH]
 
 One service sends to a collector, answers Prometheus and traces one hop in a hundred. It gets the
 same load again and again: streams in agent mode, whose audio comes as fast as it goes. Recording is
 switched on and off between turns, in pairs whose order alternates, so that neither what slows the
 machine down for a while nor what sets one process apart from another is taken for a cost.
 Throughput is audio over wall time; processor time is that of the service alone, so that what the
-clients and the collector take does not count. Given are the mean of the pairs' ratios with its
-standard error, and their quartiles.
+clients and the collector take does not count. Given are the geometric mean of the pairs' ratios
+with its standard error, and their quartiles. A shared machine scatters by a tenth and more within
+seconds: many short turns tell more than few long ones.
 
 Off means that nothing is told of hops. Their timestamps are taken all the same, streams have their
 two spans, and the exporters' threads wait.
@@ -22,6 +23,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import math
 import statistics
 import subprocess
 import sys
@@ -80,7 +82,10 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """On over off, of the turns of each pair."""
+    """On over off, of the turns of each pair; the mean is the geometric one.
+
+    (An arithmetic mean of ratios is above one where both scatter alike.)
+    """
 
     mean: float
     standard_error: float
@@ -155,8 +160,8 @@ def ratio(pairs: Sequence[tuple[Turn, Turn]], of: Callable[[Turn], float]) -> Ra
     """On over off."""
     ratios = [of(on) / of(off) for off, on in pairs]
     lower, median, upper = statistics.quantiles(ratios, n=4)
-    error = statistics.stdev(ratios) / len(ratios) ** 0.5
-    return Ratio(statistics.mean(ratios), error, median, lower, upper)
+    error = statistics.stdev(map(math.log, ratios)) / len(ratios) ** 0.5
+    return Ratio(statistics.geometric_mean(ratios), error, median, lower, upper)
 
 
 def costs(endpoint: str, hops: int = 20_000) -> Costs:
@@ -247,9 +252,9 @@ def report(
 def main() -> None:
     """Prints the table; writes JSON, and the table beside it, where asked to."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--rounds", type=count, default=40, help="pairs of turns")
+    parser.add_argument("--rounds", type=count, default=600, help="pairs of turns")
     parser.add_argument("--streams", type=count, default=8, help="at once")
-    parser.add_argument("--seconds", type=count, default=30, help="of audio in each")
+    parser.add_argument("--seconds", type=count, default=8, help="of audio in each")
     parser.add_argument("--model", type=Path, default=DEFAULT_MODEL, help="model package")
     parser.add_argument("--json", type=Path, help="write here; the table to the same name, .md")
     arguments = parser.parse_args()
