@@ -8,6 +8,7 @@ answer does not depend on what else is in the batch.
 from __future__ import annotations
 
 import argparse
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import cast
 
@@ -65,16 +66,16 @@ def main() -> None:
     print(f"{graph.name}: {graph.stat().st_size} bytes")
 
 
-class _TrunkGraph(GraphWriter):
+class _TrunkGraph(GraphWriter, ABC):
     """From audio to what the heads answer from; what lies around the audio is the subclass's."""
 
     def __init__(self, network: Trunk) -> None:
         super().__init__()
         self.network = network
 
+    @abstractmethod
     def around(self, name: str, now: str, width: int, past: int, ahead: int) -> str:
         """`now`, (batch, steps, width) or (batch, samples) of width 0, with what is around it."""
-        raise NotImplementedError
 
     def trunk(self) -> str:
         """Audio in, the normed trunk out."""
