@@ -43,8 +43,8 @@ from benchmarks.accuracy_systems import (
 )
 from benchmarks.accuracy_targets import outcomes
 from benchmarks.accuracy_voices import left_rates, run_verification
-from benchmarks.der import DEFAULT_MODEL, SPEECH
-from benchmarks.provenance import ROOT, provenance, write_report
+from benchmarks.paths import DEFAULT_MODEL, ROOT, SPEECH
+from benchmarks.provenance import provenance, write_report
 from voiceflow.cli.evaluate.figures import finite
 from voiceflow.cli.evaluate.report import measure
 from voiceflow.errors import VoiceFlowError

@@ -15,8 +15,7 @@ from typing import Any, Final
 from benchmarks import blocks
 from benchmarks.accuracy_summary import summary
 from benchmarks.accuracy_systems import System
-from benchmarks.der import DEFAULT_MODEL
-from benchmarks.provenance import ROOT
+from benchmarks.paths import DEFAULT_MODEL, ROOT
 from voiceflow.artifact import Manifest, Measurement, OperatingPoint, digest_of
 from voiceflow.cli.evaluate.figures import finite
 from voiceflow.errors import NotAllowedNow

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.baselines import Hypotheses, one_label, one_speaker, oracle_speech
-from benchmarks.provenance import ROOT
+from benchmarks.paths import ROOT
 from benchmarks.service import running_service
 from voiceflow.artifact import LatencyMode
 from voiceflow.cli.evaluate.hearing import hear_set

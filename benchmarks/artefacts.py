@@ -26,7 +26,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from benchmarks.der import DEFAULT_MODEL
+from benchmarks.paths import DEFAULT_MODEL
 from voiceflow.artifact import Manifest
 from voiceflow.package import CARD_FILE, MANIFEST_FILE, MODEL_FILE, read_manifest
 from voiceflow.packing import pack, read_draft

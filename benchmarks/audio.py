@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchmarks.der import SPEECH
+from benchmarks.paths import SPEECH
 from voiceflow.artifact import SAMPLE_RATE_HERTZ
 from voiceflow.evaluation import conversations, read_audio
 from voiceflow.pipeline.model import FloatArray

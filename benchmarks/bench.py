@@ -37,7 +37,8 @@ from benchmarks.bench_report import as_markdown, stand_ins, summary
 from benchmarks.bench_rows import Documents, Row, rows, shape_rows
 from benchmarks.blocks import block_of, with_block
 from benchmarks.parts import OUT
-from benchmarks.provenance import ROOT, write_report
+from benchmarks.paths import ROOT
+from benchmarks.provenance import write_report
 
 PARTS: Final = tuple(
     part.NAME

@@ -28,7 +28,7 @@ import numpy as np
 
 from benchmarks.arguments import count
 from benchmarks.audio import pcm16, talk
-from benchmarks.der import DEFAULT_MODEL
+from benchmarks.paths import DEFAULT_MODEL
 from benchmarks.provenance import provenance, write_report
 from tests.fakes.faulty import Fault, Faulty
 from tests.fakes.rollouts import Pod, pin, serving, sessions

@@ -21,7 +21,8 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.provenance import ROOT, provenance
+from benchmarks.paths import DEFAULT_MODEL, SPEECH
+from benchmarks.provenance import provenance
 from voiceflow.artifact import LatencyMode, Measurement
 from voiceflow.evaluation import (
     PROTOCOL,
@@ -37,9 +38,6 @@ from voiceflow.onnx import bind
 from voiceflow.package import load_package
 from voiceflow.pipeline.model import BoundModel, FloatArray, Frames
 from voiceflow.pipeline.offline import diarize, model_frames
-
-SPEECH = ROOT.parent / "shared" / "speech"
-DEFAULT_MODEL = ROOT / "models" / "diarizer" / "1.0.0"
 
 
 def shuffled(seed: int) -> Callable[[FloatArray, BoundModel], Callable[[Frames], Frames]]:

@@ -23,8 +23,8 @@ import grpc
 import numpy as np
 
 from benchmarks.audio import talk
-from benchmarks.der import DEFAULT_MODEL
 from benchmarks.finals import Finals, cut, file_finals, stream_finals
+from benchmarks.paths import DEFAULT_MODEL
 from benchmarks.provenance import provenance
 from benchmarks.service import running_service
 from voiceflow.artifact import SAMPLE_RATE_HERTZ, LatencyMode

@@ -30,9 +30,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.audio import pcm16, talk
-from benchmarks.der import SPEECH
 from benchmarks.interruptions import noticed_seconds, onsets
 from benchmarks.parts import Run, Setup, part_main
+from benchmarks.paths import SPEECH
 from benchmarks.service import running_registry, running_service
 from voiceflow.artifact import SAMPLE_RATE_HERTZ, LatencyMode
 from voiceflow.bench.figures import percentiles

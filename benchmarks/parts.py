@@ -19,8 +19,8 @@ from typing import Any, Final
 
 from benchmarks.arguments import count
 from benchmarks.audio import pcm16, talk
-from benchmarks.der import DEFAULT_MODEL
-from benchmarks.provenance import ROOT, provenance
+from benchmarks.paths import DEFAULT_MODEL, ROOT
+from benchmarks.provenance import provenance
 from benchmarks.streams import TALK_SECONDS, loaded_service
 from tests.fakes.models import write_window_package
 from voiceflow.bench.live import Server

@@ -42,7 +42,7 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from benchmarks.arguments import count
-from benchmarks.der import DEFAULT_MODEL
+from benchmarks.paths import DEFAULT_MODEL
 from benchmarks.provenance import provenance, write_report
 from benchmarks.service import Service, running_registry
 from tests.fakes import gcs

@@ -33,9 +33,9 @@ from benchmarks.artefacts import Artefact, make
 from benchmarks.audio import pcm16, talk
 from benchmarks.balancer import Balancer, HaproxyMissingError, Mode, balancing, haproxy
 from benchmarks.callers import Call, hold_on, latencies_between
-from benchmarks.der import DEFAULT_MODEL
 from benchmarks.goldens import Models, expected_regions
 from benchmarks.machine import Processors
+from benchmarks.paths import DEFAULT_MODEL
 from benchmarks.provenance import provenance, write_report
 from benchmarks.service import Service
 from benchmarks.stage import Side, known_as, stage

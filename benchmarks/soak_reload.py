@@ -29,8 +29,8 @@ from benchmarks.arguments import count
 from benchmarks.artefacts import Shelf
 from benchmarks.audio import pcm16, talk
 from benchmarks.callers import Call, hold_on
-from benchmarks.der import DEFAULT_MODEL
 from benchmarks.machine import Processors
+from benchmarks.paths import DEFAULT_MODEL
 from benchmarks.provenance import provenance, write_report
 from benchmarks.service import Service, running_service
 from benchmarks.soak_figures import Figures, Seen, figures, table

@@ -20,7 +20,7 @@ from typing import Any
 
 from benchmarks.arguments import count
 from benchmarks.audio import pcm16, talk
-from benchmarks.der import DEFAULT_MODEL
+from benchmarks.paths import DEFAULT_MODEL
 from benchmarks.provenance import provenance, write_report
 from benchmarks.service import running_service
 from voiceflow.artifact import LatencyMode

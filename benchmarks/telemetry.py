@@ -35,7 +35,7 @@ from typing import Any, Final
 
 from benchmarks.arguments import count
 from benchmarks.audio import pcm16, talk
-from benchmarks.der import DEFAULT_MODEL
+from benchmarks.paths import DEFAULT_MODEL
 from benchmarks.provenance import provenance, write_report
 from benchmarks.service import Service, running_service
 from benchmarks.switched_service import OFF, ON

@@ -30,9 +30,10 @@ from typing import Any, Final
 import numpy as np
 import onnx
 
-from benchmarks.der import DEFAULT_MODEL, SPEECH, evaluate, measurement
+from benchmarks.der import evaluate, measurement
 from benchmarks.machine import Processors
-from benchmarks.provenance import ROOT, provenance, write_report
+from benchmarks.paths import DEFAULT_MODEL, ROOT, SPEECH
+from benchmarks.provenance import provenance, write_report
 from benchmarks.variants_measured import (
     CALLS,
     ROWS,

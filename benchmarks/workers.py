@@ -29,8 +29,8 @@ import psutil
 
 from benchmarks.arguments import count
 from benchmarks.audio import pcm16, talk
-from benchmarks.der import DEFAULT_MODEL
 from benchmarks.machine import Processors
+from benchmarks.paths import DEFAULT_MODEL
 from benchmarks.provenance import provenance, write_report
 from benchmarks.service import Service, running_service
 from benchmarks.telemetry import Ratio, Turn, ratio

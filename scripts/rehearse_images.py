@@ -26,13 +26,15 @@ from typing import Any, Final
 
 import yaml
 
+from benchmarks.paths import DEFAULT_MODEL
 from scripts.chroots import Builder, Image, Mount
 from scripts.dockerfile import DOCKERFILE, PREFIX, ROOT, read_stages
 
 _IMAGES: Final = ("inference", "registry", "validator")
 _RENDERED: Final = ROOT / "deploy" / "k8s" / "rendered"
 _DATA: Final = "/var/lib/voiceflow"
-_MODEL: Final = "/mnt/diarizer/1.0.0"
+_VERSION: Final = DEFAULT_MODEL.name
+_MODEL: Final = f"/mnt/diarizer/{_VERSION}"
 _START_SECONDS: Final = 300
 _END_SECONDS: Final = 120
 _TOLD: Final = ("models are run behind",)
@@ -262,7 +264,7 @@ def _validator(rehearsal: Rehearsal) -> None:
     with rehearsal.serving(Pod.read("production-gke", "voiceflow-validator")):
         rehearsal.health("validator")
         rehearsal.ask("validator", "voiceflow", "models", "publish", _MODEL, *at)
-        rehearsal.ask("validator", "voiceflow", "models", "validate", "diarizer@1.0.0", *at)
+        rehearsal.ask("validator", "voiceflow", "models", "validate", f"diarizer@{_VERSION}", *at)
 
 
 def _play(folder: Path) -> None:

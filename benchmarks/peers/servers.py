@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from benchmarks.paths import ROOT
 from benchmarks.process_tree import ProcessTree, free_port, running_server
-from benchmarks.provenance import ROOT
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.der import DEFAULT_MODEL, SPEECH, evaluate, shuffled
+from benchmarks.der import evaluate, shuffled
+from benchmarks.paths import DEFAULT_MODEL, SPEECH
 from voiceflow.onnx import bind
 from voiceflow.package import load_package
 from voiceflow.pipeline.model import BoundModel

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from benchmarks.der import DEFAULT_MODEL, SPEECH
+from benchmarks.paths import DEFAULT_MODEL, SPEECH
 from benchmarks.service import running_service
 from voiceflow.client import DiarizationClient, EnrolledSpeaker, FileResult, StreamConfig
 from voiceflow.client.audio import open_recording

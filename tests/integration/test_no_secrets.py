@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from cryptography.hazmat.primitives import serialization
 
+from benchmarks.paths import DEFAULT_MODEL
 from tests.fakes.identity import development_identity, token
 from voiceflow.catalog.channels import Rollout, VersionPin
 from voiceflow.catalog.names import ChannelName
@@ -29,7 +30,6 @@ from voiceflow.sample import write_sample
 from voiceflow.trust.development import write_development_trust
 from voiceflow.trust.signing import SigningKey
 
-MODEL = Path("models/diarizer/1.0.0")
 STABLE = ChannelName("diarizer", "stable")
 CANARY = "c2VjcmV0LW1hcmtlci0x"
 """Stands where a secret could stand that is in no file."""
@@ -90,7 +90,7 @@ class Conversations:
         publisher = token("spiffe://voiceflow.local/publisher/dev", "voiceflow-registry")
         async with RegistryClient(registry, identity=self.known("publisher", publisher)) as client:
             signer = SigningKey.read(keys / "publisher.pem")
-            published = (await client.publish(MODEL, signing_key=signer)).version
+            published = (await client.publish(DEFAULT_MODEL, signing_key=signer)).version
         async with RegistryClient(registry, identity=self.known("promoter")) as client:
             pin = VersionPin(version=published.name, manifest_digest=published.manifest_digest)
             await client.promote(

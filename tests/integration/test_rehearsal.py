@@ -10,7 +10,7 @@ import pytest
 from benchmarks import rehearsal, soak_figures, soak_reload
 from benchmarks.audio import pcm16
 from benchmarks.balancer import HaproxyMissingError, Mode, haproxy
-from benchmarks.der import DEFAULT_MODEL
+from benchmarks.paths import DEFAULT_MODEL
 from voiceflow.sample import conversation
 
 

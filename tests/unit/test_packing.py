@@ -12,6 +12,7 @@ import onnx
 import pytest
 from onnx import helper
 
+from benchmarks.paths import DEFAULT_MODEL
 from tests.fakes.models import write_stream_package, write_window_package
 from voiceflow.artifact import Manifest
 from voiceflow.errors import PackageInvalid
@@ -83,7 +84,7 @@ def test_what_the_graph_tells_need_not_be_stated(
 
 def test_the_default_model_is_recognised(tmp_path: Path) -> None:
     """Its manifest says of it what its graph tells, and is a draft of itself."""
-    source = ROOT / "models/diarizer/1.0.0"
+    source = DEFAULT_MODEL
     stated = read_draft(source / "manifest.json")
     packed = pack(source / "model.onnx", stated, folder=tmp_path, card=source / "README.md")
     before = Manifest.from_json((source / "manifest.json").read_bytes())

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import pytest
 
 from benchmarks.audio import talk
-from benchmarks.der import DEFAULT_MODEL, SPEECH
 from benchmarks.equality import mulaw
 from benchmarks.finals import Finals, cut, file_finals, stream_finals
+from benchmarks.paths import DEFAULT_MODEL, SPEECH
 from benchmarks.service import Service, running_service
 from tests.faults.streams import connected
 from tests.integration.equality.conversations import session_finals

@@ -23,8 +23,7 @@ from benchmarks.accuracy_pages import (
 )
 from benchmarks.accuracy_summary import summary
 from benchmarks.accuracy_systems import System
-from benchmarks.der import DEFAULT_MODEL
-from benchmarks.provenance import ROOT
+from benchmarks.paths import DEFAULT_MODEL, ROOT
 from tests.fakes.models import write_stream_package
 from voiceflow.artifact import Manifest, digest_of
 from voiceflow.errors import NotAllowedNow

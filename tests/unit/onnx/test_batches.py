@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.der import DEFAULT_MODEL
+from benchmarks.paths import DEFAULT_MODEL
 from voiceflow.onnx import bind
 from voiceflow.package import load_package
 from voiceflow.pipeline.model import BoundModel, FloatArray, empty_state

@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks.paths import DEFAULT_MODEL
 from tests.fakes.models import write_stream_package, write_window_package
 from voiceflow.errors import PackageInvalid
 from voiceflow.onnx.golden import reproduce
 from voiceflow.package import GOLDEN_FILE, ModelPackage, load_package
-
-DEFAULT_MODEL = Path(__file__).parents[3] / "models/diarizer/1.0.0"
 
 
 @pytest.fixture(scope="module")

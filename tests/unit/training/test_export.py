@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -11,11 +10,13 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="PyTorch is only in the training environment")
 
+from benchmarks.paths import DEFAULT_MODEL  # noqa: E402
 from training.export import export  # noqa: E402
 from training.features import log_mel  # noqa: E402
 from training.network import StreamNetwork, WindowNetwork  # noqa: E402
 from training.shape import FRAME_SAMPLES, Array, Shape, zero_states  # noqa: E402
 from voiceflow.onnx.runtime import open_session  # noqa: E402
+from voiceflow.package import MODEL_FILE  # noqa: E402
 
 SHAPE = Shape(channels=16, hidden=32, dilations=(1, 2, 8), head=16, embedding_dim=8)
 FRAMES = 36
@@ -80,7 +81,7 @@ def test_hops_equal_the_whole(session: Any, hop: int) -> None:
 @pytest.mark.parametrize("batch", [2, 3, 8, 16, 32])
 def test_answer_does_not_depend_on_neighbours(hop: int, batch: int) -> None:
     """The committed graph gives a stream the same bits alone and in any batch."""
-    path = Path(__file__).parents[3] / "models" / "diarizer" / "1.0.0" / "model.onnx"
+    path = DEFAULT_MODEL / MODEL_FILE
     session = open_session(path.read_bytes(), threads=1)
     rng = np.random.default_rng(6)
     audio = (rng.standard_normal((batch, hop * FRAME_SAMPLES)) * 0.1).astype(np.float32)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from benchmarks.der import DEFAULT_MODEL
+from benchmarks.paths import DEFAULT_MODEL
 from tests.fakes import bad_models
 from tests.fakes.models import Spoken, tones, write_stream_package, write_window_package
 from tests.unit.validation.here import Here

@@ -14,11 +14,11 @@ from typing import Self
 
 import pytest
 
+from benchmarks.paths import ROOT
 from benchmarks.peers.http_calls import TENSOR_BYTES, check_tensors
 from benchmarks.peers.load import WINDOW_BYTES, CallFailed, Pace, cut, load
 from benchmarks.peers.servers import PEERS
 from benchmarks.process_tree import ProcessTree, running_server
-from benchmarks.provenance import ROOT
 
 WINDOWS = [b"a", b"b"]
 

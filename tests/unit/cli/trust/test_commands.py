@@ -15,6 +15,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from benchmarks.paths import DEFAULT_MODEL
 from tests.fakes.trust import key, promotion, signed_statement
 from voiceflow.artifact import Manifest
 from voiceflow.catalog.channels import PromotionKind
@@ -26,7 +27,8 @@ from voiceflow.trust.offices import KeyStatus
 from voiceflow.trust.root import read_trust_roots
 from voiceflow.trust.signing import SigningKey, read_public_key, write_public_key
 
-MANIFEST = Path("models/diarizer/1.0.0/manifest.json")
+MANIFEST = DEFAULT_MODEL / "manifest.json"
+VERSION = DEFAULT_MODEL.name
 
 
 @dataclass(frozen=True)
@@ -247,7 +249,7 @@ def test_a_statement_is_signed_offline(bob: Machine, trust_root: Path) -> None:
     statement, out = bob.folder / "statement.json", bob.folder / "signature.json"
     statement.write_bytes(promotion().statement)
     told = done("sign", "--yes", statement, "--key", bob.key("promoter"), "--out", out)
-    assert "promote 1 of models/diarizer/channels/stable: primary 1.0.0 (sha256:" in told
+    assert f"promote 1 of models/diarizer/channels/stable: primary {VERSION} (sha256:" in told
     assert out.read_bytes() == signed_statement(promotion().statement).content
     done("check", statement, "--signature", out, "--trust-root", trust_root)
 
@@ -277,7 +279,7 @@ def test_what_is_signed_is_told_and_asked_about_before(
     with pytest.raises(click.Abort):
         ask(*sign)
     seen = capsys.readouterr()
-    assert seen.out.startswith("promote 1 of models/diarizer/channels/stable: primary 1.0.0")
+    assert seen.out.startswith(f"promote 1 of models/diarizer/channels/stable: primary {VERSION}")
     assert "Sign this?" in seen.err
     assert not signature.exists()
     terminal(b"y\n")

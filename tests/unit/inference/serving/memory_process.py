@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import psutil
 
-from benchmarks.der import DEFAULT_MODEL
+from benchmarks.paths import DEFAULT_MODEL
 from voiceflow.catalog.channels import VersionPin
 from voiceflow.onnx import bind
 from voiceflow.package import load_package

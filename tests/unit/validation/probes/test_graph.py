@@ -12,6 +12,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from benchmarks.paths import DEFAULT_MODEL
 from tests.fakes import bombs
 from tests.fakes.bombs import constant, model, value
 from tests.fakes.models import write_stream_package, write_window_package
@@ -21,7 +22,6 @@ from voiceflow.validation.probes import graph, graph_operators, graph_rules
 from voiceflow.validation.rules import RULES
 
 ROOT = Path(__file__).resolve().parents[4]
-DEFAULT_MODEL = ROOT / "models" / "diarizer" / "1.0.0" / MODEL_FILE
 RANDOM = np.random.default_rng(0)
 
 
@@ -217,7 +217,7 @@ def test_onnx_runtime_loads_every_version_that_passes(
 def test_the_projects_own_models_pass(tmp_path: Path) -> None:
     """The default model and those of the tests; signatures and counts come with the answer."""
     for folder in (
-        DEFAULT_MODEL.parent,
+        DEFAULT_MODEL,
         write_stream_package(tmp_path / "stream"),
         write_window_package(tmp_path / "window"),
     ):

@@ -10,7 +10,9 @@ from google.protobuf.message import DecodeError
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.paths import DEFAULT_MODEL
 from tests.fakes import bombs
+from voiceflow.package import MODEL_FILE
 from voiceflow.validation.probes.graph_scan import MAXIMUM_NODES, Malformed, TooMany, scan
 
 ROOT = Path(__file__).resolve().parents[4]
@@ -18,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[4]
 
 def test_counts_are_those_of_the_parsed_graph() -> None:
     """Nodes, attributes and tensors, in branches too."""
-    content = (ROOT / "models" / "diarizer" / "1.0.0" / "model.onnx").read_bytes()
+    content = (DEFAULT_MODEL / MODEL_FILE).read_bytes()
     parsed = onnx.ModelProto.FromString(content).graph
     counts = scan(content)
     assert counts["graph"] == 1
