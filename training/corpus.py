@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import hashlib
 from collections import defaultdict
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -259,16 +259,17 @@ def _decode(
             files[utterance.file] = read_audio(speech_root / utterance.file)
     plain = [files[u.file][u.start_samples : u.end_samples] for u in utterances]
     part = path.with_suffix(".partial")
-    with part.open("wb") as out, ThreadPoolExecutor() as pool:
+    with part.open("wb") as out, ProcessPoolExecutor() as pool:
         for copy, of_copy in zip(copies, lengths, strict=True):
-            for made in pool.map(partial(_copied, copy), plain, of_copy):
-                out.write((np.clip(made, -1, 1) * 32_767).astype(np.int16).tobytes())
+            for made in pool.map(partial(_copied, copy), plain, of_copy, chunksize=64):
+                out.write(made)
     part.replace(path)
 
 
-def _copied(copy: Copy, audio: Audio, length: int) -> Audio:
+def _copied(copy: Copy, audio: Audio, length: int) -> bytes:
     if copy.speed != 1.0:
         audio = soxr.resample(audio, SAMPLE_RATE_HERTZ * copy.speed, SAMPLE_RATE_HERTZ)
     if copy.formants != 1.0:
         audio = moved_formants(audio, copy.formants)
-    return np.pad(audio[:length], (0, max(0, length - len(audio))))
+    padded = np.pad(audio[:length], (0, max(0, length - len(audio))))
+    return (np.clip(padded, -1, 1) * 32_767).astype(np.int16).tobytes()

@@ -22,7 +22,6 @@ from voiceflow.onnx.runtime import open_session
 
 STRETCHES = 8
 SAMPLES = 50 * FRAME_SAMPLES
-_WARM_FRAMES = 10
 
 Vectors = npt.NDArray[np.float32]
 Embed = Callable[[Audio], Vectors]  # (batch, samples) -> (batch, dim)
@@ -95,7 +94,7 @@ def _streamed(session: InferenceSession) -> Embed:
         padded = np.pad(audio, ((0, 0), (0, LOOK_AHEAD_FRAMES * FRAME_SAMPLES)))
         feeds = {"audio": padded} | zero_states(len(audio))
         vectors: Vectors = session.run(["embedding"], feeds)[0][:, :, 0]
-        return vectors[:, LOOK_AHEAD_FRAMES + _WARM_FRAMES :].mean(axis=1)
+        return vectors[:, LOOK_AHEAD_FRAMES:].mean(axis=1)
 
     return embed
 
