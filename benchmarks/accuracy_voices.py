@@ -24,8 +24,6 @@ from voiceflow.package import MODEL_FILE, load_package
 from voiceflow.pipeline.model import empty_state
 
 VERIFIED: Final = (System.DENSITY, System.PEER)
-WARM_SAMPLES: Final = 6400
-"""At the start of a stretch, whose vectors do not count, as in `training.verification`."""
 
 
 def run_verification(package: Path, out: Path, *, peer: bool) -> str | None:
@@ -76,8 +74,7 @@ def embed_by(package: Path) -> Embed:
         padded = np.pad(audio, ((0, 0), (0, silence + -(audio.shape[1] + silence) % hop)))
         vectors = np.concatenate(list(hops(padded)), axis=1)[:, late:]  # (batch, frames, dim)
         heard = audio.shape[1] // manifest.frame_samples
-        warm = WARM_SAMPLES // manifest.frame_samples
-        mean: Vectors = vectors[:, warm:heard].mean(axis=1)
+        mean: Vectors = vectors[:, :heard].mean(axis=1)
         return mean
 
     return embed
