@@ -80,11 +80,20 @@ manifests:  ## render the overlays of deploy/k8s anew, with kubectl 1.21 or newe
 # ---------------------------------------------------------------- images
 
 IMAGE_TAG ?= dev
+# Where they are pushed to, with a slash at its end: europe-docker.pkg.dev/example-project/voiceflow/
+IMAGE_FOLDER ?=
 
 .PHONY: images
 images:  ## the images of a development cluster, with docker (IMAGE_TAG=dev)
 	for target in inference registry validator; do \
-		docker build --file $(DOCKERFILE) --target "$$target" --tag "voiceflow-$$target:$(IMAGE_TAG)" .; \
+		docker build --file $(DOCKERFILE) --target "$$target" \
+			--tag "$(IMAGE_FOLDER)voiceflow-$$target:$(IMAGE_TAG)" .; \
+	done
+
+.PHONY: push-images
+push-images: images  ## likewise, and push them (IMAGE_TAG=0.1.0 IMAGE_FOLDER=HOST/PROJECT/REPOSITORY/)
+	for target in inference registry validator; do \
+		docker push "$(IMAGE_FOLDER)voiceflow-$$target:$(IMAGE_TAG)"; \
 	done
 
 .PHONY: rehearse-images

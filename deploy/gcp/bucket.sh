@@ -27,7 +27,7 @@ while options "$@"; do shift "$taken"; done
 bucket="${bucket:-$project-voiceflow}"
 check_project "$project"
 check --location "$location" '[A-Za-z]+[A-Za-z0-9-]*' 'a location such as europe-west4, EUR4 or EU'
-check_bucket "$bucket"
+check_bucket --bucket "$bucket"
 
 url="gs://$bucket"
 # Conditions of IAM need uniform access. What was removed by mistake can be restored for a week.

@@ -18,7 +18,8 @@ usage: deploy/gcp/identities.sh --project ID [--bucket NAME] [--prefix PREFIX] [
   --dry-run         print the commands, as for an empty project, and run none
 
 What is given by no option is taken from the variable in brackets. Accounts of the cluster and of the
-cloud: voiceflow-registry, voiceflow-collection, voiceflow-telemetry. Needs gcloud, and of the caller
+cloud: voiceflow-registry, voiceflow-collection, voiceflow-telemetry, and, in the cluster's namespace
+monitoring, voiceflow-metrics. The pool is there once a cluster has it. Needs gcloud, and of the caller
 roles/iam.serviceAccountAdmin, roles/iam.roleAdmin, roles/storage.admin and
 roles/resourcemanager.projectIamAdmin in the project.
 USAGE
@@ -34,17 +35,16 @@ while options "$@"; do shift "$taken"; done
 bucket="${bucket:-$project-voiceflow}"
 pool="${pool:-$project.svc.id.goog}"
 check_project "$project"
-check_bucket "$bucket"
-check --prefix "$prefix" '[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*' 'parts of A-Z a-z 0-9 . _ -, with slashes between'
+check_bucket --bucket "$bucket"
+check_folder --prefix "$prefix"
 check --namespace "$namespace" '[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?' 'at most 63 of a-z 0-9 -'
 check --pool "$pool" '[a-z][a-z0-9-]+\.svc\.id\.goog' 'PROJECT.svc.id.goog'
 
-accounts=(voiceflow-registry voiceflow-collection voiceflow-telemetry)
+accounts=(voiceflow-registry voiceflow-collection voiceflow-telemetry voiceflow-metrics)
 url="gs://$bucket"
 # IAM takes twelve operators in a condition.
 kinds_a_condition=7
 
-email() { printf '%s@%s.iam.gserviceaccount.com' "$1" "$project"; }
 role() { printf 'projects/%s/roles/voiceflowObjects.%s' "$project" "$1"; }
 
 # The condition on objects of some kinds; empty for `list`, which is asked of the bucket and not of
@@ -61,26 +61,8 @@ condition() {
     printf '%s' "$expression"
 }
 
-# What an account is granted by a policy: lines of a role, a tab, a condition.
-granted() {
-    "$@" --flatten='bindings[].members' --format='value(bindings.role,bindings.condition.expression)' \
-        --filter="bindings.members=serviceAccount:$(email "$account")"
-}
-
-# no_more WHERE WANTED STANDING: fails if an account is granted what nobody has asked for.
-no_more() {
-    local more
-    more="$(grep --invert-match --fixed-strings --line-regexp -- "$2" <<< "$3" || true)"
-    [[ -z ${more//[[:space:]]/} ]] || fail "$account may do more in $1 than it needs to; take away:
-$more"
-}
-
-has() { grep --quiet --fixed-strings --line-regexp -- "$1"$'\t'"$2" <<< "$3"; }
-
 for account in "${accounts[@]}"; do
-    there gcloud iam service-accounts describe "$(email "$account")" --project="$project" ||
-        change gcloud iam service-accounts create "$account" --project="$project" \
-            --display-name="$account"
+    make_account "$account"
 done
 
 # Of one permission each. The predefined roles also let their holders make folders, and
@@ -100,7 +82,7 @@ done
 
 for account in "${accounts[@]}"; do
     member="serviceAccount:$(email "$account")"
-    standing="$(look granted gcloud storage buckets get-iam-policy "$url" || "$dry_run")"
+    standing="$(granted "$account" gcloud storage buckets get-iam-policy "$url")"
     wanted=""
     while read -r who operation listed; do
         [[ $who == "$account" ]] || continue
@@ -115,23 +97,18 @@ for account in "${accounts[@]}"; do
                 --role="$(role "$operation")" --condition="${under:-None}"
         done
     done < <(grep -v '^#' "$(dirname "$0")/grants.txt")
-    no_more "$url" "$wanted" "$standing"
+    no_more "$account" "$url" "$wanted" "$standing"
 done
 
 for account in "${accounts[@]}"; do
+    within="$namespace"
+    [[ $account != voiceflow-metrics ]] || within=monitoring
     change gcloud iam service-accounts add-iam-policy-binding "$(email "$account")" \
         --project="$project" --role=roles/iam.workloadIdentityUser \
-        --member="serviceAccount:${pool}[$namespace/$account]" --condition=None
+        --member="serviceAccount:${pool}[$within/$account]" --condition=None
 done
 
-for account in "${accounts[@]}"; do
-    standing="$(look granted gcloud projects get-iam-policy "$project" || "$dry_run")"
-    wanted=""
-    if [[ $account == voiceflow-telemetry ]]; then
-        wanted="roles/cloudtrace.agent"$'\t'
-        has roles/cloudtrace.agent "" "$standing" ||
-            change gcloud projects add-iam-policy-binding "$project" --condition=None \
-                --member="serviceAccount:$(email "$account")" --role=roles/cloudtrace.agent
-    fi
-    no_more "the project $project" "$wanted" "$standing"
-done
+grant_in_project voiceflow-registry
+grant_in_project voiceflow-collection
+grant_in_project voiceflow-telemetry roles/cloudtrace.agent
+grant_in_project voiceflow-metrics roles/monitoring.viewer

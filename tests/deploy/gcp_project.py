@@ -18,6 +18,15 @@ from tests.fakes.gcloud import EMPTY
 GCP: Final = ROOT / "deploy" / "gcp"
 PROJECT: Final = "example-project"
 BUCKET: Final = "example-project-voiceflow"
+REPOSITORY: Final = "example/voiceflow"
+NEEDED: Final = {
+    "benchmark-t4.sh": ["--project", PROJECT, "--zone", "europe-west4-a"],
+    "bucket.sh": ["--project", PROJECT, "--location", "europe-west4"],
+    "ci.sh": ["--project", PROJECT, "--repository", REPOSITORY, "--repository-id", "7"],
+    "identities.sh": ["--project", PROJECT],
+    "project.sh": ["--project", PROJECT],
+}
+"""What each script has to be told, by its name."""
 
 _OPERATORS: Final = 12
 """At most so many logical operators are in a condition."""
@@ -42,8 +51,8 @@ class Project:
 
     def settle(self) -> None:
         """Runs the scripts that an empty project needs."""
-        for script, more in (("bucket.sh", ["--location", "europe-west4"]), ("identities.sh", [])):
-            ended = self.run(script, "--project", PROJECT, *more)
+        for script in ("project.sh", "bucket.sh", "identities.sh"):
+            ended = self.run(script, *NEEDED[script])
             assert ended.returncode == 0, ended.stderr
 
     @property

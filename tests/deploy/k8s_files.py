@@ -94,9 +94,9 @@ class Cloud:
     def _write_certificate(self, spec: Mapping[str, Any]) -> None:
         """As cert-manager does, and for loopback as well where others dial the name."""
         key = ec.generate_private_key(ec.SECP256R1())
-        names: list[x509.GeneralName] = [x509.DNSName(name) for name in spec["dnsNames"]]
+        names: list[x509.GeneralName] = [x509.DNSName(name) for name in spec.get("dnsNames", [])]
         names += [x509.UniformResourceIdentifier(uri) for uri in spec["uris"]]
-        if "localhost" not in spec["dnsNames"]:
+        if "localhost" not in spec.get("dnsNames", ["localhost"]):
             names.append(x509.IPAddress(ip_address("127.0.0.1")))
         usages = [_USAGES[usage] for usage in spec["usages"] if usage in _USAGES]
         subject = x509.Name([])

@@ -10,16 +10,11 @@ from typing import Final
 
 import pytest
 
-from tests.deploy.gcp_project import BUCKET, GCP, PROJECT, Project, may
-from tests.deploy.k8s_cluster import load
+from tests.deploy.gcp_project import BUCKET, GCP, NEEDED, PROJECT, Project, may
+from tests.deploy.k8s_cluster import K8S, RENDERED, load, matches, read
 
-SCRIPTS: Final = ["benchmark-t4.sh", "bucket.sh", "identities.sh"]
+SCRIPTS: Final = sorted(NEEDED)
 URL: Final = f"gs://{BUCKET}"
-NEEDED: Final = {
-    "bucket.sh": ["--project", PROJECT, "--location", "europe-west4"],
-    "identities.sh": ["--project", PROJECT],
-    "benchmark-t4.sh": ["--project", PROJECT, "--zone", "europe-west4-a"],
-}
 
 
 @pytest.fixture
@@ -47,6 +42,7 @@ def test_there_are_these_scripts() -> None:
     runnable = sorted(path.name for path in GCP.glob("*.sh") if path.stat().st_mode & 0o111)
     assert runnable == SCRIPTS
     assert {path.name for path in GCP.iterdir()} - set(SCRIPTS) == {
+        "ci.yaml",
         "common.sh",
         "grants.txt",
         "loadtest.yaml",
@@ -93,6 +89,12 @@ def test_each_says_how_it_is_called(script: str, project: Project) -> None:
         ("identities.sh", ["--prefix", "a')"], "--prefix: 'a')'; allowed is parts of"),
         ("identities.sh", ["--namespace", "A"], "--namespace: 'A'; allowed is at most 63"),
         ("identities.sh", ["--pool", "x"], "--pool: 'x'; allowed is PROJECT.svc.id.goog"),
+        (
+            "project.sh",
+            ["--images-location", "EU"],
+            "--images-location: 'EU'; allowed is a location",
+        ),
+        ("project.sh", ["--images", "a/b"], "--images: 'a/b'; allowed is at most 63"),
         ("benchmark-t4.sh", ["--zone", "europe"], "--zone: 'europe'; allowed is a zone"),
         ("benchmark-t4.sh", ["--machine", "e2-small"], "allowed is a type of the series N1"),
         ("benchmark-t4.sh", ["--hours", "13"], "--hours: '13'; allowed is 1 to 12"),
@@ -116,7 +118,7 @@ def test_a_dry_run_prints_what_an_empty_project_is_asked_for(
     """And calls nothing."""
     printed = done(project, script, "--dry-run").replace("\\", "")
     assert project.state["calls"] == []
-    if script != "benchmark-t4.sh":
+    if script not in {"benchmark-t4.sh", "ci.sh"}:
         plain = [line.removeprefix("gcloud ") for line in printed.splitlines()]
         calls = [" ".join(words) for words in settled_once.state["calls"]]
         assert [call for call in calls if call in plain] == plain
@@ -148,7 +150,9 @@ def test_a_bucket_elsewhere_stays_as_it_is(project: Project) -> None:
 
 def test_accounts_are_made_once(settled: Project) -> None:
     """First what is granted, then to whom; a second run changes nothing."""
-    first = [call for call in settled.calls() if f"buckets create {URL}" not in call]
+    calls = settled.calls()
+    begin = next(at for at, call in enumerate(calls) if f"buckets create {URL}" in call)
+    first = calls[begin + 1 :]
     kinds = [" ".join(call.split()[:3]) for call in first]
     assert [kind for at, kind in enumerate(kinds) if kinds.index(kind) == at] == [
         "storage buckets remove-iam-policy-binding",
@@ -208,7 +212,8 @@ def test_names_are_those_of_the_cluster(settled: Project) -> None:
         if "annotations" in one["metadata"]
     }
     there = settled.state["there"]
-    assert set(bound.values()) == {name for name in there if "@" in name}
+    outside = {f"voiceflow-{who}@{PROJECT}.iam.gserviceaccount.com" for who in ("metrics", "nodes")}
+    assert {*bound.values(), *outside} == {name for name in there if "@" in name}
     for name, email in bound.items():
         assert settled.state["policies"][email] == [
             [
@@ -225,6 +230,48 @@ def test_names_are_those_of_the_cluster(settled: Project) -> None:
     assert may(settled.state, "voiceflow-registry", "create", f"{prefix}/versions/a")
     assert not may(settled.state, "voiceflow-registry", "create", f"other/{prefix}/versions/a")
     assert not may(settled.state, "voiceflow-telemetry", "get", f"{prefix}/versions/a")
+
+
+def test_who_asks_for_metrics_is_who_may(settled: Project) -> None:
+    """The query frontend, in a namespace of its own, which is where others look for it."""
+    objects = {one["kind"]: one for one in read(K8S / "query-frontend.yaml")}
+    account, service = objects["ServiceAccount"]["metadata"], objects["Service"]
+    email = account["annotations"]["iam.gke.io/gcp-service-account"]
+    member = f"serviceAccount:{PROJECT}.svc.id.goog[{account['namespace']}/{account['name']}]"
+    policies = settled.state["policies"]
+    assert policies[email] == [[member, "roles/iam.workloadIdentityUser", ""]]
+    assert [f"serviceAccount:{email}", "roles/monitoring.viewer", ""] in policies[PROJECT]
+    pod = objects["Deployment"]["spec"]["template"]
+    assert pod["spec"]["serviceAccountName"] == account["name"]
+    assert f"--query.project-id={PROJECT}" in pod["spec"]["containers"][0]["args"]
+    assert matches(service["spec"]["selector"], pod["metadata"]["labels"])
+    url = f"http://{service['metadata']['name']}.{service['metadata']['namespace']}.svc"
+    port = service["spec"]["ports"][0]["port"]
+    (adapter,) = read(K8S / "prometheus-adapter.yaml")
+    assert (adapter["prometheus"]["url"], adapter["prometheus"]["port"]) == (url, port)
+    asked = (RENDERED / "production-gke-argo.yaml").read_text()
+    assert set(re.findall(r"http://frontend\S+", asked)) == {f"{url}:{port}"}
+
+
+def test_nodes_may_read_the_images_of_the_overlays(settled: Project) -> None:
+    """And write nothing but logs and metrics; alerts are evaluated as them."""
+    member = f"serviceAccount:voiceflow-nodes@{PROJECT}.iam.gserviceaccount.com"
+    policies = settled.state["policies"]
+    held = {
+        (where, role) for where in policies for who, role, _ in policies[where] if who == member
+    }
+    assert held == {
+        ("voiceflow", "roles/artifactregistry.reader"),
+        (PROJECT, "roles/container.defaultNodeServiceAccount"),
+        (PROJECT, "roles/monitoring.viewer"),
+    }
+    (made,) = [call for call in settled.calls() if call.startswith("artifacts repositories create")]
+    assert "--location=europe " in made
+    assert "--immutable-tags" in made
+    folder = f"europe-docker.pkg.dev/{PROJECT}/voiceflow/"
+    ours = [one.spec["image"] for one in load("production-gke").containers if one.is_ours]
+    assert ours
+    assert [image for image in ours if not image.startswith(folder)] == []
 
 
 def test_the_benchmark_leaves_no_machine(project: Project, tmp_path: Path) -> None:

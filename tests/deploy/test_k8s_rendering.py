@@ -14,6 +14,7 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator, ValidationError
 
+from tests.deploy.gcp_project import GCP
 from tests.deploy.k8s_cluster import COMMON, K8S, OVERLAYS, RENDERED, Object, load, read, spoiled
 from tests.deploy.queries import ROOT
 from tests.deploy.test_metric_names import ALERTS
@@ -53,10 +54,23 @@ def rendered(overlay: str) -> list[Object]:
     return [one for one in yaml.safe_load_all(ended.stdout) if one]
 
 
+BY_HAND: Final = [
+    *(K8S / f"{name}.yaml" for name in ("callers", "issuer", "query-frontend", "rollout-role")),
+    GCP / "ci.yaml",
+]
+"""What is applied beside an overlay."""
+
+
 def test_every_overlay_is_rendered() -> None:
     """But what others have in common."""
     folders = {path.name for path in (K8S / "overlays").iterdir() if path.is_dir()}
     assert folders - {COMMON} == set(OVERLAYS)
+
+
+def test_what_is_applied_by_hand_is_known() -> None:
+    """All but the values of a Helm chart, which are no objects."""
+    beside = {path.name for path in K8S.glob("*.yaml")} - {"prometheus-adapter.yaml"}
+    assert beside == {path.name for path in BY_HAND if path.parent == K8S}
 
 
 @needs_kustomize
@@ -125,8 +139,9 @@ def check(one: Object) -> None:
 
 
 def distinct() -> Iterator[Object]:
-    """Every object of every overlay; those that overlays share once."""
+    """Every object of every overlay, and those beside; what overlays share once."""
     objects = [one for overlay in OVERLAYS for one in load(overlay).objects]
+    objects += [one for path in BY_HAND for one in read(path)]
     return (
         json.loads(text) for text in sorted({json.dumps(one, sort_keys=True) for one in objects})
     )

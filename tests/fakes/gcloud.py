@@ -16,6 +16,8 @@ from typing import Any, Final, TypeAlias
 
 State: TypeAlias = dict[str, Any]
 EMPTY: Final[State] = {"calls": [], "there": {}, "policies": {}, "files": {}, "fails": []}
+NUMBER: Final = "123456789012"
+"""Of every project."""
 
 
 def parsed(words: list[str]) -> tuple[list[str], dict[str, str]]:
@@ -27,6 +29,8 @@ def parsed(words: list[str]) -> tuple[list[str], dict[str, str]]:
 
 def describe(state: State, what: str, options: Mapping[str, str]) -> str:
     """One field of what is there; an error for what is not."""
+    if options["format"] == "value(projectNumber)":
+        return NUMBER
     if what not in state["there"]:
         sys.exit(f"ERROR: NOT_FOUND: {what} was not found")
     field = options["format"].removeprefix("value(").removesuffix(")")
@@ -38,7 +42,10 @@ def create(state: State, what: str, options: Mapping[str, str]) -> str:
     if what in state["there"]:
         sys.exit(f"ERROR: ALREADY_EXISTS: {what}")
     made = {"location": options.get("location", "").upper()}
-    state["there"][what] = made | {"includedPermissions": options.get("permissions", "")}
+    state["there"][what] = made | {
+        "includedPermissions": options.get("permissions", ""),
+        "attributeCondition": options.get("attribute-condition", ""),
+    }
     if what.startswith("gs://"):
         convenience = {
             "projectOwner": ("legacyBucketOwner", "legacyObjectOwner"),
@@ -58,12 +65,14 @@ def update(state: State, what: str, options: Mapping[str, str]) -> str:
     describe(state, what, {"format": "value(name)"})
     if "permissions" in options:
         state["there"][what]["includedPermissions"] = options["permissions"]
+    if "attribute-condition" in options:
+        state["there"][what]["attributeCondition"] = options["attribute-condition"]
     return ""
 
 
 def binding(options: Mapping[str, str]) -> list[str]:
     """Who, which role, under which condition."""
-    condition = options["condition"]
+    condition = options.get("condition", "None")
     expression = "" if condition == "None" else condition.removeprefix("expression=")
     return [options["member"], options["role"], expression.rpartition(",title=")[0] or expression]
 
@@ -102,13 +111,18 @@ def delete(state: State, what: str, _: Mapping[str, str]) -> str:
 _VERBS: Final[Mapping[str, Callable[[State, str, Mapping[str, str]], str]]] = {
     "describe": describe,
     "create": create,
+    "create-oidc": create,
     "update": update,
+    "update-oidc": update,
     "delete": delete,
     "add-iam-policy-binding": add,
     "remove-iam-policy-binding": remove,
     "get-iam-policy": policy,
 }
 _GROUPS: Final = (
+    ("artifacts", "repositories"),
+    ("iam", "workload-identity-pools", "providers"),
+    ("iam", "workload-identity-pools"),
     ("storage", "buckets"),
     ("iam", "service-accounts"),
     ("iam", "roles"),
@@ -122,7 +136,7 @@ def answer(state: State, words: list[str]) -> str:
     plain, options = parsed(words)
     if any(failing in " ".join(words) for failing in state["fails"]):
         sys.exit("ERROR: it was told to fail")
-    if plain[:2] == ["compute", "ssh"]:
+    if plain[:2] in (["compute", "ssh"], ["services", "enable"]):
         return ""
     if plain[:2] == ["compute", "scp"]:
         source, target = plain[2:]
