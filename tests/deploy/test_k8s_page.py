@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 from pathlib import Path
 from typing import Final
 
 import click
 import pytest
 
-from tests.deploy.k8s_cluster import COMMON, K8S, OVERLAYS, load
+from tests.deploy.k8s_cluster import COMMON, K8S, OVERLAYS, load, read
 from tests.deploy.queries import ROOT
+from tests.deploy.test_k8s_rendering import BY_HAND
 from voiceflow.cli.commands import commands
 from voiceflow.trust.development import write_development_trust
 from voiceflow_inference.settings import Settings
@@ -27,9 +29,12 @@ COMMANDS: Final = [
 
 @pytest.fixture(scope="module")
 def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a registry's key in it."""
+    """A folder with every key that a command names."""
     folder = tmp_path_factory.mktemp("keys")
     write_development_trust(folder)
+    for name in re.findall(r"[\w-]+\.(?:pem|pub)\b", "\n".join(COMMANDS)):
+        if not (folder / name).exists():
+            shutil.copy(folder / f"publisher{Path(name).suffix}", folder / name)
     return folder
 
 
@@ -69,12 +74,14 @@ def test_every_name_of_a_workload_is_one() -> None:
     """And every account, and every label that pods or policies have."""
     clusters = [load(overlay) for overlay in OVERLAYS]
     names = {one["metadata"]["name"] for cluster in clusters for one in cluster.objects}
+    names |= {one["metadata"]["name"] for path in BY_HAND for one in read(path)}
+    nodes = {"voiceflow-nodes"}
     brought = {"voiceflow-keys", "voiceflow-trust-root", "voiceflow-registry-signing"}
     images = {"voiceflow-inference", "voiceflow-inference-cuda", "voiceflow-validator"}
     told = set(re.findall(r"`(voiceflow-[a-z0-9-]+[a-z0-9])`", PAGE))
     stores = {name for name in names if name.startswith("voiceflow-store")}
     assert stores
-    assert told - names - brought - images - {"voiceflow-store"} == set()
+    assert told - names - nodes - brought - images - {"voiceflow-store"} == set()
 
 
 def test_numbers_are_those_of_production() -> None:

@@ -1,4 +1,4 @@
-"""The way from an empty project, step by step: what can be run without a cloud is run as it stands."""
+"""The way from an empty project, step by step: what needs no cloud is run as it stands."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ import re
 import shlex
 import shutil
 import subprocess
-from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Final
 
 import pytest
 import yaml
 
-from benchmarks.service import Service, running_registry, running_service
 from tests.deploy.gcp_project import NEEDED, Project
 from tests.deploy.k8s_cluster import K8S, Cluster, load, read
 from tests.deploy.k8s_files import Cloud
 from tests.deploy.queries import ROOT
+from tests.deploy.test_k8s_processes import clean_environment
 from tests.deploy.test_k8s_rendering import KUSTOMIZE, needs_kustomize
 from tests.fakes.models import write_stream_package
+from tests.fakes.processes import serving
 from tests.integration.pages import run
 
 PAGE: Final = (ROOT / "docs" / "kubernetes.md").read_text()
@@ -97,26 +98,31 @@ class Walk:
             code, told = await run(line)
             assert code == 0, f"{line}\n{told}"
 
-    def registry(self, store: Path) -> Iterator[Service]:
+    def registry(self, store: Path) -> AbstractAsyncContextManager[tuple[list[str], str]]:
         """The registry's Deployment, which has been applied."""
-        (one,) = [c for c in self.cluster.containers if c.where == "voiceflow-registry/registry"]
-        settings = self.cloud.settings(one)
-        del settings["port"], settings["store"], settings["otlp_endpoint"]
-        with running_registry(store, **settings) as service:
-            yield service
+        return self._started("voiceflow-registry/registry", store=store)
 
-    def blue(self, registry: str) -> Iterator[Service]:
+    def blue(self, registry: str) -> AbstractAsyncContextManager[tuple[list[str], str]]:
         """A pod of blue, which has been scaled up."""
-        where = "voiceflow-inference-blue/inference"
-        (one,) = [container for container in self.cluster.containers if container.where == where]
-        settings = self.cloud.settings(
-            one, registry=registry, pod_name="voiceflow-inference-blue-0", pod_label="colour=blue"
+        return self._started(
+            "voiceflow-inference-blue/inference",
+            registry=registry,
+            pod_name="voiceflow-inference-blue-0",
+            pod_label="colour=blue",
         )
+
+    def _started(
+        self, where: str, **other: str | Path
+    ) -> AbstractAsyncContextManager[tuple[list[str], str]]:
+        """A container's server, without the collector of telemetry, which is not here."""
+        (one,) = [container for container in self.cluster.containers if container.where == where]
+        settings = self.cloud.settings(one, **other)
         del settings["port"], settings["otlp_endpoint"]
-        with running_service(None, **settings) as service:
-            yield service
+        options = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
+        return serving("-m", one.spec["command"][2], *options, environment=clean_environment())
 
 
+@pytest.mark.slow
 async def test_the_steps_lead_to_a_pod_that_serves_what_was_promoted(
     desk: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -129,11 +135,11 @@ async def test_the_steps_lead_to_a_pod_that_serves_what_was_promoted(
     assert apply < scaled < converged
     for line in LINES[:apply]:
         await walk.do(line)
-    for registry in walk.registry(tmp_path_factory.mktemp("store")):
-        monkeypatch.setenv("VOICEFLOW_REGISTRY", registry.address)
+    async with walk.registry(tmp_path_factory.mktemp("store")) as (_, registry):
+        monkeypatch.setenv("VOICEFLOW_REGISTRY", registry)
         for line in LINES[apply:scaled]:
             await walk.do(line)
-        for _ in walk.blue(registry.address):
+        async with walk.blue(registry):
             for line in LINES[scaled:]:
                 if not line.startswith("voiceflow diarize"):  # it asks the load balancer
                     await walk.do(line)
