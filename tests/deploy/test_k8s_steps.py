@@ -196,7 +196,10 @@ def test_what_is_mounted_is_brought_before_it_is_applied() -> None:
 
 
 def test_callers_have_names_that_are_granted() -> None:
-    """By the registry, to whom they show them; from the issuer of the pods' certificates."""
+    """By the registry, to whom they show them; from the issuer of the pods' certificates.
+
+    Staging's are production's with its namespace in place of the other, as the page says.
+    """
     _, authority, issuer = read(K8S / "issuer.yaml")
     assert issuer["spec"]["ca"]["secretName"] == authority["spec"]["secretName"]
     cluster = load("production-gke")
@@ -204,9 +207,12 @@ def test_callers_have_names_that_are_granted() -> None:
         cluster.object("ConfigMap", "voiceflow-access")["data"]["registry.yaml"]
     )
     granted = {one["principal"] for one in access["grants"]}
+    staging = (K8S / "overlays/staging/access/registry.yaml").read_text()
     issuers = {one["spec"]["issuerRef"]["name"] for one in cluster.of("Certificate")}
     for one in read(K8S / "callers.yaml"):
         assert set(one["spec"]["uris"]) <= granted
+        (uri,) = one["spec"]["uris"]
+        assert uri.replace("ns/voiceflow/", "ns/voiceflow-staging/") in staging
         assert {one["spec"]["issuerRef"]["name"]} == issuers == {issuer["metadata"]["name"]}
 
 
