@@ -26,11 +26,21 @@ def email(environment: str) -> str:
     return f"voiceflow-ci-{environment}@{PROJECT}.iam.gserviceaccount.com"
 
 
+@pytest.fixture(scope="module")
+def opened_once(settled_once: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project into which workflows are let; to be looked at only."""
+    project = Project(tmp_path_factory.mktemp("opened"))
+    project.set(**settled_once.state)
+    done(project)
+    return project
+
+
 @pytest.fixture
-def opened(settled: Project) -> Project:
-    """A project into which workflows are let."""
-    done(settled)
-    return settled
+def opened(opened_once: Project, tmp_path: Path) -> Project:
+    """A copy of it."""
+    project = Project(tmp_path)
+    project.set(**opened_once.state)
+    return project
 
 
 def done(project: Project, *more: str) -> str:
