@@ -12,7 +12,7 @@ from kubernetes.config import kube_config
 
 from tests.fakes import service
 from tests.fakes.client_identity import BY_CERTIFICATE
-from tests.fakes.cluster import FakeCluster, cluster
+from tests.fakes.cluster import NAMESPACE, FakeCluster, cluster
 from tests.fakes.identity import pair
 from tests.fakes.models import write_window_package
 from tests.faults.streams import Stream
@@ -62,6 +62,20 @@ async def test_the_page_leads_to_green_and_back_and_through_a_canary(fake: FakeC
     forwarding = {"get pods/portforward", "create pods/portforward"}
     assert used - {"portforward pods"} == granted - forwarding
     assert forwarding < granted
+
+
+async def test_production_of_gke_is_led_to_green_and_back(fake: FakeCluster) -> None:
+    """By the commands of its own page, from a green that has no pods; here nobody is known."""
+    fake.add_side("green", 0)
+    section = Page("kubernetes.md").text.partition("### A rollout from beginning to end")[2]
+    lines = [line for line in section.splitlines() if line.startswith("voiceflow rollout ")]
+    selected = []
+    for line in lines:
+        here = line.replace("--namespace voiceflow ", f"--namespace {NAMESPACE} ")
+        code, told = await run(here.replace(" --token-file operator-token", ""))
+        assert code == 0, f"{line}\n{told}"
+        selected.append(fake.selected())
+    assert selected == ["blue", "blue", "green", "blue"]
 
 
 def test_every_link_of_the_page_leads_somewhere() -> None:
