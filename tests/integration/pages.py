@@ -10,11 +10,8 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from click.testing import CliRunner
-
 from tests.fakes.processes import serving
-from voiceflow.cli.commands import commands, error_lines, exit_code
-from voiceflow.errors import VoiceFlowError
+from tests.integration.commands import done
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -60,20 +57,10 @@ async def run(command: str) -> tuple[int, str]:
     if arguments[0] == "diarize":
         code, out, err = await python("-c", "from voiceflow.cli import main; main()", *arguments)
     else:
-        code, out, err = await asyncio.to_thread(_invoke, arguments)
+        code, out, err = await done(*arguments)
     if target:
         await asyncio.to_thread(Path(target).write_text, out)
     return code, out + err
-
-
-def _invoke(arguments: list[str]) -> tuple[int, str, str]:
-    result = CliRunner().invoke(commands, arguments)
-    error = result.exception
-    if isinstance(error, VoiceFlowError):
-        return exit_code(error), result.stdout, "\n".join(error_lines(error))
-    if error is not None and not isinstance(error, SystemExit):
-        raise error
-    return result.exit_code, result.stdout, result.stderr
 
 
 async def python(*arguments: str) -> tuple[int, str, str]:

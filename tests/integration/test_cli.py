@@ -18,6 +18,7 @@ import soundfile
 from tests.fakes.models import Spoken, tones, write_stream_package
 from tests.fakes.scripted import scripted
 from tests.fakes.service import pcm16, running
+from tests.integration.commands import done
 from voiceflow.cli.run import Views, run_file
 from voiceflow.client import DiarizationClient, StreamConfig
 from voiceflow.client.audio import open_recording
@@ -240,17 +241,17 @@ async def test_an_unusable_file_is_one_line_and_exit_code_3(
 
 async def test_a_missing_server_is_exit_code_4() -> None:
     """Told at once by the command that asks for nothing else."""
-    code, _, err = await finish("serving-state", "--server", "127.0.0.1:1")
+    code, _, err = await done("serving-state", "--server", "127.0.0.1:1")
     assert code == 4
     assert err.startswith("voiceflow: ")
 
 
 async def test_the_serving_state_is_a_table_or_json(server: str) -> None:
     """Both name the model."""
-    code, out, _ = await finish("serving-state", "--server", server, "--json")
+    code, out, _ = await done("serving-state", "--server", server, "--json")
     assert code == 0
     assert json.loads(out)["generations"][0]["model_version"] == "models/tones/versions/1.0.0"
-    code, out, _ = await finish("serving-state", "--server", server)
+    code, out, _ = await done("serving-state", "--server", server)
     assert code == 0
     assert "tones" in out
 

@@ -13,6 +13,7 @@ import soundfile
 from benchmarks.service import running_service
 from tests.fakes.models import Spoken, tones, write_stream_package
 from tests.fakes.registry import process
+from tests.integration.commands import done
 from tests.integration.test_cli import finish
 from voiceflow.artifact import LatencyMode
 from voiceflow.budget import STAGES
@@ -27,8 +28,9 @@ STREAMS, SECONDS, HOPS = 2, 2.0, 4 + 1  # the last one is a short one
 
 
 async def budgets(*arguments: str | Path) -> list[dict[str, Any]]:
-    """What a command prints as JSON."""
-    code, out, err = await finish("budget", "--json", *arguments)
+    """What a command prints as JSON; one that opens streams handles signals."""
+    to_its_end = done if "--spans" in arguments else finish
+    code, out, err = await to_its_end("budget", "--json", *arguments)
     assert code == 0, err
     told: list[dict[str, Any]] = json.loads(out)["budgets"]
     return told
@@ -61,19 +63,19 @@ async def test_the_budget_of_a_live_service_is_that_of_its_recorded_spans(
     for mine, theirs in zip(live["stages"], both["stages"], strict=True):
         assert mine["median_seconds"] == pytest.approx(theirs["median_seconds"], abs=1e-6)
 
-    code, out, err = await finish("budget", "--spans", of_server)
+    code, out, err = await done("budget", "--spans", of_server)
     assert code == 0, err
     assert out.startswith("tones 1.0.0, primary at least since 2")  # a time
     assert f" UTC: {STREAMS * HOPS} hops\n" in out
     assert f"Most of the time goes to {alone['slowest']}" in out
 
-    code, out, err = await finish("budget", "--spans", of_server, "--slowest", "3", "--json")
+    code, out, err = await done("budget", "--spans", of_server, "--slowest", "3", "--json")
     assert code == 0, err
     slowest = json.loads(out)["slowest"]
     seconds = [hop["end_to_end_seconds"] for hop in slowest]
     assert seconds == sorted(seconds, reverse=True)
     assert seconds[0] == pytest.approx(alone["end_to_end"]["p99_seconds"], rel=0.5)
-    _, out, _ = await finish("budget", "--spans", of_server, "--slowest", "3")
+    _, out, _ = await done("budget", "--spans", of_server, "--slowest", "3")
     for hop in slowest:
         assert hop["trace_id"] in out
         assert hop["trace_id"] in await asyncio.to_thread(of_server.read_text)
@@ -135,7 +137,7 @@ async def test_each_version_is_told_with_its_role_and_since_which_promotion(
             with running_service(None, **following) as service:
                 state = await served(service.address, promotion.sequence)
                 (live,) = await budgets(recording, "--server", service.address, "--seconds", "1")
-                _, shown, _ = await finish("serving-state", "--server", service.address)
+                _, shown, _ = await done("serving-state", "--server", service.address)
             history = [one async for one in client.history(STABLE)][::-1]
         code, _, err = await finish("budget", recording, "--server", registry.address)
         assert code == 5
@@ -152,7 +154,7 @@ async def test_each_version_is_told_with_its_role_and_since_which_promotion(
     assert (live["version"], live["period"]["role"]) == (OLD, "primary")
     assert live["period"]["since"]["promotion"] == 3
     assert not live["period"]["or_earlier"]
-    code, out, err = await finish("budget", "--spans", spans)
+    code, out, err = await done("budget", "--spans", spans)
     assert code == 0, err
     assert f"tones 1.0.0, primary from promotion {told[0]} to promotion {told[1]}: 3 hops\n" in out
     assert f"tones 1.1.0, primary from promotion {told[1]} to promotion {back}: 3 hops\n" in out
@@ -164,7 +166,7 @@ async def test_a_file_that_is_cut_is_read_and_named(tmp_path: Path) -> None:
     """Its writer is at it."""
     path = tmp_path / "spans.jsonl"
     await asyncio.to_thread(path.write_text, '{"resourceSpans": [{"resource"')
-    code, _, err = await finish("budget", "--spans", path)
+    code, _, err = await done("budget", "--spans", path)
     assert code == 3
     assert f"{path}: line 1 is cut and was left out" in err
     assert "(HOPS_MISSING)" in err
@@ -172,7 +174,7 @@ async def test_a_file_that_is_cut_is_read_and_named(tmp_path: Path) -> None:
 
 async def test_the_slowest_are_listed_of_spans_alone(tmp_path: Path) -> None:
     """A stream of one's own has no trace that anybody could look at."""
-    code, _, err = await finish("budget", tmp_path / "a.wav", "--slowest", "3")
+    code, _, err = await done("budget", tmp_path / "a.wav", "--slowest", "3")
     assert code == 2
     assert "--spans" in err
 
@@ -181,7 +183,7 @@ async def test_the_slowest_are_listed_of_spans_alone(tmp_path: Path) -> None:
 async def test_a_file_without_spans_is_not_usable(tmp_path: Path, text: str, reason: str) -> None:
     """Exit code 3."""
     await asyncio.to_thread((path := tmp_path / "spans.jsonl").write_text, text)
-    code, _, err = await finish("budget", "--spans", path)
+    code, _, err = await done("budget", "--spans", path)
     assert code == 3
     assert f"({reason})" in err
     assert reason == "HOPS_MISSING" or f"{path}: line 1 " in err
@@ -189,6 +191,6 @@ async def test_a_file_without_spans_is_not_usable(tmp_path: Path, text: str, rea
 
 async def test_recorded_and_live_are_two_things(tmp_path: Path) -> None:
     """A file of spans has its own audio."""
-    code, _, err = await finish("budget", tmp_path / "a.wav", "--spans", __file__)
+    code, _, err = await done("budget", tmp_path / "a.wav", "--spans", __file__)
     assert code == 2
     assert "--spans" in err

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import sys
 from collections.abc import AsyncIterator
 from itertools import pairwise
 from pathlib import Path
@@ -15,6 +13,7 @@ import soundfile
 from tests.fakes.models import Spoken as Sounding
 from tests.fakes.models import tones, write_stream_package
 from tests.fakes.service import running
+from tests.integration.commands import done
 from voiceflow.artifact import LatencyMode
 from voiceflow.cli.evaluate.hearing import hear
 from voiceflow.cli.evaluate.hypotheses import read_ends
@@ -27,7 +26,6 @@ from voiceflow.package import load_package
 from voiceflow.pipeline.model import BoundModel
 from voiceflow.pipeline.offline import diarize
 
-COMMAND = (sys.executable, "-c", "from voiceflow.cli import main; main()")
 CONVERSATIONS = {
     "one": (Sounding((2,), 2.0), Sounding((), 0.6), Sounding((8,), 2.0), Sounding((2,), 1.5)),
     "two": (Sounding((5,), 1.5), Sounding((), 1.2), Sounding((5, 11), 1.0), Sounding((11,), 1.5)),
@@ -70,13 +68,7 @@ async def server(model: BoundModel) -> AsyncIterator[str]:
 
 async def evaluate(*arguments: str | Path) -> tuple[int, str, str]:
     """The command to its end: exit code, standard output and error."""
-    pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(
-        *(*COMMAND, "evaluate", *map(str, arguments)), stdout=pipe, stderr=pipe
-    )
-    out, err = await process.communicate()
-    assert process.returncode is not None
-    return process.returncode, out.decode(), err.decode()
+    return await done("evaluate", *arguments)
 
 
 @pytest.mark.parametrize("mode", list(LatencyMode))
