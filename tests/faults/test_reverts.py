@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections.abc import Iterable
 
 import numpy as np
 import pytest
@@ -72,6 +73,11 @@ async def talk(pod: Pod, session: str, times: int = 1) -> list[pb.DiarizeRespons
     return await diarize(
         pod.address, [config(session=session, latency_mode=mode), *messages, FINISH]
     )
+
+
+async def one_by_one(pod: Pod, names: Iterable[str]) -> list[list[pb.DiarizeResponse]]:
+    """Whole streams, each after the end of the one before."""
+    return [await talk(pod, name) for name in names]
 
 
 def turns(replies: list[pb.DiarizeResponse]) -> list[tuple[str, int, int]]:
@@ -239,14 +245,14 @@ async def test_a_good_canary_stays_in_twenty_runs(
             pod.source.want(Wanted(sequence, rollout, RULES))
             await pod.serves(Role.CANARY, pin(canary))
             canary.arm()
-            streams = [
-                talk(pod, name)
-                for role, number in ((Role.CANARY, STREAMS), (Role.PRIMARY, 1))
-                for name in itertools.islice(sessions(rollout, role), number)
-            ]
-            for replies in await asyncio.gather(*streams):
+            # Alone in its batches, a stream makes as many of them as it has hops.
+            heard, beside = await asyncio.gather(
+                one_by_one(pod, itertools.islice(sessions(rollout, Role.CANARY), 2)),
+                talk(pod, next(sessions(rollout, Role.PRIMARY))),
+            )
+            for replies in [*heard, beside]:
                 check_whole(replies, golden)
                 assert moves(replies) == 0
-            assert canary.hops > 500
+            assert canary.hops > 250
         assert not pod.reverts()
         assert pod.roles()[Role.CANARY] == pin(canaries[-1]).version

@@ -33,9 +33,9 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def ten_minutes() -> bytes:
-    """Simulated conversations one after another."""
-    return mulaw(talk(600.0)[0])
+def minutes() -> bytes:
+    """Simulated conversations one after another: four minutes."""
+    return mulaw(talk(240.0)[0])
 
 
 @pytest.fixture(scope="module")
@@ -47,37 +47,35 @@ def default_service() -> Iterator[Service]:
 
 
 @pytest.fixture(scope="module")
-def alone(ten_minutes: bytes) -> Finals:
+def alone(minutes: bytes) -> Finals:
     """What the model says of it with no server, in one piece."""
     audio_format = AudioFormat(AudioEncoding.MULAW, 16_000)
-    return asyncio.run(
-        session_finals(DEFAULT_MODEL, LatencyMode.DENSITY, audio_format, [ten_minutes])
-    )
+    return asyncio.run(session_finals(DEFAULT_MODEL, LatencyMode.DENSITY, audio_format, [minutes]))
 
 
-async def test_ten_minutes_in_minute_messages_and_as_a_recording(
-    default_service: Service, ten_minutes: bytes, alone: Finals
+async def test_minutes_in_minute_messages_and_as_a_recording(
+    default_service: Service, minutes: bytes, alone: Finals
 ) -> None:
     """A server adds and takes away nothing."""
-    assert len(alone.turns) > 50
+    assert len(alone.turns) > 20
     async with connected(default_service.address) as channel:
-        assert await stream_finals(channel, CONFIG, cut(ten_minutes, MINUTE)) == alone
-        assert await file_finals(channel, CONFIG, cut(ten_minutes, MINUTE)) == alone.as_file()
+        assert await stream_finals(channel, CONFIG, cut(minutes, MINUTE)) == alone
+        assert await file_finals(channel, CONFIG, cut(minutes, MINUTE)) == alone.as_file()
 
 
-async def test_ten_minutes_among_31_others(
-    default_service: Service, ten_minutes: bytes, alone: Finals
+async def test_minutes_among_31_others(
+    default_service: Service, minutes: bytes, alone: Finals
 ) -> None:
     """Neighbours that come and go in the batch change nothing."""
 
     async def neighbour(number: int) -> None:
-        own = ten_minutes[number * 15 * SECOND :][: (60 + number) * SECOND]
+        own = minutes[number * 6 * SECOND :][: (20 + number) * SECOND]
         async with connected(default_service.address) as channel:
             await stream_finals(channel, CONFIG, cut(own, SECOND))
 
     async with connected(default_service.address) as channel:
         seen, *_ = await asyncio.gather(
-            stream_finals(channel, CONFIG, cut(ten_minutes, SECOND)),
+            stream_finals(channel, CONFIG, cut(minutes, SECOND)),
             *(neighbour(number) for number in range(NEIGHBOURS)),
         )
     assert seen == alone

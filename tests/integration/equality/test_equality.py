@@ -1,6 +1,7 @@
 """One conversation has one diarization, however it is sent and whoever else is being served.
 
-Ten minutes, byte for byte: each final region and turn as it is on the wire.
+Byte for byte: each final region and turn as it is on the wire. Ten minutes in density mode; two in
+agent mode, which has six times as many hops.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ MULAW = AudioFormat(AudioEncoding.MULAW, 16_000)
 TENTH_OF_A_SECOND, MINUTE = 1_600, 960_000
 NEIGHBOURS = 31
 
+SECONDS = {LatencyMode.DENSITY: 600, LatencyMode.AGENT: 120}
 MODES = {LatencyMode.DENSITY: pb.LATENCY_MODE_DENSITY, LatencyMode.AGENT: pb.LATENCY_MODE_AGENT}
 
 both_contracts = pytest.mark.parametrize("contract", ["stream", "window"])
@@ -49,17 +51,25 @@ def services(packages: dict[str, Path]) -> Iterator[dict[str, Service]]:
 
 @pytest.fixture(scope="module")
 def ten_minutes() -> bytes:
-    """The conversation that all tests send."""
+    """The conversation that all tests send, or the beginning of it."""
     return mulaw(talk(600.0))
 
 
 @pytest.fixture(scope="module")
-def alone(packages: dict[str, Path], ten_minutes: bytes) -> dict[tuple[str, LatencyMode], Finals]:
-    """What each model says of it in each mode, with no server, in one piece."""
+def sent(ten_minutes: bytes) -> dict[LatencyMode, bytes]:
+    """What is sent of it in each mode."""
+    return {mode: ten_minutes[: seconds * 16_000] for mode, seconds in SECONDS.items()}
+
+
+@pytest.fixture(scope="module")
+def alone(
+    packages: dict[str, Path], sent: dict[LatencyMode, bytes]
+) -> dict[tuple[str, LatencyMode], Finals]:
+    """What each model says of that, with no server, in one piece."""
     return {
-        (contract, mode): asyncio.run(session_finals(package, mode, MULAW, [ten_minutes]))
+        (contract, mode): asyncio.run(session_finals(package, mode, MULAW, [data]))
         for contract, package in packages.items()
-        for mode in LatencyMode
+        for mode, data in sent.items()
     }
 
 
@@ -79,9 +89,9 @@ def test_the_conversation_has_something_to_say(
     alone: dict[tuple[str, LatencyMode], Finals],
 ) -> None:
     """There are many turns of several speakers, so that equality is worth something."""
-    for finals in alone.values():
+    for (_, mode), finals in alone.items():
         turns = [pb.Turn.FromString(turn) for turn in finals.turns]
-        assert len(turns) > 100
+        assert len(turns) > SECONDS[mode] / 6
         assert len({turn.speaker for turn in turns}) >= 4
 
 
@@ -90,12 +100,12 @@ def test_the_conversation_has_something_to_say(
 async def test_alone_on_a_server_in_minute_messages(
     services: dict[str, Service],
     alone: dict[tuple[str, LatencyMode], Finals],
-    ten_minutes: bytes,
+    sent: dict[LatencyMode, bytes],
     contract: str,
     mode: LatencyMode,
 ) -> None:
     """The server adds and takes away nothing."""
-    seen = await streamed(services[contract], mode, cut(ten_minutes, MINUTE))
+    seen = await streamed(services[contract], mode, cut(sent[mode], MINUTE))
     assert seen == alone[contract, mode]
 
 
@@ -104,18 +114,18 @@ async def test_alone_on_a_server_in_minute_messages(
 async def test_as_a_recording(
     services: dict[str, Service],
     alone: dict[tuple[str, LatencyMode], Finals],
-    ten_minutes: bytes,
+    sent: dict[LatencyMode, bytes],
     contract: str,
     mode: LatencyMode,
 ) -> None:
     """DiarizeFile says what Diarize says."""
     async with connected(services[contract].address) as channel:
-        seen = await file_finals(channel, config(mode), cut(ten_minutes, MINUTE))
+        seen = await file_finals(channel, config(mode), cut(sent[mode], MINUTE))
     assert seen == alone[contract, mode].as_file()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("mode", "seconds"), [(LatencyMode.DENSITY, 180), (LatencyMode.AGENT, 30)])
+@pytest.mark.parametrize(("mode", "seconds"), [(LatencyMode.DENSITY, 60), (LatencyMode.AGENT, 20)])
 @both_contracts
 async def test_among_31_other_streams(
     services: dict[str, Service],
@@ -151,11 +161,11 @@ async def test_in_one_sample_messages(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("contract", "seconds"), [("stream", 180), ("window", 60)])
+@pytest.mark.parametrize(("contract", "seconds"), [("stream", 60), ("window", 20)])
 async def test_one_sample_at_a_time(
     packages: dict[str, Path], ten_minutes: bytes, contract: str, seconds: int
 ) -> None:
-    """Three million pieces through a session; what cuts hops is the same for both contracts."""
+    """A million pieces through a session; what cuts hops is the same for both contracts."""
     data, package = ten_minutes[: seconds * 16_000], packages[contract]
     seen = await session_finals(package, LatencyMode.DENSITY, MULAW, cut(data, 1))
     assert seen == await session_finals(package, LatencyMode.DENSITY, MULAW, [data])

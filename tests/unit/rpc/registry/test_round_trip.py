@@ -143,7 +143,7 @@ def mapping(name: str, direction: str) -> Callable[[Any], Any]:
 
 
 @pytest.mark.parametrize(("cls", "name"), PAIRS, ids=lambda part: getattr(part, "__name__", part))
-@settings(deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(data=st.data())
 def test_what_comes_back_is_what_was_sent(cls: type[Value], name: str, data: st.DataObject) -> None:
     """Every value of the catalog survives the way through its encoded message."""
