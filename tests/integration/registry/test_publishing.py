@@ -246,19 +246,22 @@ async def test_a_stream_that_is_cut_publishes_nothing(
         return finish(session, **named)
 
     monkeypatch.setattr(UploadSession, "finish", noted)
-    async with running() as (app, registry):
-        for at in range(8):
+    async with running(publishes=8) as (app, registry):
+
+        async def cut(at: int) -> None:
             what = package(f"1.0.{at}", weights=bytes([at]) * 1000)
-            timeout = {"timeout": 1.0} if how == "expire" else {}
+            timeout = {"timeout": 3.0} if how == "expire" else {}
             cutting = Cutting(app.server.address, what, **timeout)
             await cutting.send()
 
-            async def came(what: Package = what) -> bool:
+            async def came() -> bool:
                 return (await received(registry, what)).get("model.onnx") == 1000
 
             assert await eventually(came)
             await getattr(cutting, how)()
             await cutting.close()
+
+        await asyncio.gather(*(cut(at) for at in range(8)))
         await eventually(lambda: nobody(app))
         assert not finished
         for at in range(8):
