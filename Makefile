@@ -16,7 +16,9 @@ BIN := $(VENV)/bin
 DOCKERFILE := deploy/docker/Dockerfile
 TORCH ?= torch==2.13.0
 
+# pip would compile what it installs on one core; all do so faster, and without the packages' tests.
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
+COMPILE = -W ignore -m compileall -qq -j 0 -x /tests/ $(VENV)/lib || true
 
 # ---------------------------------------------------------------- use
 
@@ -37,6 +39,10 @@ WORKERS ?= $(shell $(PYTHON) -c 'import os; print(os.cpu_count() + 1)')
 .PHONY: test
 test: install  ## run the tests (TESTS="tests/unit -k turns" for some of them)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(TESTS)
+
+.PHONY: collect
+collect: install  ## find all tests; run none
+	$(BIN)/python -m pytest --collect-only -qq | tail -n 40
 
 .PHONY: lint
 lint: install  ## ruff: lint rules and format; hadolint: the Dockerfile
@@ -198,7 +204,8 @@ install: $(VENV)/.editable $(VENV)/.dev $(VENV)/.scorer  ## make the virtual env
 
 $(VENV)/.runtime: requirements/runtime.lock requirements/build.lock
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python $(PIP_INSTALL) --require-hashes -r requirements/runtime.lock -r requirements/build.lock
+	$(BIN)/python $(PIP_INSTALL) --no-compile --require-hashes -r requirements/runtime.lock -r requirements/build.lock
+	$(BIN)/python $(COMPILE)
 	touch $@
 
 $(VENV)/.editable: $(VENV)/.runtime pyproject.toml
@@ -206,7 +213,8 @@ $(VENV)/.editable: $(VENV)/.runtime pyproject.toml
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.runtime requirements/dev.lock
-	$(BIN)/python $(PIP_INSTALL) --require-hashes -r requirements/dev.lock
+	$(BIN)/python $(PIP_INSTALL) --no-compile --require-hashes -r requirements/dev.lock
+	$(BIN)/python $(COMPILE)
 	touch $@
 
 # The second scorer comes as C++ source. Where nothing compiles that, it is left out and its tests
