@@ -42,7 +42,7 @@ test: install  ## run the tests (TESTS="tests/unit -k turns" for some of them)
 
 .PHONY: collect
 collect: install  ## find all tests; run none
-	$(BIN)/python -m pytest --collect-only -qq | tail -n 40
+	$(BIN)/python -m pytest --collect-only -qq > /dev/null
 
 .PHONY: lint
 lint: install  ## ruff: lint rules and format; hadolint: the Dockerfile
