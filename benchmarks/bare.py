@@ -6,10 +6,8 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
-import onnxruntime as ort
 
 from voiceflow.artifact import SAMPLE_RATE_HERTZ, LatencyMode, Manifest
 from voiceflow.contract import WINDOW_CONTRACT
@@ -17,8 +15,7 @@ from voiceflow.onnx.runtime import open_session
 from voiceflow.package import ModelPackage
 from voiceflow.pipeline.hops import HopCutter
 from voiceflow.pipeline.model import FloatArray
-
-CPU: Final = "CPUExecutionProvider"
+from voiceflow.provider import Provider
 
 _NEXT, _STATE = "next.", "state."
 
@@ -55,23 +52,23 @@ class Bare:
     Args:
         package: The model.
         threads: Of one call.
-        provider: Of ONNX Runtime.
+        provider: What computes it.
+
+    Raises:
+        VoiceFlowError: See `open_session`.
     """
 
-    def __init__(self, package: ModelPackage, *, threads: int = 1, provider: str = CPU) -> None:
+    def __init__(
+        self, package: ModelPackage, *, threads: int = 1, provider: Provider = "cpu"
+    ) -> None:
         self.manifest = package.manifest
-        self._session = _session(package.model_bytes, threads, provider)
+        self._session = open_session(package.model_bytes, threads=threads, provider=provider)
         self._outputs = [one.name for one in self._session.get_outputs()]
         self._states = {
             one.name: tuple(one.shape[1:])
             for one in self._session.get_inputs()
             if one.name.startswith(_STATE)
         }
-
-    @property
-    def providers(self) -> tuple[str, ...]:
-        """Those that ONNX Runtime has taken for it."""
-        return tuple(self._session.get_providers())
 
     @property
     def row_samples(self) -> int:
@@ -154,12 +151,3 @@ def rows_of(manifest: Manifest, audio_seconds: float) -> float:
     if manifest.contract == WINDOW_CONTRACT:
         return float(len(hops))
     return sum(len(one) for one in hops) / hop
-
-
-def _session(model: bytes, threads: int, provider: str) -> ort.InferenceSession:
-    if provider == CPU:
-        return open_session(model, threads=threads)
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3
-    return ort.InferenceSession(model, options, providers=[provider, CPU])

@@ -1,4 +1,4 @@
-"""The same model on each of ONNX Runtime's providers: CPU, CUDA, TensorRT.
+"""The same model on each provider that a service can be told to compute on: cpu, cuda, tensorrt.
 
     python -m benchmarks.providers [--batches 1 4 8 16] [--streams 1 64 512 4096] [--json PATH]
 
@@ -16,21 +16,16 @@ import math
 from dataclasses import asdict
 from typing import Any, Final
 
-import onnxruntime as ort
-
 from benchmarks.arguments import count
-from benchmarks.bare import CPU, Bare
+from benchmarks.bare import Bare
 from benchmarks.parts import Run, Setup, part_main
 from voiceflow.artifact import SAMPLE_RATE_HERTZ, LatencyMode
 from voiceflow.bench.figures import percentiles
+from voiceflow.errors import VoiceFlowError
 from voiceflow.package import ModelPackage, load_package
+from voiceflow.provider import PROVIDERS, Provider
 
 NAME: Final = "providers"
-PROVIDERS: Final = {
-    "CPU": CPU,
-    "CUDA": "CUDAExecutionProvider",
-    "TensorRT": "TensorrtExecutionProvider",
-}
 BATCHES: Final = (1, 4, 8, 16)
 STREAMS: Final = (1, 16, 64, 256, 1024, 4096)
 
@@ -40,22 +35,18 @@ _CALLS: Final = 200
 def measure(setup: Setup) -> Run:
     """One run."""
     return {
-        name: {
+        provider: {
             told: _on(setup, load_package(path), provider) for told, path in setup.models.items()
         }
-        for name, provider in PROVIDERS.items()
+        for provider in PROVIDERS
     }
 
 
-def _on(setup: Setup, package: ModelPackage, provider: str) -> dict[str, Any]:
-    if provider not in ort.get_available_providers():
-        return {"absent": f"this build of ONNX Runtime {ort.__version__} has no {provider}"}
+def _on(setup: Setup, package: ModelPackage, provider: Provider) -> dict[str, Any]:
     try:
         bare = Bare(package, provider=provider)
-    except Exception as error:  # noqa: BLE001 - ONNX Runtime's exceptions share no base class
-        return {"absent": str(error).splitlines()[0]}
-    if provider not in bare.providers:
-        return {"absent": f"ONNX Runtime left {provider} out: there is no device that it can use"}
+    except VoiceFlowError as error:
+        return {"absent": error.message}
     calls = setup.count(_CALLS, least=5)
     batches = {}
     for batch in setup.arguments.batches:

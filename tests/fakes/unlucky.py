@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import BinaryIO, cast
 
 from voiceflow.artifact import Manifest
@@ -29,6 +31,10 @@ def _load(
                 return {"reason": "GOLDEN\nMISMATCH", "message": "", "field": ""}
             case "long":
                 return {"reason": "GOLDEN_MISMATCH", "message": "\n" * 9 + "x" * 9000, "field": ""}
+            case "device":
+                Path(os.devnull).read_bytes()
+            case "gone":
+                return {"reason": "PROVIDER_UNUSABLE", "message": "no device", "field": ""}
             case "flood":
                 return "x" * 1024**2
         return load_child.look(files, arguments)

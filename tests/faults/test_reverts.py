@@ -147,7 +147,7 @@ async def test_a_canary_that_is_thirty_percent_slower_is_left(
     model: BoundModel, golden: list[tuple[str, int, int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Found by calls of both models side by side; here by a clock that nothing else moves."""
-    monkeypatch.setattr("voiceflow_inference.app.clock_of_calls", lambda _threads: spent)
+    monkeypatch.setattr("voiceflow_inference.app.clock_of_calls", lambda *_: spent)
     primary = Faulty(model)
     canary = Faulty(model, Fault.SLOW, version="1.1.0")
     rollout = Rollout(primary=pin(primary), canary=Canary(pin=pin(canary), percentage=50.0))

@@ -120,7 +120,7 @@ def test_the_report_is_made_of_what_its_parts_have_left(
     monkeypatch.setattr(sys, "argv", ["bench", *map(str, (*models, *shape))])
     with pytest.raises(SystemExit, match="failed: cost"):  # there is no density
         bench.main()
-    assert "CUDA, windowed: " in capsys.readouterr().out
+    assert "cuda, windowed: " in capsys.readouterr().out
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "bench.json",
         "bench.md",

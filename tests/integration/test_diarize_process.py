@@ -13,6 +13,9 @@ import pytest
 from tests.fakes.models import Spoken, tones, write_stream_package
 from tests.fakes.service import FINISH, audio, config, diarize, pcm16
 
+LIMIT_SECONDS = 240.0
+"""For the end of a process that cannot serve, or of a group: the machine may be busy."""
+
 
 @pytest.fixture(scope="module")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -60,7 +63,7 @@ async def test_a_service_that_begins_handles_sigterm_itself(tmp_path: Path) -> N
 def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
     """Status and last words of a process that ends by itself."""
     with process:
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=LIMIT_SECONDS)
         return process.returncode, errors
 
 
@@ -70,6 +73,18 @@ def test_plain_text_beyond_loopback_is_refused(tmp_path: Path) -> None:
     status, errors = ended(start("--model-dir", model, "--host", "10.0.0.1"))
     assert status == 1
     assert "--insecure" in errors
+    assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_provider_that_is_not_there_is_refused(tmp_path: Path, workers: str) -> None:
+    """By one process and by a group, before a model is looked for; it says which there is."""
+    model = str(tmp_path / "no-model")
+    process = start("--model-dir", model, "--workers", workers, VOICEFLOW_PROVIDER="cuda")
+    status, errors = ended(process)
+    assert status == 1
+    (said,) = [line for line in errors.splitlines() if line.startswith("cannot serve:")]
+    assert "--provider cuda asks for; it has cpu (PROVIDER_MISSING)" in said
     assert "Traceback" not in errors
 
 
@@ -90,6 +105,7 @@ def test_a_damaged_package_is_refused(tmp_path: Path) -> None:
     [
         ([], {}, "--model-dir"),
         (["--model-dir", "x", "--port", "70000"], {}, "--port"),
+        (["--model-dir", "x", "--provider", "rocm"], {}, "--provider"),
         (["--model-dir", "x"], {"VOICEFLOW_IDLE_SECONDS": "0"}, "--idle-seconds"),
     ],
 )

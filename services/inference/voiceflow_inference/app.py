@@ -260,7 +260,8 @@ async def build(
         on_ready: Called with the bound ``host:port``.
 
     Raises:
-        VoiceFlowError: There is no version that can be served, or it stays away.
+        VoiceFlowError: There is no version that can be served, or it stays away; or
+            PROVIDER_MISSING, PROVIDER_UNUSABLE.
     """
 
     def hang_seconds() -> float | None:
@@ -277,7 +278,7 @@ async def build(
         hang_seconds=settings.hang_seconds,
         cores=usable_cores(settings.workers),
         draining=lambda: admission.draining,
-        call_clock=clock_of_calls(settings.threads),
+        call_clock=clock_of_calls(settings.threads, settings.provider),
     )
     try:
         first = await manager.start()

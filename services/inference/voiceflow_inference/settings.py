@@ -11,6 +11,7 @@ from typing import Annotated, Final, Self
 from pydantic import Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from voiceflow.provider import Provider
 from voiceflow.rpc.security import Audience, SecuritySettings
 from voiceflow.telemetry import TelemetrySettings
 
@@ -107,6 +108,9 @@ class Settings(SecuritySettings, TelemetrySettings):
         1, description="processes that serve behind the port; more than one need Linux"
     )
     threads: Count = Field(1, description="threads of one model call")
+    provider: Provider = Field(
+        "cpu", description="what computes models; a GPU takes an ONNX Runtime built for it"
+    )
     batch_limit: Annotated[int, Field(ge=1, le=256)] = Field(
         16, description="hops that are computed together at most"
     )

@@ -13,15 +13,23 @@ from voiceflow.errors import PackageInvalid
 from voiceflow.onnx.runtime import Calls, open_session, signatures
 from voiceflow.package import ModelPackage
 from voiceflow.pipeline.model import BoundModel, FloatArray, Frames, State
+from voiceflow.provider import Provider
 
 
-def bind(package: ModelPackage, *, threads: int = 1) -> BoundModel:
+def bind(package: ModelPackage, *, threads: int = 1, provider: Provider = "cpu") -> BoundModel:
     """Loads a package's graph and checks it against the contract that its manifest names.
+
+    Args:
+        package: A verified package.
+        threads: Threads of one call.
+        provider: What computes it.
 
     Raises:
         PackageInvalid: If the graph does not load or breaks its contract.
+        NotAllowedNow: PROVIDER_MISSING, see `open_session`.
+        Unavailable: PROVIDER_UNUSABLE, likewise.
     """
-    session = open_session(package.model_bytes, threads=threads)
+    session = open_session(package.model_bytes, threads=threads, provider=provider)
     manifest = package.manifest
     state_shapes = check_signature(
         manifest, signatures(session.get_inputs()), signatures(session.get_outputs())

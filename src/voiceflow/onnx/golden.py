@@ -13,25 +13,29 @@ from numpy.typing import NDArray
 from voiceflow.errors import PackageInvalid
 from voiceflow.onnx.runtime import open_session
 from voiceflow.package import GOLDEN_FILE, ModelPackage
+from voiceflow.provider import Provider
 
 _TOLERANCE = "tolerance"
 
 Case = dict[str, NDArray[np.float32]]
 
 
-def reproduce(package: ModelPackage, *, threads: int = 1) -> None:
+def reproduce(package: ModelPackage, *, threads: int = 1, provider: Provider = "cpu") -> None:
     """Runs every golden case of a package.
 
     Args:
         package: A verified package.
         threads: Threads of one call, as in serving.
+        provider: What computes it, as in serving.
 
     Raises:
         PackageInvalid: If an output is further from what is stated than the stated tolerance, or
             the file is not what it should be.
+        NotAllowedNow: PROVIDER_MISSING, see `open_session`.
+        Unavailable: PROVIDER_UNUSABLE, likewise.
     """
     tolerance, cases = _read(package.files[GOLDEN_FILE])
-    session = open_session(package.model_bytes, threads=threads)
+    session = open_session(package.model_bytes, threads=threads, provider=provider)
     for name, case in cases.items():
         _reproduce(session, name, case, tolerance)
 

@@ -99,8 +99,8 @@ DOCUMENTS = {
     "providers": document(
         "providers",
         {
-            "CPU": {"default": {"by_batch": {"1": CALL}}},
-            "CUDA": {"default": {"absent": "there is no such device"}},
+            "cpu": {"default": {"by_batch": {"1": CALL}}},
+            "cuda": {"default": {"absent": "there is no such device"}},
         },
     ),
     "cost": COST,
@@ -169,7 +169,7 @@ def test_the_report_has_every_table(tmp_path: Path) -> None:
     peers = {"peers": {"LitServe": {"calls_per_second": 12.5, "remark": "as it comes"}}}
     shaped = DOCUMENTS | {"model_call-wav2vec2": document("model_call", call_run(90.0))}
     text = bench.write(shaped, tmp_path, peers)
-    assert "CUDA, default: there is no such device." in text
+    assert "cuda, default: there is no such device." in text
     assert "| LitServe | 12.5 |" in text
     assert "wav2vec2: P99 over median" in text
     assert "| density mode | 250 | 1,000 | 3 | 0.15 | 0.000150 |" in text

@@ -1,7 +1,7 @@
 """Looks at a version in a process that may die of it: what `voiceflow.validation.sandbox` runs.
 
-A factory gets the package's files after the lockdown; nothing can be imported, and no file opened,
-from then on.
+A factory gets the package's files after the lockdown; on the CPU, nothing can be imported, and no
+file opened, from then on.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from numpy.random import default_rng  # `np.random` imports it when it is first 
 
 from voiceflow.artifact import Manifest
 from voiceflow.contract import contracts
-from voiceflow.errors import PackageInvalid
+from voiceflow.errors import PackageInvalid, VoiceFlowError
 from voiceflow.onnx.binding import bind
 from voiceflow.onnx.golden import reproduce
 from voiceflow.package import ModelPackage
 from voiceflow.pipeline.model import BoundModel, empty_state
+from voiceflow.provider import Provider
 from voiceflow.validation.sandbox import JsonValue
 
 MESSAGE_CHARACTERS: Final = 500
@@ -33,20 +34,22 @@ def look(files: Mapping[str, BinaryIO], arguments: Mapping[str, JsonValue]) -> J
 
     Args:
         files: Graph and golden outputs, by name.
-        arguments: `manifest`, its text; `batch`, the largest that streams will be computed in.
+        arguments: `manifest`, its text; `batch`, the largest that streams will be computed in;
+            `provider`, what computes them.
 
     Returns:
         What is wrong, as `reason`, `message` and `field`; empty: nothing is.
     """
     manifest = Manifest.from_json(cast("str", arguments["manifest"]))
     package = ModelPackage(manifest, {name: file.read() for name, file in files.items()})
+    provider = cast("Provider", arguments["provider"])
     try:
-        model = bind(package)
-        reproduce(package)
+        model = bind(package, provider=provider)
+        reproduce(package, provider=provider)
         for samples in manifest.hop_samples.values():
             for batch in (1, cast("int", arguments["batch"])):
                 _check_finite(model, samples, batch)
-    except PackageInvalid as error:
+    except VoiceFlowError as error:
         message = error.message[:MESSAGE_CHARACTERS]
         return {"reason": error.reason, "message": message, "field": error.field or ""}
     return {}

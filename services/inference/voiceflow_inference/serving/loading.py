@@ -10,7 +10,7 @@ import asyncio
 import re
 import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
@@ -18,9 +18,10 @@ from typing import Final, TypeVar
 from voiceflow.artifact import Digest, LatencyMode, digest_of
 from voiceflow.catalog.channels import VersionPin
 from voiceflow.catalog.pods import GenerationState
-from voiceflow.errors import PackageInvalid
+from voiceflow.errors import NotAllowedNow, PackageInvalid, Unavailable
 from voiceflow.onnx import bind
 from voiceflow.onnx.golden import reproduce
+from voiceflow.onnx.runtime import check_provider
 from voiceflow.package import (
     GOLDEN_FILE,
     MODEL_FILE,
@@ -30,10 +31,12 @@ from voiceflow.package import (
     read_manifest,
 )
 from voiceflow.pipeline.model import BoundModel
+from voiceflow.provider import Provider
 from voiceflow.telemetry.metrics import BATCH_SIZE
 from voiceflow.telemetry.thinning import Thinner
 from voiceflow.validation.sandbox import (
     JsonValue,
+    Layer,
     Limits,
     Sandbox,
     SandboxFailure,
@@ -65,9 +68,13 @@ class Loader:
     """Loads one version after the other; after the first, behind everything else.
 
     Args:
-        settings: Threads, batches, streams, and how long a look may take.
+        settings: Provider, threads, batches, streams, and how long a look may take.
         hang_seconds: After how long a call counts as one that does not come back; None: never.
         child: The module that looks at a version first; see ``load_child``.
+
+    Raises:
+        NotAllowedNow: PROVIDER_MISSING, no model can be loaded with these settings.
+        Unavailable: PROVIDER_UNUSABLE, likewise.
     """
 
     def __init__(
@@ -82,6 +89,7 @@ class Loader:
         self._streams = settings.streams
         self._first = True
         hold_little()
+        check_provider(settings.provider)
 
     async def load(
         self, found: Found, pin: VersionPin, number: int, on_state: OnState
@@ -100,17 +108,17 @@ class Loader:
             PackageInvalid: It is damaged, breaks its contract, does not do here what it says, or
                 MODEL_CRASHED, MODEL_TOO_LARGE, MODEL_LOAD_SLOW.
             Untrusted: It is not signed as it must be.
-            Unavailable: SANDBOX_UNAVAILABLE, nothing can be looked at now.
+            Unavailable: SANDBOX_UNAVAILABLE or PROVIDER_UNUSABLE, nothing can be looked at now.
         """
         on_state(GenerationState.LOADING)
         with step("verify", pin.version, number):
             package, digest = await self._run(partial(_read, found))
             pin = _exactly(pin, package, digest)
             await self._look_first(package, found.folder)
-            threads = self._settings.threads
+            threads, provider = self._settings.threads, self._settings.provider
             # Threads of a model's own begin with the priority of the one that loads it.
             run = self._run if threads == 1 else run_apart
-            model = await self._in_time(run(partial(_load_here, package, threads)))
+            model = await self._in_time(run(partial(_load_here, package, threads, provider)))
         return await self.warmed(model, pin, number, on_state)
 
     async def warmed(
@@ -191,7 +199,9 @@ class _FirstLook:
         self._arguments: dict[str, JsonValue] = {
             "manifest": package.manifest.to_json(),
             "batch": settings.batch_limit,
+            "provider": settings.provider,
         }
+        self._layers = _LAYERS if settings.provider == "cpu" else _LAYERS_BESIDE_A_GPU
         self._limits = Limits(
             cpu_seconds=settings.load_seconds,
             wall_seconds=settings.load_seconds,
@@ -207,13 +217,14 @@ class _FirstLook:
 
         Raises:
             PackageInvalid: It finds something wrong, dies, or takes too much of something.
-            Unavailable: There is no process, or it was cancelled.
+            NotAllowedNow: PROVIDER_MISSING.
+            Unavailable: There is no process, it was cancelled, or PROVIDER_UNUSABLE.
         """
         with self._lock:
             if self._cancelled:
                 return
             # Whatever holds it here is welcome: what it loads was published, and is trusted.
-            self._sandbox = Sandbox(floor=frozenset(), probes=self._child)
+            self._sandbox = Sandbox(floor=frozenset(), wanted=self._layers, probes=self._child)
         with self._sandbox as sandbox:
             try:
                 with sandbox.open(
@@ -233,6 +244,11 @@ class _FirstLook:
         if self._sandbox is not None:
             self._sandbox.close()
 
+
+_LAYERS: Final = frozenset(Layer)
+_LAYERS_BESIDE_A_GPU: Final = frozenset({Layer.NO_NEW_PRIVS})
+"""A GPU's driver opens devices, loads libraries and starts threads when a model is loaded, and
+reserves far more addresses than it uses: each of the other layers forbids one of these."""
 
 _REPLY_BYTES: Final = 16_384
 _MEASURED_BATCHES_PER_SECOND: Final = 20
@@ -259,9 +275,9 @@ def _exactly(pin: VersionPin, package: ModelPackage, digest: Digest) -> VersionP
     return seen
 
 
-def _load_here(package: ModelPackage, threads: int) -> BoundModel:
-    model = bind(package, threads=threads)
-    reproduce(package, threads=threads)
+def _load_here(package: ModelPackage, threads: int, provider: Provider) -> BoundModel:
+    model = bind(package, threads=threads, provider=provider)
+    reproduce(package, threads=threads, provider=provider)
     return model
 
 
@@ -274,6 +290,13 @@ def _warm_here(model: BoundModel, batch_limit: int) -> dict[LatencyMode, HopCost
         ) from error
     give_back()  # of what was loaded twice
     return costs
+
+
+_NOT_THE_PACKAGE: Final[Mapping[str, type[NotAllowedNow | Unavailable]]] = {
+    "PROVIDER_MISSING": NotAllowedNow,
+    "PROVIDER_UNUSABLE": Unavailable,
+}
+"""What a process may find wrong that is no fault of the version."""
 
 
 def _failed(failure: SandboxFailure) -> PackageInvalid:
@@ -299,5 +322,6 @@ def _check(answer: JsonValue) -> None:
         case {"reason": str(reason), "message": str(message), "field": str(field)} if re.fullmatch(
             r"[A-Z_]{1,64}", reason
         ):
-            raise PackageInvalid(plain(message, 500), reason=reason, field=plain(field) or None)
+            kind = _NOT_THE_PACKAGE.get(reason, PackageInvalid)
+            raise kind(plain(message, 500), reason=reason, field=plain(field) or None)
     raise _refused("its process answers nonsense", reason="MODEL_CRASHED")

@@ -15,6 +15,7 @@ from typing import Final
 import numpy as np
 
 from voiceflow.pipeline.model import BoundModel, FloatArray, empty_state
+from voiceflow.provider import Provider
 from voiceflow_inference.serving.evidence import Pair
 
 
@@ -75,13 +76,14 @@ class PairedCalls:
         return self._clock() - started
 
 
-def clock_of_calls(threads: int) -> Callable[[], float]:
+def clock_of_calls(threads: int, provider: Provider) -> Callable[[], float]:
     """What calls are compared by.
 
     The thread's processor time, which leaves out what others do to the machine; wall time where a
-    call uses threads of its own.
+    call uses threads of its own, or waits for a GPU.
     """
-    return time.thread_time if threads == 1 else time.perf_counter
+    alone = threads == 1 and provider == "cpu"
+    return time.thread_time if alone else time.perf_counter
 
 
 _BATCHES_A_PAIR: Final = 8

@@ -30,7 +30,8 @@ class DiarizationStub:
 
     All offsets are audio time: they count from the first sample of the stream, in steps of one
     sample at 16 kHz (62.5 microseconds), whatever the sample rate of the audio sent. Nothing in a
-    reply depends on wall time, on how the audio was cut into messages, or on other streams.
+    reply depends on wall time, on how the audio was cut into messages, or on other streams; but a
+    server that computes on a GPU may round otherwise, as its batches are.
 
     Every error that the service makes carries google.rpc.ErrorInfo with domain `voiceflow` and an
     UPPER_SNAKE reason, google.rpc.BadRequest where one field is at fault, and google.rpc.RetryInfo
@@ -76,7 +77,8 @@ class DiarizationServicer:
 
     All offsets are audio time: they count from the first sample of the stream, in steps of one
     sample at 16 kHz (62.5 microseconds), whatever the sample rate of the audio sent. Nothing in a
-    reply depends on wall time, on how the audio was cut into messages, or on other streams.
+    reply depends on wall time, on how the audio was cut into messages, or on other streams; but a
+    server that computes on a GPU may round otherwise, as its batches are.
 
     Every error that the service makes carries google.rpc.ErrorInfo with domain `voiceflow` and an
     UPPER_SNAKE reason, google.rpc.BadRequest where one field is at fault, and google.rpc.RetryInfo
@@ -179,7 +181,8 @@ class Diarization:
 
     All offsets are audio time: they count from the first sample of the stream, in steps of one
     sample at 16 kHz (62.5 microseconds), whatever the sample rate of the audio sent. Nothing in a
-    reply depends on wall time, on how the audio was cut into messages, or on other streams.
+    reply depends on wall time, on how the audio was cut into messages, or on other streams; but a
+    server that computes on a GPU may round otherwise, as its batches are.
 
     Every error that the service makes carries google.rpc.ErrorInfo with domain `voiceflow` and an
     UPPER_SNAKE reason, google.rpc.BadRequest where one field is at fault, and google.rpc.RetryInfo

@@ -37,7 +37,14 @@ _ENVIRONMENT: Final = {
     "MALLOC_ARENA_MAX": "1",
     "LC_ALL": "C.UTF-8",
 }
-_INHERITED: Final = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+_INHERITED: Final = (
+    "LD_LIBRARY_PATH",
+    "DYLD_LIBRARY_PATH",
+    # Which GPU is used and how, where one is: a look at a model is to be at the one that serves.
+    "CUDA_DEVICE_ORDER",
+    "CUDA_VISIBLE_DEVICES",
+    "NVIDIA_TF32_OVERRIDE",
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

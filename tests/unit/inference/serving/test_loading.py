@@ -22,11 +22,13 @@ from tests.unit.inference.fakes import Adder
 from voiceflow.artifact import LatencyMode, Manifest, digest_of
 from voiceflow.catalog.channels import VersionPin
 from voiceflow.catalog.pods import GenerationState
-from voiceflow.errors import Overloaded, PackageInvalid
+from voiceflow.errors import NotAllowedNow, Overloaded, PackageInvalid, Unavailable
+from voiceflow.package import load_package
 from voiceflow.pipeline.model import FloatArray, Frames, State
+from voiceflow.provider import Provider
 from voiceflow.validation.sandbox import JsonValue
 from voiceflow_inference.batcher import ModelFailed, Urgency
-from voiceflow_inference.serving import load_child
+from voiceflow_inference.serving import load_child, loading
 from voiceflow_inference.serving.download import Found
 from voiceflow_inference.serving.generation import Generation
 from voiceflow_inference.serving.loading import Loader
@@ -36,10 +38,18 @@ PIN = VersionPin(version="models/tones/versions/1.0.0")
 ADDER = VersionPin(version="models/adder/versions/1.0.0")
 
 
-def loader(child: str = "voiceflow_inference.serving.load_child", **settings: Any) -> Loader:
+LOOK = "voiceflow_inference.serving.load_child"
+
+
+def chosen(**settings: Any) -> Settings:
     """With small batches."""
-    chosen: dict[str, Any] = {"model_dir": Path("unused"), "batch_limit": 2} | settings
-    return Loader(Settings(**chosen), lambda: None, child)
+    given: dict[str, Any] = {"model_dir": Path("unused"), "batch_limit": 2} | settings
+    return Settings(**given)
+
+
+def loader(child: str = LOOK, **settings: Any) -> Loader:
+    """With small batches."""
+    return Loader(chosen(**settings), lambda: None, child)
 
 
 @asynccontextmanager
@@ -136,6 +146,7 @@ async def test_what_is_found_apart_is_told_as_it_was_found(tmp_path: Path) -> No
         arguments: dict[str, JsonValue] = {
             "manifest": (folder / "manifest.json").read_text(),
             "batch": 1,
+            "provider": "cpu",
         }
         answer = load_child.look({"model.onnx": graph, "golden.npz": stated}, arguments)
     assert answer == {"reason": error.reason, "message": error.message, "field": error.field}
@@ -184,6 +195,68 @@ async def test_what_is_said_apart_is_not_believed(
     assert seen in error.message
     assert len(error.message) <= 500
     assert error.message.isprintable()
+
+
+def refused_provider(use: Callable[[], object]) -> None:
+    """What is told to compute on CUDA says that the build here has only the processor."""
+    with pytest.raises(NotAllowedNow, match="has no CUDAExecutionProvider") as caught:
+        use()
+    assert caught.value.reason == "PROVIDER_MISSING"
+
+
+def test_every_place_that_opens_a_session_is_told_the_provider(stream_package: Path) -> None:
+    """Before there is a version; in the process that looks at one; in the one that serves it."""
+    package = load_package(stream_package)
+    look = loading._FirstLook(LOOK, package, stream_package, chosen(provider="cuda"))
+    refused_provider(lambda: loader(provider="cuda"))
+    refused_provider(look.run)
+    refused_provider(lambda: loading._load_here(package, 1, "cuda"))
+
+
+@pytest.mark.parametrize("left_out", ["bind", "reproduce"])
+def test_each_session_of_a_version_is_told_the_provider(
+    stream_package: Path, monkeypatch: pytest.MonkeyPatch, left_out: str
+) -> None:
+    """That which runs it, and that which tries its golden outputs, apart and here."""
+    for module in (loading, load_child):
+        monkeypatch.setattr(module, left_out, lambda *_, **__: None)
+    package = load_package(stream_package)
+    refused_provider(lambda: loading._load_here(package, 1, "cuda"))
+    files = {name: (stream_package / name).open("rb") for name in ("model.onnx", "golden.npz")}
+    with files["model.onnx"], files["golden.npz"]:
+        arguments: dict[str, JsonValue] = {
+            "manifest": package.manifest.to_json(),
+            "batch": 1,
+            "provider": "cuda",
+        }
+        answer = load_child.look(files, arguments)
+    assert isinstance(answer, dict)
+    assert answer["reason"] == "PROVIDER_MISSING"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a layer of the sandbox")
+def test_beside_a_gpu_devices_may_be_opened_while_a_version_is_looked_at(tmp_path: Path) -> None:
+    """Its driver does; on the processor nothing does."""
+    folder = write_stream_package(tmp_path, "1.0.0-device")
+    package = load_package(folder)
+
+    def look(provider: Provider) -> None:
+        settings = chosen(provider=provider)
+        loading._FirstLook("tests.fakes.unlucky", package, folder, settings).run()
+
+    with pytest.raises(PackageInvalid, match="/dev/null") as caught:
+        look("cpu")
+    assert caught.value.reason == "MODEL_CRASHED"
+    refused_provider(lambda: look("cuda"))
+
+
+async def test_a_device_that_is_gone_is_no_fault_of_the_version(tmp_path: Path) -> None:
+    """The version is not left for it, but tried again."""
+    folder = write_stream_package(tmp_path, "1.0.0-gone")
+    pin = VersionPin(version=f"{PIN.version}-gone")
+    with pytest.raises(Unavailable, match="no device") as caught:
+        await loader("tests.fakes.unlucky").load(Found(folder), pin, 7, lambda _: None)
+    assert caught.value.reason == "PROVIDER_UNUSABLE"
 
 
 async def test_who_is_cancelled_leaves_no_process(tmp_path: Path) -> None:

@@ -112,7 +112,8 @@ def test_hops_that_the_primary_cannot_take_are_not_measured() -> None:
         assert not world.calls
 
 
-def test_a_call_with_threads_of_its_own_is_measured_by_the_wall() -> None:
-    """The engine thread's processor time knows nothing of them."""
-    assert clock_of_calls(1) is time.thread_time
-    assert clock_of_calls(4) is time.perf_counter
+def test_a_call_that_others_compute_is_measured_by_the_wall() -> None:
+    """The engine thread's processor time knows nothing of other threads, or of a GPU."""
+    assert clock_of_calls(1, "cpu") is time.thread_time
+    assert clock_of_calls(4, "cpu") is time.perf_counter
+    assert clock_of_calls(1, "cuda") is time.perf_counter

@@ -127,7 +127,10 @@ def test_seccomp_alone_ends_who_tries_what_no_library_does(sandbox: Sandbox, act
 def test_a_process_gets_neither_environment_nor_descriptors_nor_folder(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """What the registry knows and has open stays with it."""
+    """What the registry knows and has open stays with it, but for which GPU is used."""
+    for name in ("CUDA_DEVICE_ORDER", "NVIDIA_TF32_OVERRIDE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", "/secret")
     with held_by() as sandbox, listening(), probing(sandbox) as probe:
         environment = act(probe, "environment")["done"]
@@ -140,6 +143,7 @@ def test_a_process_gets_neither_environment_nor_descriptors_nor_folder(
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
         "ORT_DISABLE_TELEMETRY": "1",
+        "CUDA_VISIBLE_DEVICES": "1",
     } | {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
     assert isinstance(place, dict)
     assert place["group"]
