@@ -54,6 +54,18 @@ def _read(container: Container) -> set[str]:
     return {str(one.envvar) for one in collect_garbage.params if one.envvar}
 
 
+def provider_faults(cluster: Cluster) -> Iterator[str]:
+    """A GPU that nothing computes on; a service that would compute on one and has none."""
+    for container in cluster.containers:
+        if container.server is not InferenceSettings:
+            continue
+        settings = container.settings
+        assert isinstance(settings, InferenceSettings)
+        has_gpu = "nvidia.com/gpu" in container.spec["resources"].get("limits", {})
+        if has_gpu != (settings.provider != "cpu"):
+            yield f"{container.where}: computes on {settings.provider}, {has_gpu:d} GPUs beside it"
+
+
 def probe_faults(cluster: Cluster) -> Iterator[str]:
     """Probes of what is not there; a liveness that ends a pod for draining; starts that are cut."""
     for container in cluster.containers:

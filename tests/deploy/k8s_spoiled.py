@@ -17,6 +17,7 @@ from tests.deploy.k8s_settings import (
     drain_faults,
     mount_faults,
     probe_faults,
+    provider_faults,
     setting_faults,
 )
 from tests.deploy.k8s_wiring import (
@@ -35,6 +36,7 @@ CHECKS: Final[list[Check]] = [
     route_faults,
     network_faults,
     setting_faults,
+    provider_faults,
     probe_faults,
     drain_faults,
     mount_faults,
@@ -297,6 +299,14 @@ SPOILED: Final[list[tuple[Check, tuple[str, str], str, Any, str]]] = [
         "spec/uris/0",
         "spiffe://voiceflow.example/ns/voiceflow/sa/collector",
         "does not have its roles",
+    ),
+    (provider_faults, BLUE, f"{MAIN}/args/1", "--provider=cuda", "on cuda, 0 GPUs"),
+    (
+        provider_faults,
+        BLUE,
+        f"{MAIN}/resources/limits/nvidia.com~1gpu",
+        "1",
+        "on cpu, 1 GPUs",
     ),
     (image_faults, BLUE, f"{MAIN}/image", "voiceflow-inference", "is not said"),
     (image_faults, BLUE, f"{MAIN}/image", "a.example/voiceflow-inference:latest", "is not said"),
