@@ -176,7 +176,7 @@ def read_sources(speech_root: Path, cache: Path) -> Sources:
     return Sources(
         corpus,
         pieces,
-        teachers.ask(pieces, [voice.set_name for voice in corpus.voices]),
+        teachers.ask(pieces),
         rooms,
         read_noises(speech_root, NOISE_FOLDS),
         read_turn_taking(speech_root / "turn_taking.json"),

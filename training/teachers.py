@@ -9,7 +9,7 @@ those of different ones apart (linear discriminant analysis over the training vo
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -107,43 +107,26 @@ class Answers:
     of_voices: Vectors
 
 
-def ask(pieces: Pieces, sets: Sequence[str]) -> Answers:
+def ask(pieces: Pieces) -> Answers:
     """The teachers' answers; asked at the first call, from then on read from the cache.
 
-    What the voices of a set have in common is taken out: whoever speaks in one conversation has
-    been recorded in one way, so that it tells nobody from anybody.
-
-    Args:
-        pieces: What the teachers hear. Asked part by part: what was interrupted goes on.
-        sets: Whose set each voice is of.
+    They are asked part by part: what was interrupted goes on.
     """
-    parts = []
-    for first in range(0, len(pieces.audio), _PART):
+    parts, count = [], len(pieces.audio)
+    for first in range(0, count, _PART):
         path = pieces.folder / f"teachers-{first:06}.npy"
         if not path.exists():
             partial = path.with_suffix(".partial.npy")
             np.save(partial, _heard(pieces.audio[first : first + _PART]))
             partial.replace(path)
-            log.info("%d of %d pieces heard", first + _PART, len(pieces.audio))
+            log.info("%d of %d pieces heard", min(first + _PART, count), count)
         parts.append(np.load(path))
     voices = pieces.voices
-    vectors = _without_sets(np.concatenate(parts), voices, np.asarray(sets))
+    vectors = np.concatenate(parts)
     of_pieces = Projection(vectors, voices, DIM)(vectors)
     of_voices = np.zeros((voices[-1] + 1, DIM), np.float32)
     np.add.at(of_voices, voices, of_pieces)
     return Answers(of_pieces, _unit(of_voices))
-
-
-def _without_sets(
-    vectors: Vectors, voices: npt.NDArray[np.int64], sets: npt.NDArray[np.str_]
-) -> Vectors:
-    """The vectors of pieces without the mean of their set, in which every voice counts alike."""
-    of_voices = _means(vectors, voices)
-    centred = vectors.copy()
-    for group in np.unique(sets):
-        mean = of_voices[sets == group].mean(axis=0)
-        centred[sets[voices] == group] -= mean.astype(np.float32)
-    return centred
 
 
 def _means(vectors: Vectors, voices: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
