@@ -157,3 +157,11 @@ async def who_calls(channel: grpc.aio.Channel, *, kind: str = KINDS[0], **option
     told = await call(channel, kind, Text(value="who").SerializeToString(), **options)
     principal, roles, credential, peer = json.loads(told.value)
     return Caller(principal, frozenset(map(CallerRole, roles)), credential=credential, peer=peer)
+
+
+async def has_been_told_to_go(channel: grpc.aio.Channel) -> None:
+    """Until a connection of the channel's has heard that it is to close.
+
+    A call that it begins before that comes to a server that has ended: gRPC cancels it.
+    """
+    await channel.wait_for_state_change(grpc.ChannelConnectivity.READY)

@@ -13,7 +13,7 @@ import pytest
 from grpc_health.v1 import health_pb2 as pb
 from grpc_health.v1 import health_pb2_grpc as pb_grpc
 
-from tests.fakes.echo import NAME, OPEN, echoing
+from tests.fakes.echo import NAME, OPEN, echoing, has_been_told_to_go
 from voiceflow.errors import NotFound
 from voiceflow.rpc.server import RpcServer
 from voiceflow.rpc.status import from_rpc_error
@@ -31,18 +31,27 @@ async def server() -> AsyncIterator[RpcServer]:
 
 
 @pytest.fixture
-async def health(server: RpcServer) -> AsyncIterator[pb_grpc.HealthStub]:
-    """Its health."""
+async def channel(server: RpcServer) -> AsyncIterator[grpc.aio.Channel]:
+    """A connection to it."""
     async with grpc.aio.insecure_channel(server.address) as channel:
-        yield pb_grpc.HealthStub(channel)
+        yield channel
 
 
-async def test_all_is_listed(server: RpcServer, health: pb_grpc.HealthStub) -> None:
+@pytest.fixture
+def health(channel: grpc.aio.Channel) -> pb_grpc.HealthStub:
+    """Its health."""
+    return pb_grpc.HealthStub(channel)
+
+
+async def test_all_is_listed(
+    server: RpcServer, channel: grpc.aio.Channel, health: pb_grpc.HealthStub
+) -> None:
     """The whole server by the empty name, and each service; they fare alike."""
     for status in (SERVING, NOT_SERVING):
         listed = (await health.List(pb.HealthListRequest())).statuses
         assert {name: one.status for name, one in listed.items()} == {"": status, NAME: status}
         await server.drain()
+        await has_been_told_to_go(channel)
 
 
 async def test_a_service_that_is_not_there_is_not_found(health: pb_grpc.HealthStub) -> None:
@@ -59,13 +68,14 @@ async def test_a_service_that_is_not_there_is_not_found(health: pb_grpc.HealthSt
 
 @pytest.mark.parametrize("name", ["", NAME])
 async def test_watchers_hear_of_the_change_and_stay(
-    server: RpcServer, health: pb_grpc.HealthStub, name: str
+    server: RpcServer, channel: grpc.aio.Channel, health: pb_grpc.HealthStub, name: str
 ) -> None:
     """Those that come before it hear both, those that come after it the last; none is ended."""
     request = pb.HealthCheckRequest(service=name)
     first = health.Watch(request)
     assert (await first.read()).status == SERVING
     await server.drain()
+    await has_been_told_to_go(channel)
     assert (await first.read()).status == NOT_SERVING
     second = health.Watch(request)
     assert (await second.read()).status == NOT_SERVING

@@ -22,6 +22,7 @@ from tests.fakes.echo import (
     call,
     echoing,
     failure,
+    has_been_told_to_go,
     register,
     who_calls,
 )
@@ -216,7 +217,7 @@ async def test_connections_are_renewed_and_calls_go_on(
         assert Text.FromString(await opened[-1].read()).value == name
         await server.renew_connections()
         assert server.address == address
-        await channel.wait_for_state_change(grpc.ChannelConnectivity.READY)  # it has been told
+        await has_been_told_to_go(channel)
     for running in opened:
         await running.write(Text(value="goes on").SerializeToString())
         assert Text.FromString(await running.read()).value == "goes on"
