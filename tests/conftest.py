@@ -10,17 +10,27 @@ import pytest
 from benchmarks.service import Service, running_service
 from tests.fakes.models import write_stream_package, write_window_package
 
-_OF_PROCESSES = ("tests/faults/", "tests/integration/")
+_WITH_SERVERS = (
+    "tests/deploy/",
+    "tests/faults/",
+    "tests/integration/",
+    "tests/unit/cli/",
+    "tests/unit/client/",
+    "tests/unit/inference/",
+    "tests/unit/rollout/",
+    "tests/unit/rpc/",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of whole processes have a second try, which the summary tells of.
+    """Tests of servers and processes have a second try, which the summary tells of.
 
     They share their machine with others: one that stands still for seconds can break what no event
-    can be waited for. What fails twice, fails.
+    can be waited for. And gRPC cancels a call whose connection is told to close meanwhile. What
+    fails twice, fails.
     """
     for item in items:
-        if item.nodeid.startswith(_OF_PROCESSES):
+        if item.nodeid.startswith(_WITH_SERVERS):
             item.add_marker(pytest.mark.flaky(reruns=1))
 
 
