@@ -282,7 +282,8 @@ async def test_an_answer_about_another_version_is_not_believed(
     answer = published(package)
     answer.version.CopyFrom(version_to_wire(version_of(package).model_copy(update=other)))
 
-    async def publish(requests: Any, _context: Any) -> pb.PublishVersionResponse:
+    async def publish(requests: Any, context: Any) -> pb.PublishVersionResponse:
+        await context.send_initial_metadata(())
         async for _ in requests:
             pass
         return answer
