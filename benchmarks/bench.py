@@ -5,8 +5,9 @@
 
 Runs every part in a process of its own, and makes a report of what they have written: a part can be
 run again alone, and the report made anew with --report-only. JSON, Markdown and pictures go to
---out or, with --write, where what is published lies, and the summary goes into the README. A part
-that fails is named and left out; the exit code is 1 then.
+--out or, with --write, where what is published lies; the summary then goes into the README, and the
+table of pods and cost into docs/capacity.md. A part that fails is named and left out; the exit code
+is 1 then.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from benchmarks import (
 )
 from benchmarks.arguments import count
 from benchmarks.bench_plots import plot
-from benchmarks.bench_report import as_markdown, stand_ins, summary
+from benchmarks.bench_report import as_markdown, capacity, stand_ins, summary
 from benchmarks.bench_rows import Documents, Row, rows, shape_rows
 from benchmarks.blocks import block_of, with_block
 from benchmarks.parts import OUT
@@ -59,7 +60,7 @@ BY_HAND: Final = (long_run.NAME,)
 
 RESULTS: Final = ROOT / "benchmarks" / "results"
 README: Final = ROOT / "README.md"
-BLOCK: Final = "speed"
+CAPACITY: Final = ROOT / "docs" / "capacity.md"
 
 _PASSED_ON: Final = ("model", "window_model", "runs", "scale")
 
@@ -79,7 +80,9 @@ def main() -> None:
     where = RESULTS if arguments.write else arguments.out
     text = write(documents, where, read_peers(RESULTS / "peers.json"))
     if arguments.write:
-        write_readme(README, summary(documents, all_rows(documents)))
+        write_block(README, "speed", summary(documents, all_rows(documents)))
+        if planned := capacity(documents):
+            write_block(CAPACITY, "capacity", planned)
     print(text)
     if failed:
         sys.exit(f"failed: {', '.join(failed)}")
@@ -125,16 +128,16 @@ def write(documents: Documents, folder: Path, peers: Mapping[str, Any] | None) -
     return text
 
 
-def write_readme(page: Path, text: str) -> None:
-    """Puts the summary between the README's marks.
+def write_block(page: Path, name: str, text: str) -> None:
+    """Puts a text between the marks of this name.
 
     Raises:
         ValueError: They are not there.
     """
     before = page.read_text("utf-8")
-    if block_of(before, BLOCK) is None:
-        raise ValueError(f"{page} has no marks for {BLOCK}")
-    page.write_text(with_block(before, BLOCK, text), "utf-8")
+    if block_of(before, name) is None:
+        raise ValueError(f"{page} has no marks for {name}")
+    page.write_text(with_block(before, name, text), "utf-8")
 
 
 def _run(part: str, arguments: argparse.Namespace) -> bool:
@@ -155,7 +158,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--only", nargs="+", choices=[*PARTS, *BY_HAND], help="run these alone")
     parser.add_argument("--report-only", action="store_true", help="run nothing")
-    parser.add_argument("--write", action="store_true", help="to results and README")
+    parser.add_argument("--write", action="store_true", help="to results, README and docs")
     parser.add_argument("--out", type=Path, default=OUT)
     parser.add_argument("--model", type=Path, help="streaming package")
     parser.add_argument("--window-model", type=Path, help="windowed package")

@@ -63,6 +63,12 @@ def stand_ins(documents: Documents) -> list[str]:
     return [name for name, one in documents.items() if one["stand_in"] and name in named]
 
 
+def capacity(documents: Documents) -> str:
+    """How many pods so many streams take, and what they cost; empty: not measured."""
+    document = documents.get("cost")
+    return "\n\n".join([*_cost(document, heading=False), _origin(document)]) if document else ""
+
+
 def summary(documents: Documents, rows: Sequence[Row]) -> str:
     """The rows that have a target, what streams cost, and where that comes from."""
     wanted = [row for row in rows if row.wanted][:_MAXIMUM_SUMMARY_ROWS]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from benchmarks import bench
-from benchmarks.bench_report import as_markdown, medians, summary, told
+from benchmarks.bench_report import as_markdown, capacity, medians, summary, told
 from benchmarks.bench_rows import Spread, rows, shape_rows, spread
 from benchmarks.blocks import block_of
 
@@ -187,7 +187,7 @@ def test_the_summary_goes_between_the_marks_of_the_readme(tmp_path: Path) -> Non
     """And nowhere else; a page without marks is not touched."""
     page = tmp_path / "README.md"
     page.write_text("a\n<!-- speed: begin -->\nold\n<!-- speed: end -->\nb\n")
-    bench.write_readme(page, summary(DOCUMENTS, rows(DOCUMENTS)))
+    bench.write_block(page, "speed", summary(DOCUMENTS, rows(DOCUMENTS)))
     written = page.read_text()
     assert written.startswith("a\n<!-- speed: begin -->")
     assert written.endswith("<!-- speed: end -->\nb\n")
@@ -196,9 +196,22 @@ def test_the_summary_goes_between_the_marks_of_the_readme(tmp_path: Path) -> Non
     assert "windowed, 3 s, idle: median" not in written  # it has no target
     page.write_text("a\n")
     with pytest.raises(ValueError, match="no marks"):
-        bench.write_readme(page, "text")
+        bench.write_block(page, "speed", "text")
     assert page.read_text() == "a\n"
-    assert block_of(bench.README.read_text("utf-8"), bench.BLOCK) is not None
+
+
+@pytest.mark.parametrize(("page", "name"), [(bench.README, "speed"), (bench.CAPACITY, "capacity")])
+def test_pages_have_a_place_for_what_is_published(page: Path, name: str) -> None:
+    """Found before hours of measuring, not after."""
+    assert block_of(page.read_text("utf-8"), name) is not None
+
+
+def test_pods_and_cost_stand_with_where_they_come_from() -> None:
+    """And nothing stands where nothing was measured."""
+    told = capacity(DOCUMENTS)
+    assert "| streams a vCPU |" in told
+    assert "Assumed: " in told
+    assert capacity({}) == ""
 
 
 def test_parts_are_read_from_where_they_were_left(tmp_path: Path) -> None:
