@@ -24,9 +24,7 @@ def settled_once(tmp_path_factory: pytest.TempPathFactory) -> Project:
 @pytest.fixture
 def settled(settled_once: Project, tmp_path: Path) -> Project:
     """A copy of it."""
-    project = Project(tmp_path)
-    project.set(**settled_once.state)
-    return project
+    return settled_once.copied(tmp_path)
 
 
 @pytest.fixture(scope="session")

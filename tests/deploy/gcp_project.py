@@ -49,6 +49,12 @@ class Project:
         gcloud.write_text(f'#!/bin/sh\nexec {arguments} {shlex.quote(str(self._state))} "$@"\n')
         gcloud.chmod(0o755)
 
+    def copied(self, folder: Path) -> Project:
+        """Another project, in which there is the same."""
+        copy = Project(folder)
+        copy.set(**self.state)
+        return copy
+
     def settle(self) -> None:
         """Runs the scripts that an empty project needs."""
         for script in ("project.sh", "bucket.sh", "identities.sh"):

@@ -29,8 +29,7 @@ def email(environment: str) -> str:
 @pytest.fixture(scope="module")
 def opened_once(settled_once: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project into which workflows are let; to be looked at only."""
-    project = Project(tmp_path_factory.mktemp("opened"))
-    project.set(**settled_once.state)
+    project = settled_once.copied(tmp_path_factory.mktemp("opened"))
     done(project)
     return project
 
@@ -38,9 +37,7 @@ def opened_once(settled_once: Project, tmp_path_factory: pytest.TempPathFactory)
 @pytest.fixture
 def opened(opened_once: Project, tmp_path: Path) -> Project:
     """A copy of it."""
-    project = Project(tmp_path)
-    project.set(**opened_once.state)
-    return project
+    return opened_once.copied(tmp_path)
 
 
 def done(project: Project, *more: str) -> str:
