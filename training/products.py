@@ -53,7 +53,7 @@ class Product:
         return Path(__file__).parent / "cards" / f"{self.name}.md"
 
 
-DIARIZER = Product("diarizer", "2.0.0", Shape(), Plan(steps=7_000, crop_stage_steps=3_300))
+DIARIZER = Product("diarizer", "2.0.0", Shape(), Plan(steps=11_000, crop_stage_steps=3_300))
 FAST_CNN = Product("fast-cnn", "1.0.0", FAST_CNN_SHAPE, Plan(steps=3_600, crop_stage_steps=1_800))
 _PRODUCTS = {product.name: product for product in (DIARIZER, FAST_CNN)}
 

@@ -25,6 +25,9 @@ from voiceflow.pipeline.vectors import unit
 NEW_SPEAKER_SECONDS = 1.0
 """Clean speech of one voice before it gets a name."""
 
+SPLIT_SECONDS = 3.0
+"""Speech of one voice, taken for another's, that makes it a speaker of its own."""
+
 SEGMENT_SECONDS = 2.0
 """Longest piece of speech that is kept as one segment."""
 
@@ -242,7 +245,11 @@ class Acquaintance:
             Pairs (source, target) of speakers found to be one, of whom so many are left at least,
             and whether anybody is known otherwise than before.
         """
-        correction = self._memory.correct(self._same_speaker_threshold)
+        correction = self._memory.correct(
+            self._same_speaker_threshold,
+            range(self._gallery.size, self._gallery.maximum_speakers),
+            self._frames_in(SPLIT_SECONDS),
+        )
         merges = []
         for source, target in correction.merges:
             if len(self._gallery.live()) > max(minimum_speakers, 1):
@@ -251,6 +258,8 @@ class Acquaintance:
                 merges.append((source, target))
         for speaker, voices in correction.voices.items():
             self._gallery.replace(speaker, voices)
+        for total, frames in correction.newcomers.values():
+            self._gallery.add(total, frames)
         return merges, bool(correction.voices)
 
     def _frames_in(self, seconds: float) -> int:

@@ -20,7 +20,7 @@ from voiceflow.pipeline.path import NOBODY_KNOWN, SpeakerPath
 from voiceflow.pipeline.snapshot import KnownVoices
 from voiceflow.pipeline.turns import Prototype
 
-RECLUSTER_SECONDS = 15.0
+RECLUSTER_SECONDS = 5.0
 """Audio between two looks at the stream as a whole."""
 
 OVERLAP_WEIGHT = 0.5

@@ -2,7 +2,8 @@
 
 Segments of final speech are kept as sums of embeddings, a bounded number of them. Clustered all
 together (average linkage on cosine distance, cut where two speakers count as one) they show which
-two labels are one person, and what of a label's speech is really of one voice.
+two labels are one person, what of a label's speech is really of one voice, and which other voice
+was taken for it: a speaker from then on.
 
 Enrolled voices are clustered with them and never change: what an enrolled speaker has said counts
 as that voice where it lies with what was enrolled, however much there is of anything else.
@@ -35,10 +36,12 @@ class Correction:
         merges: (source, target) pairs; the target appeared first, or is enrolled.
         voices: By speaker that stays, for each prototype the sum of embeddings, (dim,), and the
             frames of the speech that is its own.
+        newcomers: Likewise of each voice that had been taken for others, by its new number.
     """
 
-    merges: tuple[tuple[int, int], ...]
-    voices: dict[int, list[tuple[FloatArray, float]]] = field(repr=False)
+    merges: tuple[tuple[int, int], ...] = ()
+    voices: dict[int, list[tuple[FloatArray, float]]] = field(default_factory=dict, repr=False)
+    newcomers: dict[int, tuple[FloatArray, float]] = field(default_factory=dict, repr=False)
 
 
 class SegmentMemory:
@@ -81,11 +84,19 @@ class SegmentMemory:
         """Gives a merged speaker's segments to the other."""
         self._speakers[: self._size][self._speakers[: self._size] == source] = target
 
-    def correct(self, same_speaker_threshold: float) -> Correction:
-        """Clusters everything that is kept."""
+    def correct(
+        self, same_speaker_threshold: float, free_numbers: range, least_frames: float
+    ) -> Correction:
+        """Clusters everything that is kept.
+
+        Args:
+            same_speaker_threshold: Cosine from which two pieces of speech are one voice.
+            free_numbers: For voices that were taken for others.
+            least_frames: How much speech of such a voice makes a speaker.
+        """
         heard = slice(0, self._size)
         if not self._size or self._size + len(self.enrolment.speakers) < 2:
-            return Correction((), {})
+            return Correction()
         speakers = np.concatenate([self._speakers[heard], self.enrolment.speakers]).astype(np.intp)
         totals = np.concatenate([self._totals[heard], self.enrolment.totals])
         frames = np.concatenate([self._frames[heard], self.enrolment.frames])
@@ -104,17 +115,27 @@ class SegmentMemory:
         for speaker, home in homes:
             voices.setdefault(speaker, []).append(voice(speaker, home))
         merges = []
+        taken = {home for _, home in homes}
         born = speakers[speakers >= self.enrolment.size]
         for speaker in np.unique(born).tolist():
             weight = np.bincount(clusters, frames * (speakers == speaker))
             home, share = int(weight.argmax()), float(weight.max() / weight.sum())
+            taken.add(home)
             if share >= MERGE_SHARE and home in kept:
                 merges.append((speaker, kept[home]))
                 continue
             if share >= MERGE_SHARE:
                 kept[home] = speaker
             voices[speaker] = [voice(speaker, home)]
-        return Correction(tuple(merges), voices)
+        strangers = (
+            clusters == cluster for cluster in np.unique(clusters).tolist() if cluster not in taken
+        )
+        long_enough = (own for own in strangers if frames[own].sum() >= least_frames)
+        newcomers = {}
+        for number, own in zip(free_numbers, long_enough, strict=False):
+            newcomers[number] = totals[own].sum(axis=0), float(frames[own].sum())
+            self._speakers[heard][own[heard]] = number
+        return Correction(tuple(merges), voices, newcomers)
 
     def _join_closest(self) -> None:
         """Joins the two most similar segments of one speaker, which frees the last place."""

@@ -257,6 +257,41 @@ def test_two_labels_of_one_voice_are_announced_as_merged() -> None:
     assert labels_at(results, 39.0) == ("S1",)
 
 
+def alike(seconds: float, cosine: float, *, seed: int) -> Frames:
+    """Somebody whose voice is that of number 1 but for so much of number 2's."""
+    one, two = (conversation([(seconds, (number,))], seed=seed) for number in (1, 2))
+    mixed = cosine * one.embedding + np.sqrt(1 - cosine**2) * two.embedding
+    mixed /= np.linalg.norm(mixed, axis=2, keepdims=True)
+    return Frames(one.speech, one.activity, mixed.astype(np.float32))
+
+
+def joined(parts: list[Frames]) -> Frames:
+    """One after another."""
+    names = ("speech", "activity", "embedding")
+    return Frames(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+
+
+STRICT = manifest(
+    operating_point=manifest().operating_point.model_copy(update={"same_speaker_threshold": 0.75})
+)
+TAKEN_FOR_ANOTHER = ((8.0, 1.0), (6.0, 0.5), (5.0, 1.0), (5.0, 0.5))
+
+
+def test_a_voice_that_was_taken_for_a_like_one_becomes_a_speaker_of_its_own() -> None:
+    """Near enough to the first voice not to be new at once; together they are told apart."""
+    frames = joined([alike(*turn, seed=seed) for seed, turn in enumerate(TAKEN_FOR_ANOTHER)])
+    results = stream(frames, StreamDiarizer(STRICT))
+    assert labels_at(results, 7.0) == labels_at(results, 10.0) == ("S1",)
+    assert {labels_at(results, 17.0), labels_at(results, 22.0)} == {("S1",), ("S2",)}
+
+
+def test_a_voice_that_was_taken_for_a_like_one_needs_a_place() -> None:
+    """No more speakers than may be."""
+    frames = joined([alike(*turn, seed=seed) for seed, turn in enumerate(TAKEN_FOR_ANOTHER)])
+    results = stream(frames, StreamDiarizer(STRICT, maximum_speakers=1))
+    assert {labels_at(results, seconds) for seconds in (7.0, 10.0, 17.0, 22.0)} == {("S1",)}
+
+
 def test_a_flush_makes_final_all_that_is_known() -> None:
     """After a flush only the look-ahead is still open, and the partition goes on afterwards."""
     frames = conversation([(6.0, (1,))])

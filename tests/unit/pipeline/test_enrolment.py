@@ -179,8 +179,8 @@ def test_who_only_resembles_an_enrolled_speaker_does_not_take_over_the_name() ->
         (4.0, voice(1)),
     )
     results = stream(frames, StreamDiarizer(manifest(), enrolled=[ANN]))
-    heard = [labels_at(results, seconds) for seconds in (7.0, 25.0, 32.0)]
-    assert heard == [("Ann",), ("S1",), ("Ann",)]
+    heard = [labels_at(results, seconds) for seconds in (3.0, 12.0, 25.0, 32.0)]
+    assert heard == [("Ann",), ("S1",), ("S1",), ("Ann",)]
 
 
 ENROLLED = [
@@ -298,15 +298,23 @@ def memory(
     return known
 
 
+NEW = range(3, 20)
+"""Numbers of speakers who are not known yet."""
+
+
 def test_a_voice_that_lies_with_two_enrolled_ones_is_merged_into_neither() -> None:
     """It stays who it is: a name is given to nobody by chance."""
     one = voice(1)
     two = between(one, voice(2), 0.8)
     stranger = between(one, two, 0.95)
-    correction = memory((0, one), (1, two), segments=[(2, stranger)] * 3).correct(0.6)
+    correction = memory((0, one), (1, two), segments=[(2, stranger)] * 3).correct(
+        0.6, range(3, 20), 75.0
+    )
     assert correction.merges == ()
     assert {*correction.voices} == {0, 1, 2}
-    clear = memory((0, one), (1, voice(4)), segments=[(2, stranger)] * 3).correct(0.6)
+    clear = memory((0, one), (1, voice(4)), segments=[(2, stranger)] * 3).correct(
+        0.6, range(3, 20), 75.0
+    )
     assert clear.merges == ((2, 0),)
 
 
@@ -314,16 +322,18 @@ def test_speech_counts_as_an_enrolled_voice_only_where_it_lies_with_it() -> None
     """However much there is of anything else; each prototype has a cluster of its own."""
     heard = [(0, voice(1)), (0, voice(3))] + [(0, voice(8))] * 40
     known = memory((0, voice(1)), (0, voice(3)), segments=heard)
-    (voices,) = known.correct(0.6).voices.values()
+    correction = known.correct(0.6, NEW, 75.0)
+    (voices,) = correction.voices.values()
     assert [frames for _, frames in voices] == [175.0, 175.0]
     for number in (1, 3):
         scores = [float(total @ voice(number)) for total, _ in voices]
         assert max(scores) == pytest.approx(175.0, rel=0.02)
+    assert [(who, frames) for who, (_, frames) in correction.newcomers.items()] == [(3, 2000.0)]
 
 
 def test_with_nothing_heard_there_is_nothing_to_correct() -> None:
     """Enrolled voices alone are no speech."""
-    assert memory((0, voice(1)), (1, voice(2)), segments=[]).correct(0.6).voices == {}
+    assert memory((0, voice(1)), (1, voice(2)), segments=[]).correct(0.6, NEW, 75.0).voices == {}
 
 
 def test_prototypes_weigh_as_much_as_the_speech_behind_them_to_a_minute() -> None:

@@ -99,7 +99,7 @@ def test_too_little_speech_is_not_found_and_the_first_labelled_come_first() -> N
 
 @pytest.mark.parametrize("look_ahead", [0, 8])
 def test_who_was_found_goes_on_as_the_one_who_spoke_last(look_ahead: int) -> None:
-    """Numbers are new, and mean whom they meant; the next look at all speech is 15 s away."""
+    """Numbers are new, and mean whom they meant; the next look at all speech is 5 s away."""
     old_model = manifest(look_ahead_frames=0)
     before = StreamDiarizer(old_model)
     frames = conversation([(4.0, (3,)), (4.0, (1,)), (6.0, (2,))])
@@ -127,7 +127,7 @@ def test_who_was_found_goes_on_as_the_one_who_spoke_last(look_ahead: int) -> Non
     assert new.names == ("S2", "S3")
     assert (new.final_first, new.final_second, new.announced) == (1, -2, 1)
     assert new.voices.last_final_state == 2
-    assert new.voices.next_recluster_seconds == pytest.approx(old.at_samples / 16_000 + 15.0)
+    assert new.voices.next_recluster_seconds == pytest.approx(old.at_samples / 16_000 + 5.0)
     assert new.voices.remembered_speakers == (0, 1)
     assert new.names_given == 3
     assert (new.merges, new.open_turns, new.talk_samples) == (
