@@ -61,7 +61,7 @@ def _variants(results: Path) -> Iterator[tuple[str, str, str, dict[str, float], 
 
 
 def _short(resource_name: str) -> str:
-    """`diarizer 1.0.0`."""
+    """`diarizer 2.0.0`."""
     _, model, _, version = resource_name.split("/")
     return f"{model} {version}"
 

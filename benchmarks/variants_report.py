@@ -118,6 +118,6 @@ def _streams(streams: str) -> str:
 
 
 def _short(one: Measured) -> str:
-    """`diarizer 1.0.0`."""
+    """`diarizer 2.0.0`."""
     _, model, _, version = one.model.split("/")
     return f"{model} {version}"

@@ -32,10 +32,10 @@ class Lesson(Protocol):
 
 
 def hear(network: Trunk, features: Tensor) -> tuple[Tensor, Tensor]:
-    """The network's logits and vectors, computed in bfloat16 where that is enough."""
+    """The network's logits and vectors in float32, computed in bfloat16 where that is enough."""
     with torch.autocast("cpu", torch.bfloat16):
         logits, vectors = network(features)
-    return logits, vectors
+    return logits.float(), vectors.float()
 
 
 def compared_with(answers: Tensor, voices: Tensor) -> Tensor:

@@ -24,10 +24,10 @@ from voiceflow.package import MANIFEST_FILE
 TEACHERS = "CAM++ (3D-Speaker) and the encoder of Resemblyzer, for the voice vectors"
 FIRST_OPERATING_POINT = {
     "speech_threshold": 0.5,
-    "activity_threshold": 0.6,
-    "overlap_threshold": 0.3,
+    "activity_threshold": 0.5,
+    "overlap_threshold": 0.5,
     "new_speaker_threshold": 0.45,
-    "same_speaker_threshold": 0.75,
+    "same_speaker_threshold": 0.6,
     "minimum_turn_seconds": 0.12,
     "minimum_pause_seconds": 0.3,
     "smoothing_seconds": 0.16,

@@ -61,13 +61,29 @@ def test_windows_follow_one_another() -> None:
     assert not torch.equal(part.answers[3], part.answers[0])
 
 
+SMALL = Shape(
+    channels=12, hidden=16, dilations=(1,), head=16, embedding_dim=DIM, window_frames=FRAMES
+)
+
+
+def test_what_is_heard_of_a_voice_is_learnt() -> None:
+    """A vector is pulled towards the answer, and from those of others."""
+    torch.manual_seed(3)
+    network = WindowNetwork(SMALL)
+    lesson = WindowLesson(network, torch.eye(DIM))
+    who = torch.full((2, FRAMES, 2), NOBODY)
+    who[:, :, 0] = 1
+    loss, told = lesson.of_crops(_part(who, torch.eye(DIM)[None, :4].repeat(2, 1, 1)))
+    loss.backward()
+    assert told["voice"] > 0
+    assert network.embedding.weight.grad is not None
+    assert network.embedding.weight.grad.dtype == torch.float32
+
+
 def test_silence_has_no_voice_to_be_learnt() -> None:
     """Neither is a window with nobody in it an error, nor does it pull a vector anywhere."""
     torch.manual_seed(2)
-    shape = Shape(
-        channels=12, hidden=16, dilations=(1,), head=16, embedding_dim=DIM, window_frames=FRAMES
-    )
-    network = WindowNetwork(shape)
+    network = WindowNetwork(SMALL)
     lesson = WindowLesson(network, torch.eye(DIM))
     nobody = torch.full((2, FRAMES, 2), NOBODY)
     loss, told = lesson.of_conversations(_part(nobody, torch.zeros(2, 4, DIM)))
