@@ -28,7 +28,6 @@ from voiceflow.trust.root import read_trust_roots
 from voiceflow.trust.signing import SigningKey, read_public_key, write_public_key
 
 MANIFEST = DEFAULT_MODEL / "manifest.json"
-VERSION = DEFAULT_MODEL.name
 
 
 @dataclass(frozen=True)
@@ -249,7 +248,7 @@ def test_a_statement_is_signed_offline(bob: Machine, trust_root: Path) -> None:
     statement, out = bob.folder / "statement.json", bob.folder / "signature.json"
     statement.write_bytes(promotion().statement)
     told = done("sign", "--yes", statement, "--key", bob.key("promoter"), "--out", out)
-    assert f"promote 1 of models/diarizer/channels/stable: primary {VERSION} (sha256:" in told
+    assert "promote 1 of models/diarizer/channels/stable: primary 1.0.0 (sha256:" in told
     assert out.read_bytes() == signed_statement(promotion().statement).content
     done("check", statement, "--signature", out, "--trust-root", trust_root)
 
@@ -279,7 +278,7 @@ def test_what_is_signed_is_told_and_asked_about_before(
     with pytest.raises(click.Abort):
         ask(*sign)
     seen = capsys.readouterr()
-    assert seen.out.startswith(f"promote 1 of models/diarizer/channels/stable: primary {VERSION}")
+    assert seen.out.startswith("promote 1 of models/diarizer/channels/stable: primary 1.0.0")
     assert "Sign this?" in seen.err
     assert not signature.exists()
     terminal(b"y\n")
