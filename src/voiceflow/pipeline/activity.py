@@ -88,13 +88,19 @@ class HeldVoices:
 
     def _move(self, frames: int) -> None:
         """Makes room for so many frames, and for half as many to come."""
-        old, held, room = self._room, len(self), frames + frames // 2
-        self._room = Voices(
-            np.empty((room, RANKS), np.float32),
-            np.empty((room, *old.embedding.shape[1:]), np.float32),
-        )
-        self._room.activity[:held] = old.activity[self._first : self._end]
-        self._room.embedding[:held] = old.embedding[self._first : self._end]
+        old, held = self._room, len(self)
+        if frames > len(old.activity):
+            room = frames + frames // 2
+            self._room = Voices(
+                np.empty((room, RANKS), np.float32),
+                np.empty((room, *old.embedding.shape[1:]), np.float32),
+            )
+        for new, kept in (
+            (self._room.activity, old.activity),
+            (self._room.embedding, old.embedding),
+        ):
+            # Flat, what overlaps is copied in place.
+            new[:held].reshape(-1)[:] = kept[self._first : self._end].reshape(-1)
         self._first, self._end = 0, held
 
 

@@ -181,8 +181,9 @@ class StreamDiarizer:
         lead_in = min(self._lead_in_frames, len(voices.activity))
         if self._finding is not None:
             self._hear_again(self._finding, voices.until(lead_in))
-        self._lead_in_frames -= lead_in
-        voices = voices.since(lead_in)
+        if lead_in:
+            self._lead_in_frames -= lead_in
+            voices = voices.since(lead_in)
         self._identity.extend(voices)
         edges = self._edges.push(frames.speech, voices.activity[:, 1])
         return Heard(self._named(), tuple(edges))

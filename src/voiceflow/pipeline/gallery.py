@@ -86,10 +86,10 @@ class Gallery:
             return np.zeros((len(embedding), 0), np.float32)
         units = self._units[: self.size]  # (speakers, prototypes, dim)
         flat = embedding @ units.reshape(-1, units.shape[2]).T
-        cosines = flat.reshape(len(embedding), self.size, PROTOTYPES_PER_SPEAKER)
-        unused = self._weights[: self.size] == 0.0  # (speakers, prototypes)
-        cosines[:, unused] = -1.0
-        best: FloatArray = cosines.max(axis=2)
+        unused = self._weights[: self.size].ravel() == 0.0  # (speakers * prototypes,)
+        np.copyto(flat, np.float32(-1.0), where=unused)
+        first, second = (flat[:, slot::PROTOTYPES_PER_SPEAKER] for slot in range(2))
+        best: FloatArray = np.maximum(first, second)
         return best
 
     def add(self, total: FloatArray, frames: float) -> int:

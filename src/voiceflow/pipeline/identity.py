@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from operator import and_, ne
 
 import numpy as np
 
@@ -62,6 +63,7 @@ class Identity:
         minimum_speakers: int,
     ) -> None:
         self._point = point
+        self._thresholds = _thresholds(point)
         self._frame_seconds = frame_seconds
         self._minimum_speakers = minimum_speakers
         self._speakers = speakers
@@ -69,6 +71,7 @@ class Identity:
         self._lag_frames = self._frames_in(point.voice_lag_seconds)
         self._unsettled_frames = 0  # the newest, described by the last vector there is
         self._held = HeldVoices(speakers.dim)
+        self._nothing = np.zeros((0, speakers.dim), np.float32)
         # Of each held frame: whether one voice speaks at least, whether two do, whether just one.
         self._spoken: list[bool] = []
         self._overlapped: list[bool] = []
@@ -84,6 +87,7 @@ class Identity:
     def adopt(self, point: OperatingPoint) -> None:
         """Goes on with the frames of a model with other thresholds in the same embedding space."""
         self._point = point
+        self._thresholds = _thresholds(point)
         self._path.adopt(point.smoothing_seconds / self._frame_seconds)
         self._lag_frames = self._frames_in(point.voice_lag_seconds)
         self._speakers.adopt(point)
@@ -171,9 +175,9 @@ class Identity:
         rows = np.arange(len(states))
         chosen = scores[rows, states]
         scores[rows, states] = -2.0
-        others = scores.max(axis=1) if scores.shape[1] > 1 else np.full_like(chosen, -1.0)
-        margin = CONFIDENCE_SLOPE * (chosen - others)
-        return float((1.0 / (1.0 + np.exp(-margin))).mean())
+        others = np.maximum.reduce(scores, axis=1) if scores.shape[1] > 1 else np.float32(-1.0)
+        certain = 1.0 / (1.0 + np.exp(CONFIDENCE_SLOPE * (others - chosen)))
+        return float(np.add.reduce(certain) / len(states))
 
     def _name_frames(self) -> Named:
         first = [
@@ -190,8 +194,13 @@ class Identity:
         """
         named = self.labels()
         for start, end in runs(named.first[:frames]):
-            own = self._held.loudest(start, end)[self._clean[start:end]]
-            self._speakers.hear(named.first[start], own)
+            label, clean = named.first[start], self._clean[start:end]
+            if label == SILENCE or not any(clean):
+                own = self._nothing
+            else:
+                own = self._held.loudest(start, end)
+                own = own if all(clean) else own[clean]
+            self._speakers.hear(label, own)
         if frames:
             self._last_final_state = self._states[frames - 1]
         self._named = None
@@ -225,9 +234,9 @@ class Identity:
         return round(seconds / self._frame_seconds)
 
     def _masks(self, activity: FloatArray) -> tuple[list[bool], list[bool], list[bool]]:
-        spoken = activity[:, 0] > self._point.activity_threshold
-        overlapped = spoken & (activity[:, 1] > self._point.overlap_threshold)
-        return spoken.tolist(), overlapped.tolist(), (spoken & ~overlapped).tolist()
+        one, two = (activity > self._thresholds).T.tolist()
+        overlapped = list(map(and_, one, two))
+        return one, overlapped, list(map(ne, one, overlapped))
 
     def _new_speaker_threshold(self) -> float:
         threshold = self._point.new_speaker_threshold
@@ -273,6 +282,8 @@ class Identity:
 
     def _bear(self) -> None:
         """Makes a speaker of a voice that nobody is known by, once there is enough of it."""
+        if not self._speakers.may_bear(self._states.count(NOBODY_KNOWN)):
+            return
         unnamed = [
             frame
             for frame, (state, clean) in enumerate(zip(self._states, self._clean, strict=True))
@@ -299,3 +310,8 @@ class Identity:
             named = scores.size and scores.max() >= self._new_speaker_threshold()
             second[start:end] = [int(scores.argmax()) if named else UNNAMED] * (end - start)
         return second
+
+
+def _thresholds(point: OperatingPoint) -> FloatArray:
+    """Above which there is one voice, and above which a second, (2,)."""
+    return np.array([point.activity_threshold, point.overlap_threshold], np.float32)

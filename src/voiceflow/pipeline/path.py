@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Sequence
-from itertools import repeat
 from operator import add
 
 import numpy as np
@@ -40,6 +39,7 @@ class SpeakerPath:
         self._total = [0.0]  # of each state
         # A frame: totals before it, which state a change would come from, and what that would be.
         self._steps: list[tuple[list[float], int, float]] = []
+        self._states: list[int] = []  # of the frames held, as last found
 
     def adopt(self, switch_cost: float) -> None:
         """Cost of a change of speaker from now on, and for the path through the frames held."""
@@ -48,6 +48,7 @@ class SpeakerPath:
         self._steps = [
             (total, best, _single([total[best] - cost])[0]) for total, best, _ in self._steps
         ]
+        self._states.clear()
 
     def totals(self) -> FloatArray:
         """What the states have gained before the first frame held, (states,)."""
@@ -56,13 +57,13 @@ class SpeakerPath:
     def resume(self, totals: FloatArray) -> None:
         """Goes on where another search was before its first frame held, (states,)."""
         self._total = totals.tolist()
-        self._steps.clear()
+        self._forget_all()
 
     def restart(self, states: int, state: int) -> None:
         """Forgets all frames; the path goes on from `state`, as one of `states`."""
         self._total = _single([-self._switch_cost] * states)
         self._total[state] = 0.0
-        self._steps.clear()
+        self._forget_all()
 
     def extend(self, scores: FloatArray | None, speech: Sequence[bool] | NDArray[np.bool_]) -> None:
         """Takes the next frames.
@@ -77,13 +78,13 @@ class SpeakerPath:
         for gains, spoken in zip(rows, speech, strict=True):
             if silent_frames < 2:  # a third one in a row changes nothing any more
                 most = max(total)
-                (changed,) = _single([most - cost])
+                changed = array("f", (most - cost,))[0]
                 step = total, total.index(most), changed
-                total = list(map(max, total, repeat(changed)))
+                total = [value if value > changed else changed for value in total]
             self._steps.append(step)
             silent_frames += 1
             if spoken:
-                total = _single(map(add, total, gains))
+                total = array("f", map(add, total, gains)).tolist()
                 silent_frames = 0
         most = max(total)
         self._total = _single([value - most for value in total])
@@ -93,21 +94,32 @@ class SpeakerPath:
         if frames:
             self._total = self._steps[-frames][0]
             del self._steps[-frames:]
+            del self._states[len(self._steps) :]
 
     def states(self) -> list[int]:
         """The best state of each frame held."""
         state = self._total.index(max(self._total))
-        path = []
-        for total, best, changed in reversed(self._steps):
+        path, known = [], self._states
+        for frame in range(len(self._steps) - 1, -1, -1):
+            if frame < len(known) and known[frame] == state:  # and so are those before it
+                path += reversed(known[: frame + 1])
+                break
             path.append(state)
+            total, best, changed = self._steps[frame]
             if total[state] < changed:
                 state = best
         path.reverse()
-        return path
+        self._states = path
+        return path.copy()
 
     def forget(self, frames: int) -> None:
         """Drops the oldest frames: they are final."""
         del self._steps[:frames]
+        del self._states[:frames]
+
+    def _forget_all(self) -> None:
+        self._steps.clear()
+        self._states.clear()
 
 
 def _single(values: Iterable[float]) -> list[float]:

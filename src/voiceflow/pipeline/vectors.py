@@ -11,7 +11,7 @@ _SMALLEST_LENGTH = np.float32(1e-9)
 
 def unit(vector: FloatArray) -> FloatArray:
     """The vector, (dim,), at length one; zero stays zero."""
-    scaled: FloatArray = vector / np.maximum(np.linalg.norm(vector), _SMALLEST_LENGTH)
+    scaled: FloatArray = vector / np.maximum(np.sqrt(vector.dot(vector)), _SMALLEST_LENGTH)
     return scaled
 
 
