@@ -71,7 +71,6 @@ class Identity:
         self._lag_frames = self._frames_in(point.voice_lag_seconds)
         self._unsettled_frames = 0  # the newest, described by the last vector there is
         self._held = HeldVoices(speakers.dim)
-        self._nothing = np.zeros((0, speakers.dim), np.float32)
         # Of each held frame: whether one voice speaks at least, whether two do, whether just one.
         self._spoken: list[bool] = []
         self._overlapped: list[bool] = []
@@ -195,12 +194,8 @@ class Identity:
         named = self.labels()
         for start, end in runs(named.first[:frames]):
             label, clean = named.first[start], self._clean[start:end]
-            if label == SILENCE or not any(clean):
-                own = self._nothing
-            else:
-                own = self._held.loudest(start, end)
-                own = own if all(clean) else own[clean]
-            self._speakers.hear(label, own)
+            own = self._held.loudest(start, end)
+            self._speakers.hear(label, own if all(clean) else own[clean])
         if frames:
             self._last_final_state = self._states[frames - 1]
         self._named = None

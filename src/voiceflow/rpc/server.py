@@ -343,6 +343,7 @@ _FOR_GOOD_SECONDS: Final = 365 * 86_400.0
 # A port that somebody took in between keeps no server from ending.
 _RENEWAL_SECONDS: Final = 1.0
 _PORT_PAUSE_SECONDS: Final = 0.01
+_WINDOW_BYTES: Final = 256 * 1024
 
 
 def _options(transport: Transport) -> list[tuple[str, int]]:
@@ -365,6 +366,10 @@ def _options(transport: Transport) -> list[tuple[str, int]]:
             milliseconds(transport.minimum_ping_interval_seconds),
         ),
         ("grpc.http2.max_ping_strikes", 2),
+        # gRPC would measure how much is on its way, by a ping for almost each message of a live
+        # stream; with a fixed window, 100 ms away, 2.6 MB a second come through.
+        ("grpc.http2.bdp_probe", 0),
+        ("grpc.http2.lookahead_bytes", _WINDOW_BYTES),
         ("grpc.max_concurrent_streams", transport.streams_per_connection),
         ("grpc.max_connection_age_ms", milliseconds(transport.connection_age_seconds)),
         # gRPC's own default is 1: two servers on one port would share it in silence.
