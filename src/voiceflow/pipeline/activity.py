@@ -113,7 +113,7 @@ def rank_tracks(frames: Frames) -> Voices:
     activity, embedding = frames.activity, frames.embedding
     if activity.shape[1] == 1:
         return Voices(np.pad(activity, ((0, 0), (0, 1))), np.repeat(embedding, RANKS, axis=1))
-    if activity.shape[1] == RANKS and (activity[:, 0] >= activity[:, 1]).all():
+    if activity.shape[1] == RANKS and all((activity[:, 0] >= activity[:, 1]).tolist()):
         return Voices(activity, embedding)
     order = np.argsort(-activity, axis=1, kind="stable")[:, :RANKS]  # (frames, 2)
     return Voices(

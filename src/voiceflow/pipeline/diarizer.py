@@ -256,14 +256,16 @@ class StreamDiarizer:
         first = tidy(
             named.first, self._final_first, self._minimum_pause_frames, self._minimum_turn_frames
         )
-        second = drop_short_runs(
-            [
-                SILENCE if label == SILENCE else other
-                for label, other in zip(first, named.second, strict=True)
-            ],
-            self._final_second,
-            self._edges.overlap_edge_frames,
-        )
+        second = named.second
+        if second.count(SILENCE) < len(second):
+            second = drop_short_runs(
+                [
+                    SILENCE if label == SILENCE else other
+                    for label, other in zip(first, second, strict=True)
+                ],
+                self._final_second,
+                self._edges.overlap_edge_frames,
+            )
         self._names.introduce(first, second, self._identity.born_speakers)
         return Named(first, second)
 

@@ -88,7 +88,8 @@ class Gallery:
         flat = embedding @ units.reshape(-1, units.shape[2]).T
         unused = self._weights[: self.size].ravel() == 0.0  # (speakers * prototypes,)
         np.copyto(flat, np.float32(-1.0), where=unused)
-        first, second = (flat[:, slot::PROTOTYPES_PER_SPEAKER] for slot in range(2))
+        slots = range(PROTOTYPES_PER_SPEAKER)
+        first, second = (flat[:, slot::PROTOTYPES_PER_SPEAKER] for slot in slots)
         best: FloatArray = np.maximum(first, second)
         return best
 

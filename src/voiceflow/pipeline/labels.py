@@ -42,6 +42,8 @@ def tidy(
         minimum_turn_frames: Shorter speech between two silences is silence.
     """
     tidied = labels.copy()
+    if SILENCE not in labels:
+        return tidied
     for start, end in runs([label == SILENCE for label in labels]):
         left = before if start == 0 else labels[start - 1]
         if end == len(labels):
@@ -57,8 +59,6 @@ def tidy(
 def drop_short_runs(labels: Labels, before: int, minimum_frames: int) -> Labels:
     """Silences runs of one label that are shorter than a minimum, except at the edges."""
     kept = labels.copy()
-    if labels.count(SILENCE) == len(labels):
-        return kept
     for start, end in runs(labels):
         begins_here = start > 0 or before == SILENCE
         if begins_here and end < len(labels) and end - start < minimum_frames:

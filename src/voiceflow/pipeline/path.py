@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Sequence
+from itertools import repeat
 from operator import add
 
 import numpy as np
@@ -80,7 +81,7 @@ class SpeakerPath:
                 most = max(total)
                 changed = array("f", (most - cost,))[0]
                 step = total, total.index(most), changed
-                total = [value if value > changed else changed for value in total]
+                total = list(map(max, total, repeat(changed)))
             self._steps.append(step)
             silent_frames += 1
             if spoken:
@@ -99,7 +100,7 @@ class SpeakerPath:
     def states(self) -> list[int]:
         """The best state of each frame held."""
         state = self._total.index(max(self._total))
-        path, known = [], self._states
+        known, path = self._states, list[int]()
         for frame in range(len(self._steps) - 1, -1, -1):
             if frame < len(known) and known[frame] == state:  # and so are those before it
                 path += reversed(known[: frame + 1])

@@ -13,10 +13,9 @@ _FULL_SCALE = 32_768
 
 def to_int16(audio: FloatArray) -> NDArray[np.int16]:
     """Samples in -1 to 1 in half the memory; 16-bit audio comes back as it was."""
-    scaled = audio * np.float32(_FULL_SCALE)
-    np.rint(scaled, out=scaled)
-    np.clip(scaled, np.float32(-_FULL_SCALE), np.float32(_FULL_SCALE - 1), out=scaled)
-    return scaled.astype(np.int16)
+    scaled = np.rint(audio * np.float32(_FULL_SCALE))
+    kept: NDArray[np.int16] = np.clip(scaled, -_FULL_SCALE, _FULL_SCALE - 1).astype(np.int16)
+    return kept
 
 
 def from_int16(audio: NDArray[np.int16]) -> FloatArray:

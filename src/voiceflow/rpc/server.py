@@ -366,8 +366,8 @@ def _options(transport: Transport) -> list[tuple[str, int]]:
             milliseconds(transport.minimum_ping_interval_seconds),
         ),
         ("grpc.http2.max_ping_strikes", 2),
-        # gRPC would measure how much is on its way, by a ping for almost each message of a live
-        # stream; with a fixed window, 100 ms away, 2.6 MB a second come through.
+        # gRPC would measure how much may be on its way, by a ping for most messages of a live
+        # stream. With a window that stays, 2.6 MB a second come from who is 100 ms away.
         ("grpc.http2.bdp_probe", 0),
         ("grpc.http2.lookahead_bytes", _WINDOW_BYTES),
         ("grpc.max_concurrent_streams", transport.streams_per_connection),
