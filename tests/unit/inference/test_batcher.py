@@ -207,9 +207,11 @@ async def test_an_engine_rests_for_a_small_share_of_a_hop_at_most() -> None:
     """Twice as long as it worked where that is less."""
     rest = Rest()
     assert rest.ends_at(7680) == 0.0
-    rest.begin(10.0, 0.002)
+    rest.begin(10.0, 0.002, hops=1)
     assert rest.ends_at(7680) == pytest.approx(10.004)
-    rest.begin(10.0, 0.2)
+    rest.begin(10.0, 0.002, hops=3)
+    assert rest.ends_at(7680) == pytest.approx(10.012)
+    rest.begin(10.0, 0.2, hops=1)
     assert rest.ends_at(7680) == pytest.approx(10.015)
     assert rest.ends_at(1280) == pytest.approx(10.0025)
 

@@ -238,7 +238,7 @@ class Batcher:
                 self._running = None
                 if batch.urgency is Urgency.LIVE:
                     self._busy.add(batch.seconds)
-                    self._rest.begin(self._clock(), batch.seconds)
+                    self._rest.begin(self._clock(), batch.seconds, len(batch.jobs))
             try:
                 self._loop.call_soon_threadsafe(self._deliver, batch, self._clock())
             except RuntimeError:  # the event loop is closed, nobody waits any more
