@@ -343,7 +343,7 @@ _FOR_GOOD_SECONDS: Final = 365 * 86_400.0
 # A port that somebody took in between keeps no server from ending.
 _RENEWAL_SECONDS: Final = 1.0
 _PORT_PAUSE_SECONDS: Final = 0.01
-_WINDOW_BYTES: Final = 256 * 1024
+_WINDOW_BYTES: Final = 1024 * 1024
 
 
 def _options(transport: Transport) -> list[tuple[str, int]]:
@@ -367,7 +367,7 @@ def _options(transport: Transport) -> list[tuple[str, int]]:
         ),
         ("grpc.http2.max_ping_strikes", 2),
         # gRPC would measure how much may be on its way, by a ping for most messages of a live
-        # stream. With a window that stays, 2.6 MB a second come from who is 100 ms away.
+        # stream. With a window that stays, 10 MB a second come from who is 100 ms away.
         ("grpc.http2.bdp_probe", 0),
         ("grpc.http2.lookahead_bytes", _WINDOW_BYTES),
         ("grpc.max_concurrent_streams", transport.streams_per_connection),
