@@ -15,15 +15,17 @@ usage: deploy/gcp/benchmark-t4.sh --project ID --zone ZONE [--name NAME] [--mach
   --zone ZONE         one that has T4s: europe-west4-a              [ZONE]
   --name NAME         of the machine, which must not exist yet      [voiceflow-benchmark-t4]
   --machine TYPE      of the series N1, which takes T4s             [n1-standard-8]
-  --image FAMILY      of images with Python 3.11 and apt            [debian-12]
+  --image FAMILY      of images with Python 3.11 and apt; the GPU   [debian-12]
+                      computes where NVIDIA's driver, CUDA 13 and cuDNN 9 are on it
   --image-project ID  whose images                                  [debian-cloud]
   --hours N           1 to 12; Google removes the machine then      [2]
   --out FOLDER        for providers.json, streams.json, machine.txt  [benchmarks/results/t4]
   --dry-run           print the commands, and run none
 
 The model is run on each provider that is there, by benchmarks.providers. What follows `--` goes to
-`voiceflow bench streams`, such as --streams 150 --seconds 60. What is committed is measured: the checkout must have no changes. Needs gcloud, git, and of the caller
-roles/compute.instanceAdmin.v1. The machine acts as nobody in the project.
+`voiceflow bench streams`, such as --streams 150 --seconds 60. What is committed is measured: the
+checkout must have no changes. Needs gcloud, git, and of the caller roles/compute.instanceAdmin.v1.
+The machine acts as nobody in the project.
 USAGE
 }
 
@@ -77,9 +79,11 @@ git bundle create --quiet "$bundle" HEAD
 change gcloud compute scp "${at[@]}" "$bundle" "$name:voiceflow.bundle"
 on_it "sudo apt-get update -q && sudo apt-get install -qy git make python3-venv"
 on_it "git clone -q voiceflow.bundle voiceflow && cd voiceflow && git checkout -q $commit && make install PYTHON=python3 CXX=none"
+# The CPU's build of ONNX Runtime gives way to that for CUDA where a driver is there to use it.
+on_it "cd voiceflow && if nvidia-smi; then .venv/bin/python -m pip uninstall -qy onnxruntime && .venv/bin/python -m pip install -q --require-hashes -r requirements/inference-cuda.lock; fi"
 on_it "{ lscpu; free -h; lspci | grep -i nvidia; nvidia-smi || echo 'no driver: the GPU is idle'; } > machine.txt"
 on_it "cd voiceflow && .venv/bin/python -m benchmarks.providers --json ../providers.json"
-on_it "cd voiceflow && .venv/bin/voiceflow bench streams --json$([[ $# -eq 0 ]] || printf ' %q' "$@") > ../streams.json"
+on_it "cd voiceflow && VOICEFLOW_PROVIDER=\$(nvidia-smi > /dev/null 2>&1 && echo cuda || echo cpu) .venv/bin/voiceflow bench streams --json$([[ $# -eq 0 ]] || printf ' %q' "$@") > ../streams.json"
 change mkdir -p "$out"
 for file in providers.json streams.json machine.txt; do
     change gcloud compute scp "${at[@]}" "$name:$file" "$out/$file"

@@ -288,6 +288,8 @@ def test_the_benchmark_leaves_no_machine(project: Project, tmp_path: Path) -> No
     ]
     assert "--accelerator=type=nvidia-tesla-t4,count=1" in calls[0]
     assert "--no-service-account --no-scopes --max-run-duration=2h" in calls[0]
+    (installed,) = [call for call in calls if "requirements/inference-cuda.lock" in call]
+    assert "if nvidia-smi; then" in installed
     assert [call for call in calls if "benchmarks.providers" in call]
     assert [call for call in calls if "voiceflow bench streams --json --streams 7" in call]
     assert sorted(path.name for path in out.iterdir()) == [
