@@ -50,8 +50,9 @@ def _made(figures: dict[str, Any]) -> str:
     run, plan = figures["run"], figures["run"]["plan"]
     remark = f" {run['remark']}" if "remark" in run else ""
     return (
-        f"The run took {run['wall_minutes']} minutes and {run['cpu_minutes']} CPU minutes on two "
-        f"cores.{remark} {run['steps']} steps with Muon and AdamW (peak rate {plan['peak_rate']}, "
+        f"The run took {run['wall_minutes']} minutes on two "
+        "cores, once the copies were made and the teachers asked."
+        f"{remark} {run['steps']} steps with Muon and AdamW (peak rate {plan['peak_rate']}, "
         f"seed {plan['seed']}), the first {plan['crop_stage_steps']} of them on crops alone. The "
         f"network has {run['parameters'] / 1e6:.2f} M parameters, learned from {run['voices']} "
         f"voices and makes a graph of {figures['model_bytes'] / 1e6:.1f} MB. It needs "

@@ -11,7 +11,6 @@ import argparse
 import ctypes
 import json
 import logging
-import resource
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -52,7 +51,6 @@ class Trainer:
         )
         self.step = 0
         self.wall_seconds = 0.0
-        self.cpu_seconds = 0.0
         self.parameters = list(self.network.parameters())
         matrices = [layer.weight for layer in self.network.inner_layers()]
         inner = {id(matrix) for matrix in matrices}
@@ -102,7 +100,6 @@ class Trainer:
             "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
             "generator": torch.get_rng_state(),
             "wall_seconds": self.wall_seconds,
-            "cpu_seconds": self.cpu_seconds,
         }
         torch.save(state, partial)
         partial.replace(path)
@@ -123,7 +120,6 @@ class Trainer:
         torch.set_rng_state(state["generator"])
         self.step = state["step"]
         self.wall_seconds = state["wall_seconds"]
-        self.cpu_seconds = state["cpu_seconds"]
 
 
 def learning_rate(plan: Plan, step: int) -> float:
@@ -178,11 +174,10 @@ def run(plan: Plan, shape: Shape, folder: Path, *, resume: bool) -> None:
         prefetch_factor=6,
         worker_init_fn=_make_batches_alone,
     )
-    wall, cpu = time.monotonic() - trainer.wall_seconds, _cpu_seconds() - trainer.cpu_seconds
+    began = time.monotonic() - trainer.wall_seconds
     for parts in loader:
         told = trainer.advance(parts)
-        trainer.wall_seconds = time.monotonic() - wall
-        trainer.cpu_seconds = _cpu_seconds() - cpu
+        trainer.wall_seconds = time.monotonic() - began
         if trainer.step % 20 == 0:
             figures = " ".join(f"{name} {value:.3f}" for name, value in told.items())
             log.info("step %d, %.0f s: %s", trainer.step, trainer.wall_seconds, figures)
@@ -190,15 +185,12 @@ def run(plan: Plan, shape: Shape, folder: Path, *, resume: bool) -> None:
             trainer.save(folder / "last.pt")
         if trainer.step == plan.crop_stage_steps:
             trainer.save(folder / "crops.pt")
-    del loader
-    trainer.cpu_seconds = _cpu_seconds() - cpu
     trainer.save(folder / "last.pt")
     summary = {
         "steps": trainer.step,
         "parameters": count,
         "voices": len(sources.corpus.voices),
         "wall_minutes": round(trainer.wall_seconds / 60, 1),
-        "cpu_minutes": round(trainer.cpu_seconds / 60, 1),
         "plan": asdict(plan),
         "torch": torch.__version__,
         "source_commit": paths.head_commit(),
@@ -235,12 +227,6 @@ def _keep_memory() -> None:
 def _make_batches_alone(_worker: int) -> None:
     """One thread makes batches: more of them only wait for each other."""
     threadpool_limits(1)
-
-
-def _cpu_seconds() -> float:
-    """CPU time of this process and of the batch makers that have ended."""
-    spent = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(usage.ru_utime + usage.ru_stime for usage in spent)
 
 
 if __name__ == "__main__":

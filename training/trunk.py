@@ -125,4 +125,4 @@ class Trunk(nn.Module):
         seen = self.norm(trunk)
         vectors = self.embedding(functional.relu(self.embedding_hidden(seen))).float()
         vectors = vectors.unflatten(2, (self.shape.vectors, self.shape.embedding_dim))
-        return self.activity(seen).float(), vectors
+        return self.activity(seen), vectors

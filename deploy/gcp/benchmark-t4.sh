@@ -58,6 +58,7 @@ fi
 
 remove() { change gcloud compute instances delete "$name" "${at[@]}"; }
 on_it() { change gcloud compute ssh "$name" "${at[@]}" --command="$1"; }
+fetch() { change gcloud compute scp "${at[@]}" "$name:$1" "$out/$1"; }
 
 trap remove EXIT
 change gcloud compute instances create "$name" "${at[@]}" --machine-type="$machine" \
@@ -83,8 +84,8 @@ on_it "git clone -q voiceflow.bundle voiceflow && cd voiceflow && git checkout -
 on_it "cd voiceflow && if nvidia-smi; then .venv/bin/python -m pip uninstall -qy onnxruntime && .venv/bin/python -m pip install -q --require-hashes -r requirements/inference-cuda.lock; fi"
 on_it "{ lscpu; free -h; lspci | grep -i nvidia; nvidia-smi || echo 'no driver: the GPU is idle'; } > machine.txt"
 on_it "cd voiceflow && .venv/bin/python -m benchmarks.providers --json ../providers.json"
-on_it "cd voiceflow && VOICEFLOW_PROVIDER=\$(nvidia-smi > /dev/null 2>&1 && echo cuda || echo cpu) .venv/bin/voiceflow bench streams --json$([[ $# -eq 0 ]] || printf ' %q' "$@") > ../streams.json"
 change mkdir -p "$out"
-for file in providers.json streams.json machine.txt; do
-    change gcloud compute scp "${at[@]}" "$name:$file" "$out/$file"
-done
+fetch providers.json
+fetch machine.txt
+on_it "cd voiceflow && VOICEFLOW_PROVIDER=\$(nvidia-smi > /dev/null 2>&1 && echo cuda || echo cpu) .venv/bin/voiceflow bench streams --json$([[ $# -eq 0 ]] || printf ' %q' "$@") > ../streams.json"
+fetch streams.json
