@@ -62,6 +62,18 @@ def background(rng: np.random.Generator, samples: int, clips: list[Audio]) -> Au
     return noise / np.float32(np.sqrt(np.mean(np.square(noise))) + 1e-6)
 
 
+def transients(rng: np.random.Generator, samples: int) -> Audio:
+    """Knocks, breaths and scrapes: bursts of noise in a band of their own, of an RMS up to one."""
+    heard = np.zeros(samples, np.float32)
+    a_second = rng.uniform(0.1, 1.0)
+    for _ in range(rng.poisson(a_second * samples / SAMPLE_RATE_HERTZ)):
+        burst = _burst(rng, int(SAMPLE_RATE_HERTZ * np.exp(rng.uniform(np.log(0.02), np.log(0.8)))))
+        burst *= np.float32(10 ** (rng.uniform(-30, 0) / 20))
+        start = int(rng.integers(samples))
+        heard[start : start + len(burst)] += burst[: samples - start]
+    return heard
+
+
 def telephone(audio: Audio) -> Audio:
     """A telephone line: 300-3400 Hz and mu-law of eight bits, along the last axis."""
     samples = audio.shape[-1]
@@ -87,6 +99,17 @@ def record(
     gain = np.float32(10 ** (level_dbfs / 20) / max(speech_rms, 1e-4))
     floor = rng.standard_normal(audio.shape[-1], np.float32) * np.float32(floor_rms)
     return np.round(np.clip(audio * gain + floor, -1, 1) * 32_767) / np.float32(32_768)
+
+
+def _burst(rng: np.random.Generator, samples: int) -> Audio:
+    hertz = np.linspace(20, SAMPLE_RATE_HERTZ / 2, samples // 2 + 1)
+    centre = np.exp(rng.uniform(np.log(150), np.log(6_000)))
+    band = np.exp(-0.5 * np.square(np.log2(hertz / centre) / rng.uniform(0.3, 2)))
+    noise = fft.irfft(fft.rfft(rng.standard_normal(samples)) * band, samples)
+    rise = rng.uniform(0.01, 0.5)
+    share = np.linspace(0, 1, samples)
+    noise *= np.minimum(share / rise, (1 - share) / (1 - rise))
+    return (noise / np.sqrt(np.mean(np.square(noise)))).astype(np.float32)
 
 
 def _room(rng: np.random.Generator) -> Rooms:

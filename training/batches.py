@@ -25,6 +25,8 @@ from training.pieces import Pieces, cut
 from training.shape import FRAME_SAMPLES, MEL_BANDS, TRACKS
 from training.turn_taking import Turn, TurnTaking, lay_out, read_turn_taking
 
+Indices = npt.NDArray[np.int64]
+
 NOBODY = -1
 ROOMS = 400
 ROOM_SEED = 11
@@ -44,7 +46,8 @@ class Recipe:
 
     crop_stage_steps: int
     plain_steps: int = 400  # from the start: nobody's voice is changed, so voices come round sooner
-    crops: int = 128
+    plain: float = 0.15  # share of the voices, later on, that are as they were recorded
+    crops: int = 128  # two of each voice
     kept_crops: int = 64
     conversations: int = 10
     conversation_seconds: float = 12.0
@@ -52,6 +55,7 @@ class Recipe:
     empty: float = 0.2  # share of these in which nobody speaks at all
     overlapping: float = 0.7  # share of the conversations in which people speak at once
     eager: float = 0.5  # share of these in which they do so much of the time
+    finished: float = 0.5  # share of the turns that end where speech ends in the recording
 
 
 @dataclass(frozen=True)
@@ -62,12 +66,14 @@ class Part:
         features: (batch, 4 * frames, 64)
         active: (batch, frames) how many speak
         who: (batch, frames, 2) which of the recording's speakers is loudest and next, or NOBODY
+        voices: (batch, speakers) which of the corpus's voices each is, or NOBODY
         answers: (batch, speakers, dim) what the teachers give for each
     """
 
     features: Tensor
     active: Tensor
     who: Tensor
+    voices: Tensor
     answers: Tensor
 
 
@@ -91,9 +97,10 @@ class Batches(Dataset[list[Part]]):
         self.recipe = recipe
         self.seed = seed
         weights = np.array([_SPEAKER_WEIGHT[v.set_name] for v in sources.corpus.voices])
-        self.weights = weights / weights.sum()
         plain = weights * np.array([v.copy == PLAIN for v in sources.corpus.voices])
         self.plain_weights = plain / plain.sum()
+        self.weights = (1 - recipe.plain) * weights / weights.sum()
+        self.weights += recipe.plain * self.plain_weights
 
     def __getitem__(self, step: int) -> list[Part]:
         """The parts of this step's batch."""
@@ -109,7 +116,7 @@ class Batches(Dataset[list[Part]]):
         self, rng: np.random.Generator, count: int, weights: npt.NDArray[np.float64]
     ) -> Part:
         pieces = self.sources.pieces
-        voices = rng.choice(len(weights), count, replace=False, p=weights)
+        voices = np.repeat(rng.choice(len(weights), count // 2, replace=False, p=weights), 2)
         drawn = np.array([pieces.of_voice(rng, int(voice)) for voice in voices])
         audio = pieces.heard(drawn)
         speech = np.stack([_by_frame(spoken) for spoken in pieces.speech[drawn]])
@@ -122,17 +129,16 @@ class Batches(Dataset[list[Part]]):
         first = np.where(speech, 0, NOBODY)
         who = np.stack([first, np.full_like(first, NOBODY)], axis=2)
         answers = self.sources.answers.of_pieces[drawn][:, None]
-        return _part(rng, audio, speech.astype(np.int64), who, answers)
+        return _part(rng, audio, speech.astype(np.int64), who, voices[:, None], answers)
 
     def _conversations(self, rng: np.random.Generator) -> Part:
         frames = _frames(self.recipe.conversation_seconds)
         made = [self._conversation(rng, frames) for _ in range(self.recipe.conversations)]
-        audio, active, who, answers = (np.stack(each) for each in zip(*made, strict=True))
-        return _part(rng, audio, active, who, answers)
+        return _part(rng, *(np.stack(each) for each in zip(*made, strict=True)))
 
     def _conversation(
         self, rng: np.random.Generator, frames: int
-    ) -> tuple[Audio, npt.NDArray[np.int64], npt.NDArray[np.int64], teachers.Vectors]:
+    ) -> tuple[Audio, Indices, Indices, Indices, teachers.Vectors]:
         sources, samples = self.sources, frames * FRAME_SAMPLES
         speakers = int(rng.choice([1, 2, 3, 4], p=[0.05, 0.45, 0.35, 0.15]))
         voices = rng.choice(len(sources.corpus.voices), speakers, replace=False, p=self.weights)
@@ -145,13 +151,19 @@ class Batches(Dataset[list[Part]]):
         if rng.random() < self.recipe.restful:
             turns = self._with_rest(rng, turns)
         room = sources.rooms[int(rng.integers(len(sources.rooms)))] if rng.random() < 0.8 else None
-        made = conversation.render(rng, sources.corpus, voices, turns, samples, room, 12.0)
+        spread = float(rng.uniform(4, 20))
+        finished = self.recipe.finished
+        made = conversation.render(
+            rng, sources.corpus, voices, turns, samples, room, spread, finished
+        )
         floor_rms = float(10 ** rng.uniform(-7.0, -3.7))
         audio = _record(rng, made.audio, made.speech_rms, sources.noises, floor_rms)
         active, who = _rank(made, frames)
+        named = np.full(_MOST_SPEAKERS, NOBODY)
+        named[:speakers] = voices
         answers = np.zeros((_MOST_SPEAKERS, sources.answers.of_voices.shape[1]), np.float32)
         answers[:speakers] = sources.answers.of_voices[voices]
-        return audio, active, who, answers
+        return audio, active, who, named, answers
 
     def _with_rest(self, rng: np.random.Generator, turns: list[Turn]) -> list[Turn]:
         """The turns outside a stretch of seconds in which nobody speaks."""
@@ -194,14 +206,14 @@ def _record(
         decibels = rng.uniform(0, 30)
         noise = augment.background(rng, len(audio), noises)
         audio = audio + noise * np.float32(speech_rms * 10 ** (-decibels / 20))
+    if rng.random() < 0.4:
+        audio = audio + augment.transients(rng, len(audio)) * np.float32(speech_rms)
     if rng.random() < 0.12:
         audio = augment.telephone(audio)
     return augment.record(rng, audio, speech_rms, float(rng.uniform(-52, -14)), floor_rms)
 
 
-def _rank(
-    made: conversation.Conversation, frames: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def _rank(made: conversation.Conversation, frames: int) -> tuple[Indices, Indices]:
     count = len(made.voices)
     speech = made.speech.reshape(count, frames, _STEPS_A_FRAME).mean(axis=2) > 0.5
     power = np.square(made.voices).reshape(count, frames, FRAME_SAMPLES).mean(axis=2)
@@ -219,12 +231,13 @@ def _rank(
 def _part(
     rng: np.random.Generator,
     audio: Audio,
-    active: npt.NDArray[np.int64],
-    who: npt.NDArray[np.int64],
+    active: Indices,
+    who: Indices,
+    voices: Indices,
     answers: teachers.Vectors,
 ) -> Part:
     features = _masked(rng, log_mel(audio) + _colour(rng, len(audio)))
-    arrays = (features, active, who, np.ascontiguousarray(answers, np.float32))
+    arrays = (features, active, who, voices, np.ascontiguousarray(answers, np.float32))
     return Part(*(torch.from_numpy(array) for array in arrays))
 
 

@@ -14,6 +14,9 @@ from training.trunk import Trunk
 SPEECH_OF_CROPS_WEIGHT = 0.1
 _SHARPNESS = 20.0  # of a cosine, as a logit
 _OTHERS = 4096
+_SHARPNESS_OF_PAIRS = 12.0
+_ONE_VOICE = 0.4  # vectors whose cosine is above this are of one voice
+_NEAREST = 4
 
 Mistakes = tuple[Tensor, dict[str, float]]
 """The loss, and its parts by name."""
@@ -55,6 +58,26 @@ def compared_with(answers: Tensor, voices: Tensor) -> Tensor:
 def resembling(answers: Tensor, voices: Tensor) -> Tensor:
     """Whom answers resemble among voices, as probabilities: (answers, voices)."""
     return functional.softmax(_SHARPNESS * answers @ voices.t(), dim=1)
+
+
+def recognition_loss(vectors: Tensor, voices: Tensor) -> Tensor:
+    """Logistic loss of whether two vectors are of one voice, by one threshold for all of them.
+
+    Every pair of one voice counts, and every vector's nearest of other voices: whoever sorts
+    vectors into speakers has one threshold for all, and takes the nearest.
+
+    Args:
+        vectors: (batch, vectors, dim), of unit length; compared within each of the batch.
+        voices: (batch, vectors) whose they are, or negative: not compared.
+    """
+    known = (voices[:, :, None] >= 0) & (voices[:, None] >= 0)
+    alike = voices[:, :, None] == voices[:, None]
+    logits = _SHARPNESS_OF_PAIRS * (vectors @ vectors.transpose(1, 2) - _ONE_VOICE)
+    others = logits.masked_fill(~known | alike, -torch.inf)
+    nearest = others.topk(min(_NEAREST, others.shape[2]), dim=2).values
+    of_one = logits[known & alike & ~torch.eye(voices.shape[1], dtype=torch.bool)]
+    losses = [functional.softplus(each) for each in (-of_one, nearest[nearest.isfinite()])]
+    return sum((each.mean() for each in losses if len(each)), start=vectors.new_zeros(()))
 
 
 def resemblance_loss(vectors: Tensor, wanted: Tensor, voices: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from training.lesson import (
     Mistakes,
     compared_with,
     hear,
+    recognition_loss,
     resemblance_loss,
     resembling,
 )
@@ -22,6 +23,9 @@ _FRAME_STRIDE = 3
 _WARM_FRAMES = 10  # of a crop's start: too little heard yet to know a voice by
 _SECOND_VOICE_WEIGHT = 0.5
 _RESEMBLANCE_OF_CONVERSATIONS_WEIGHT = 0.3
+_RECOGNITION_WEIGHT = 2.0
+_SEGMENT_FRAMES = 25
+_KNOWN_FRAMES = 10  # of a voice in a segment: fewer are too few to know it by
 _PAUSE_FRAMES = 12
 """Silence of half a second is a pause, and none that an agent may take for an end."""
 
@@ -37,17 +41,23 @@ class StreamLesson:
         """Mostly the voice."""
         logits, vectors = hear(self.network, part.features)
         voice, alike = crop_voice_loss(vectors, part, self.voices)
+        known = crop_recognition_loss(vectors, part)
         heard = activity_loss(logits, part, part.active > 0)
-        told = {"voice": voice.item(), "heard": heard.item(), "alike": alike}
-        return voice + SPEECH_OF_CROPS_WEIGHT * heard, told
+        told = {"voice": voice.item(), "known": known.item(), "heard": heard.item(), "alike": alike}
+        return voice + _RECOGNITION_WEIGHT * known + SPEECH_OF_CROPS_WEIGHT * heard, told
 
     def of_conversations(self, part: Part) -> Mistakes:
         """Who speaks, and when; and whether speech goes on, where it pauses."""
         logits, vectors = hear(self.network, part.features)
         voice = conversation_voice_loss(vectors, part, self.voices)
+        known = conversation_recognition_loss(vectors, part)
         heard = activity_loss(logits, part, without_pauses(part.active > 0))
-        told = {"conversation_voice": voice.item(), "conversation_heard": heard.item()}
-        return voice + heard, told
+        told = {
+            "conversation_voice": voice.item(),
+            "conversation_known": known.item(),
+            "conversation_heard": heard.item(),
+        }
+        return voice + _RECOGNITION_WEIGHT * known + heard, told
 
 
 def activity_loss(logits: Tensor, part: Part, speech: Tensor) -> Tensor:
@@ -109,6 +119,39 @@ def crop_voice_loss(vectors: Tensor, part: Part, voices: Tensor) -> tuple[Tensor
     frames_alike = (late[picked] * answers[rows]).sum(dim=1).mean()
     resemblance, distance = of_mean + 0.5 * of_frames, 1.5 - alike - 0.5 * frames_alike
     return resemblance + distance, float(alike.detach())
+
+
+def crop_recognition_loss(vectors: Tensor, part: Part) -> Tensor:
+    """Of crops' means: whether two are of one voice, among all crops.
+
+    Args:
+        vectors: (batch, frames, 2, dim), of unit length.
+        part: The crops.
+    """
+    late = vectors[:, LOOK_AHEAD_FRAMES + _WARM_FRAMES :, 0]
+    known = part.active[:, _WARM_FRAMES:][:, : late.shape[1]] > 0
+    mean = functional.normalize((late * known[..., None]).sum(dim=1), dim=1)
+    voices = torch.where(known.any(dim=1), part.voices[:, 0], NOBODY)
+    return recognition_loss(mean[None], voices[None])
+
+
+def conversation_recognition_loss(vectors: Tensor, part: Part) -> Tensor:
+    """Of the loudest voices' means over segments: whether two are of one, within a conversation.
+
+    Args:
+        vectors: (batch, frames, 2, dim), of unit length.
+        part: The conversations.
+    """
+    segments = (vectors.shape[1] - LOOK_AHEAD_FRAMES) // _SEGMENT_FRAMES
+    frames = segments * _SEGMENT_FRAMES
+    late = vectors[:, LOOK_AHEAD_FRAMES : LOOK_AHEAD_FRAMES + frames, 0]
+    speakers = torch.arange(part.voices.shape[1])
+    speaks = (part.who[:, :frames, 0, None] == speakers).float()
+    late, speaks = (each.unflatten(1, (segments, -1)) for each in (late, speaks))
+    sums = speaks.transpose(2, 3) @ late  # (batch, segments, speakers, dim)
+    known = speaks.sum(dim=2) >= _KNOWN_FRAMES
+    voices = torch.where(known, part.voices[:, None], NOBODY)
+    return recognition_loss(functional.normalize(sums, dim=3).flatten(1, 2), voices.flatten(1, 2))
 
 
 def conversation_voice_loss(vectors: Tensor, part: Part, voices: Tensor) -> Tensor:

@@ -104,6 +104,12 @@ class Trainer:
         torch.save(state, partial)
         partial.replace(path)
 
+    def begin_with(self, path: Path) -> None:
+        """Takes the averaged weights of another training for a beginning."""
+        weights = load_network(path).state_dict()
+        self.network.load_state_dict(weights)
+        self.average.module.load_state_dict(weights)
+
     def restore(self, path: Path) -> None:
         """Continues from a checkpoint of the same plan.
 
@@ -146,7 +152,7 @@ def load_network(path: str | Path) -> StreamNetwork | WindowNetwork:
     return cast("StreamNetwork | WindowNetwork", average.module).eval()
 
 
-def run(plan: Plan, shape: Shape, folder: Path, *, resume: bool) -> None:
+def run(plan: Plan, shape: Shape, folder: Path, *, resume: bool, begin: Path | None = None) -> None:
     """Carries the plan out; writes `last.pt`, `crops.pt`, `run.json` and `log.txt` to a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     logging.basicConfig(
@@ -159,6 +165,8 @@ def run(plan: Plan, shape: Shape, folder: Path, *, resume: bool) -> None:
     sources = read_sources(paths.SPEECH, paths.CACHE)
     tuning_corpus(paths.SPEECH, paths.CACHE)  # decoded now, so that the time below is training's
     trainer = Trainer(plan, torch.from_numpy(sources.answers.of_voices), shape)
+    if begin:
+        trainer.begin_with(begin)
     if resume:
         trainer.restore(folder / "last.pt")
     count = sum(p.numel() for p in trainer.network.parameters())
@@ -208,12 +216,19 @@ def main() -> None:
     parser.add_argument("--crop-stage-steps", type=int)
     parser.add_argument("--peak-rate", type=float)
     parser.add_argument("--seed", type=int)
+    parser.add_argument("--begin", type=Path, help="checkpoint whose weights to begin with")
     parser.add_argument("--run", type=Path, help="folder to write to")
     arguments = parser.parse_args()
     product = chosen(arguments)
     given = {name: value for name, value in vars(arguments).items() if value is not None}
     plan = replace(product.plan, **{name: given[name] for name in _STEERED if name in given})
-    run(plan, product.shape, arguments.run or product.run, resume=arguments.resume)
+    run(
+        plan,
+        product.shape,
+        arguments.run or product.run,
+        resume=arguments.resume,
+        begin=arguments.begin,
+    )
 
 
 def _keep_memory() -> None:

@@ -69,6 +69,7 @@ def in_windows(part: Part, frames: int) -> Part:
         part.features.unflatten(1, (count, -1)).flatten(0, 1),
         part.active.unflatten(1, (count, -1)).flatten(0, 1),
         part.who.unflatten(1, (count, -1)).flatten(0, 1),
+        part.voices.repeat_interleave(count, dim=0),
         part.answers.repeat_interleave(count, dim=0),
     )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -10,7 +12,7 @@ torch = pytest.importorskip("torch", reason="PyTorch is only in the training env
 from training import augment, corpus, pieces, teachers, turn_taking  # noqa: E402
 from training.batches import NOBODY, Batches, Recipe, Sources  # noqa: E402
 
-RECIPE = Recipe(1, 0, crops=3, kept_crops=2, conversations=2, conversation_seconds=4.0)
+RECIPE = Recipe(1, 0, crops=6, kept_crops=4, conversations=2, conversation_seconds=4.0)
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +51,7 @@ def test_same_seed_and_step_give_the_same_batch(sources: Sources) -> None:
         for part, same in zip(parts, again, strict=True):
             assert torch.equal(part.features, same.features)
             assert torch.equal(part.who, same.who)
+            assert torch.equal(part.voices, same.voices)
             assert torch.equal(part.answers, same.answers)
 
 
@@ -75,6 +78,23 @@ def test_a_crop_has_the_answer_of_the_piece_that_it_is(sources: Sources) -> None
     answers = {answer.tobytes() for answer in sources.answers.of_pieces}
     assert {answer.numpy().tobytes() for answer in part.answers[:, 0]} <= answers
     assert set(part.who.unique().tolist()) <= {0, NOBODY}
+
+
+def test_every_voice_has_two_crops(sources: Sources) -> None:
+    """So that there are pairs of one voice to be known as such; no voice has more."""
+    (part,) = Batches(sources, RECIPE, seed=1)[0]
+    _, count = part.voices.unique(return_counts=True)
+    assert count.tolist() == [2, 2, 2]
+
+
+def test_share_of_voices_as_they_were_recorded(sources: Sources) -> None:
+    """However few of the voices they are."""
+    changed = replace(sources.corpus.voices[0], copy=corpus.Copy(0.9))
+    voices = [*sources.corpus.voices[:1], *([changed] * 27)]
+    some = replace(sources, corpus=corpus.Corpus(sources.corpus.audio, voices))
+    weights = Batches(some, replace(RECIPE, plain=0.25), seed=1).weights
+    assert weights[0] == pytest.approx(0.25 + 0.75 / 28)
+    assert weights.sum() == pytest.approx(1)
 
 
 def test_speakers_of_a_conversation_have_the_answers_of_their_voices(sources: Sources) -> None:

@@ -46,6 +46,18 @@ def test_what_is_loaded_is_the_average_of_the_last_steps(tmp_path: Path) -> None
     assert not all(torch.equal(one, other) for one, other in last)
 
 
+def test_a_training_begins_with_the_averaged_weights_of_another(tmp_path: Path) -> None:
+    """In the network and in its average, at step 0."""
+    earlier = _advanced(Trainer(PLAN, ANSWERS, SHAPE), 6)
+    earlier.save(tmp_path / "last.pt")
+    trainer = Trainer(Plan(7, 2, seed=2), ANSWERS, SHAPE)
+    trainer.begin_with(tmp_path / "last.pt")
+    assert trainer.step == 0
+    for network in (trainer.network, trainer.average.module):
+        pairs = zip(network.parameters(), earlier.average.module.parameters(), strict=True)
+        assert all(torch.equal(one, other) for one, other in pairs)
+
+
 def test_checkpoint_of_another_plan_is_refused(tmp_path: Path) -> None:
     """Steps of one plan are never continued by another."""
     Trainer(PLAN, ANSWERS, SHAPE).save(tmp_path / "one.pt")
@@ -72,4 +84,5 @@ def _part(seed: int, batch: int) -> Part:
     tracks = [torch.where(active > 0, first, -1), torch.where(active > 1, second, -1)]
     answers = torch.randn(batch, SPEAKERS, SHAPE.embedding_dim, generator=generator)
     answers = torch.nn.functional.normalize(answers, dim=2)
-    return Part(features, active, torch.stack(tracks, dim=2), answers)
+    voices = torch.arange(SPEAKERS).expand(batch, -1)
+    return Part(features, active, torch.stack(tracks, dim=2), voices, answers)

@@ -95,4 +95,5 @@ def test_silence_has_no_voice_to_be_learnt() -> None:
 
 def _part(who: Tensor, answers: Tensor) -> Part:
     active = (who != NOBODY).sum(dim=2)
-    return Part(torch.randn(len(who), 4 * who.shape[1], 64), active, who, answers)
+    voices = torch.arange(answers.shape[1]).expand(len(who), -1)
+    return Part(torch.randn(len(who), 4 * who.shape[1], 64), active, who, voices, answers)
