@@ -49,6 +49,10 @@ class Recipe:
     plain: float = 0.15  # share of the voices, later on, that are as they were recorded
     crops: int = 128  # two of each voice
     kept_crops: int = 64
+    roomy: float = 0.65  # share of the crops that are heard in a room
+    noisy: float = 0.75  # share of all that has a steady noise
+    knocking: float = 0.4  # share of all in which something knocks, breathes or scrapes
+    telephone: float = 0.12  # share of all that comes over a telephone line
     conversations: int = 10
     conversation_seconds: float = 12.0
     restful: float = 0.35  # share of the conversations that have a long rest
@@ -120,12 +124,12 @@ class Batches(Dataset[list[Part]]):
         drawn = np.array([pieces.of_voice(rng, int(voice)) for voice in voices])
         audio = pieces.heard(drawn)
         speech = np.stack([_by_frame(spoken) for spoken in pieces.speech[drawn]])
-        roomy = np.flatnonzero(rng.random(count) < 0.65)
+        roomy = np.flatnonzero(rng.random(count) < self.recipe.roomy)
         places = self.sources.rooms.reshape(-1, augment.ROOM_SAMPLES)
         chosen = rng.integers(len(places), size=len(roomy))
         audio[roomy] = augment.reverberate(audio[roomy], places[chosen])
         for row in range(count):
-            audio[row] = _record(rng, audio[row], 1.0, self.sources.noises)
+            audio[row] = self._recorded(rng, audio[row], 1.0)
         first = np.where(speech, 0, NOBODY)
         who = np.stack([first, np.full_like(first, NOBODY)], axis=2)
         answers = self.sources.answers.of_pieces[drawn][:, None]
@@ -157,13 +161,31 @@ class Batches(Dataset[list[Part]]):
             rng, sources.corpus, voices, turns, samples, room, spread, finished
         )
         floor_rms = float(10 ** rng.uniform(-7.0, -3.7))
-        audio = _record(rng, made.audio, made.speech_rms, sources.noises, floor_rms)
+        audio = self._recorded(rng, made.audio, made.speech_rms, floor_rms)
         active, who = _rank(made, frames)
         named = np.full(_MOST_SPEAKERS, NOBODY)
         named[:speakers] = voices
         answers = np.zeros((_MOST_SPEAKERS, sources.answers.of_voices.shape[1]), np.float32)
         answers[:speakers] = sources.answers.of_voices[voices]
         return audio, active, who, named, answers
+
+    def _recorded(
+        self,
+        rng: np.random.Generator,
+        audio: Audio,
+        speech_rms: float,
+        floor_rms: float = augment.FLOOR,
+    ) -> Audio:
+        recipe = self.recipe
+        if rng.random() < recipe.noisy:
+            decibels = rng.uniform(0, 30)
+            noise = augment.background(rng, len(audio), self.sources.noises)
+            audio = audio + noise * np.float32(speech_rms * 10 ** (-decibels / 20))
+        if rng.random() < recipe.knocking:
+            audio = audio + augment.transients(rng, len(audio)) * np.float32(speech_rms)
+        if rng.random() < recipe.telephone:
+            audio = augment.telephone(audio)
+        return augment.record(rng, audio, speech_rms, float(rng.uniform(-52, -14)), floor_rms)
 
     def _with_rest(self, rng: np.random.Generator, turns: list[Turn]) -> list[Turn]:
         """The turns outside a stretch of seconds in which nobody speaks."""
@@ -193,24 +215,6 @@ def read_sources(speech_root: Path, cache: Path) -> Sources:
         read_noises(speech_root, NOISE_FOLDS),
         read_turn_taking(speech_root / "turn_taking.json"),
     )
-
-
-def _record(
-    rng: np.random.Generator,
-    audio: Audio,
-    speech_rms: float,
-    noises: list[Audio],
-    floor_rms: float = augment.FLOOR,
-) -> Audio:
-    if rng.random() < 0.75:
-        decibels = rng.uniform(0, 30)
-        noise = augment.background(rng, len(audio), noises)
-        audio = audio + noise * np.float32(speech_rms * 10 ** (-decibels / 20))
-    if rng.random() < 0.4:
-        audio = audio + augment.transients(rng, len(audio)) * np.float32(speech_rms)
-    if rng.random() < 0.12:
-        audio = augment.telephone(audio)
-    return augment.record(rng, audio, speech_rms, float(rng.uniform(-52, -14)), floor_rms)
 
 
 def _rank(made: conversation.Conversation, frames: int) -> tuple[Indices, Indices]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
@@ -17,6 +18,20 @@ _OTHERS = 4096
 _SHARPNESS_OF_PAIRS = 12.0
 _ONE_VOICE = 0.4  # vectors whose cosine is above this are of one voice
 _NEAREST = 4
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What counts how much.
+
+    Attributes:
+        answers: Giving what the teachers give.
+        recognition: Telling by one threshold whether two vectors are of one voice.
+    """
+
+    answers: float = 1.0
+    recognition: float = 2.0
+
 
 Mistakes = tuple[Tensor, dict[str, float]]
 """The loss, and its parts by name."""

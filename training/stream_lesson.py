@@ -10,6 +10,7 @@ from training.batches import NOBODY, Part
 from training.lesson import (
     SPEECH_OF_CROPS_WEIGHT,
     Mistakes,
+    Weights,
     compared_with,
     hear,
     recognition_loss,
@@ -23,7 +24,6 @@ _FRAME_STRIDE = 3
 _WARM_FRAMES = 10  # of a crop's start: too little heard yet to know a voice by
 _SECOND_VOICE_WEIGHT = 0.5
 _RESEMBLANCE_OF_CONVERSATIONS_WEIGHT = 0.3
-_RECOGNITION_WEIGHT = 2.0
 _SEGMENT_FRAMES = 25
 _KNOWN_FRAMES = 10  # of a voice in a segment: fewer are too few to know it by
 _PAUSE_FRAMES = 12
@@ -33,9 +33,12 @@ _PAUSE_FRAMES = 12
 class StreamLesson:
     """Of crops and conversations, as `Lesson` has it."""
 
-    def __init__(self, network: StreamNetwork, voices: Tensor) -> None:
+    def __init__(
+        self, network: StreamNetwork, voices: Tensor, weights: Weights | None = None
+    ) -> None:
         self.network = network
         self.voices = voices
+        self.weights = weights or Weights()
 
     def of_crops(self, part: Part) -> Mistakes:
         """Mostly the voice."""
@@ -44,7 +47,7 @@ class StreamLesson:
         known = crop_recognition_loss(vectors, part)
         heard = activity_loss(logits, part, part.active > 0)
         told = {"voice": voice.item(), "known": known.item(), "heard": heard.item(), "alike": alike}
-        return voice + _RECOGNITION_WEIGHT * known + SPEECH_OF_CROPS_WEIGHT * heard, told
+        return self._of_voices(voice, known) + SPEECH_OF_CROPS_WEIGHT * heard, told
 
     def of_conversations(self, part: Part) -> Mistakes:
         """Who speaks, and when; and whether speech goes on, where it pauses."""
@@ -57,7 +60,10 @@ class StreamLesson:
             "conversation_known": known.item(),
             "conversation_heard": heard.item(),
         }
-        return voice + _RECOGNITION_WEIGHT * known + heard, told
+        return self._of_voices(voice, known) + heard, told
+
+    def _of_voices(self, voice: Tensor, known: Tensor) -> Tensor:
+        return self.weights.answers * voice + self.weights.recognition * known
 
 
 def activity_loss(logits: Tensor, part: Part, speech: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ from torch.utils.data import DataLoader
 from training import paths
 from training.batches import Batches, Part, Recipe, read_sources
 from training.corpus import tuning_corpus
-from training.lesson import Lesson
+from training.lesson import Lesson, Weights
 from training.network import StreamNetwork, WindowNetwork, make_network
 from training.plan import Plan
 from training.products import add_argument, chosen
@@ -41,11 +41,13 @@ _STEERED: Final = ("steps", "crop_stage_steps", "peak_rate", "seed")
 class Trainer:
     """The network and its optimisers, and how far they have come."""
 
-    def __init__(self, plan: Plan, voices: Tensor, shape: Shape) -> None:
+    def __init__(
+        self, plan: Plan, voices: Tensor, shape: Shape, weights: Weights | None = None
+    ) -> None:
         torch.manual_seed(plan.seed)
         self.plan = plan
         self.network = make_network(shape)
-        self.lesson = _lesson(self.network, voices)
+        self.lesson = _lesson(self.network, voices, weights)
         self.average = swa_utils.AveragedModel(
             self.network, multi_avg_fn=swa_utils.get_ema_multi_avg_fn(1 - 1 / plan.averaged_steps)
         )
@@ -137,10 +139,12 @@ def learning_rate(plan: Plan, step: int) -> float:
     return plan.peak_rate * (1 - 0.99 * share)
 
 
-def _lesson(network: StreamNetwork | WindowNetwork, voices: Tensor) -> Lesson:
+def _lesson(
+    network: StreamNetwork | WindowNetwork, voices: Tensor, weights: Weights | None
+) -> Lesson:
     if isinstance(network, WindowNetwork):
         return WindowLesson(network, voices)
-    return StreamLesson(network, voices)
+    return StreamLesson(network, voices, weights)
 
 
 def load_network(path: str | Path) -> StreamNetwork | WindowNetwork:
@@ -152,8 +156,27 @@ def load_network(path: str | Path) -> StreamNetwork | WindowNetwork:
     return cast("StreamNetwork | WindowNetwork", average.module).eval()
 
 
-def run(plan: Plan, shape: Shape, folder: Path, *, resume: bool, begin: Path | None = None) -> None:
-    """Carries the plan out; writes `last.pt`, `crops.pt`, `run.json` and `log.txt` to a folder."""
+def run(
+    plan: Plan,
+    shape: Shape,
+    folder: Path,
+    *,
+    resume: bool = False,
+    begin: Path | None = None,
+    recipe: Recipe | None = None,
+    weights: Weights | None = None,
+) -> None:
+    """Carries the plan out; writes `last.pt`, `crops.pt`, `run.json` and `log.txt` to a folder.
+
+    Args:
+        plan: Of the training.
+        shape: Of the network.
+        folder: To write to.
+        resume: Whether to go on from `last.pt`, if it is of the same plan.
+        begin: Checkpoint of another training whose weights to begin with.
+        recipe: Of the batches, by default that which fits the plan.
+        weights: Of what is learnt from a stream, by default all.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     logging.basicConfig(
         level=logging.INFO,
@@ -164,7 +187,7 @@ def run(plan: Plan, shape: Shape, folder: Path, *, resume: bool, begin: Path | N
     torch.set_num_threads(plan.threads)
     sources = read_sources(paths.SPEECH, paths.CACHE)
     tuning_corpus(paths.SPEECH, paths.CACHE)  # decoded now, so that the time below is training's
-    trainer = Trainer(plan, torch.from_numpy(sources.answers.of_voices), shape)
+    trainer = Trainer(plan, torch.from_numpy(sources.answers.of_voices), shape, weights)
     if begin:
         trainer.begin_with(begin)
     if resume:
@@ -173,7 +196,7 @@ def run(plan: Plan, shape: Shape, folder: Path, *, resume: bool, begin: Path | N
     log.info(
         "%d parameters, %d voices, from step %d", count, len(sources.corpus.voices), trainer.step
     )
-    batches = Batches(sources, Recipe(plan.crop_stage_steps), plan.seed)
+    batches = Batches(sources, recipe or Recipe(plan.crop_stage_steps), plan.seed)
     loader = DataLoader(
         batches,
         batch_size=None,
