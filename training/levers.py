@@ -12,7 +12,7 @@ import argparse
 import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -41,7 +41,7 @@ class Lever:
     """
 
     told: str
-    recipe: dict[str, float] = field(default_factory=dict)
+    recipe: dict[str, Any] = field(default_factory=dict)
     weights: Weights = field(default_factory=Weights)
 
 
@@ -89,20 +89,24 @@ def measure(checkpoint: Path, graph: Path) -> dict[str, float]:
 
 
 def main() -> None:
-    """Trains, measures, prints and writes; what was trained before, by the same plan, is kept."""
+    """Trains, measures, prints and writes."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=1200)
     parser.add_argument("--only", choices=LEVERS, action="append")
     arguments = parser.parse_args()
     plan = Plan(steps=arguments.steps, crop_stage_steps=arguments.steps)
-    told = {"steps": plan.steps, "source_commit": paths.head_commit(), "equal_error_percent": {}}
+    rates = {}
     for name in arguments.only or LEVERS:
         lever, folder = LEVERS[name], paths.VAR / "training" / "levers" / name
         recipe = replace(Recipe(plan.crop_stage_steps), **lever.recipe)
         run(plan, Shape(), folder, recipe=recipe, weights=lever.weights)
-        rates = measure(folder / "last.pt", folder / "model.onnx")
-        told["equal_error_percent"][lever.told] = rates
-        print(f"{lever.told}: {rates}", flush=True)
+        rates[lever.told] = measure(folder / "last.pt", folder / "model.onnx")
+        print(f"{lever.told}: {rates[lever.told]}", flush=True)
+    told = {
+        "steps": plan.steps,
+        "source_commit": paths.head_commit(),
+        "equal_error_percent": rates,
+    }
     FIGURES.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
 
 
