@@ -36,6 +36,7 @@ from benchmarks.accuracy_summary import targets_table
 from benchmarks.accuracy_systems import (
     System,
     folder_of,
+    left_by_model,
     left_by_peer,
     run_baselines,
     run_peer,
@@ -76,7 +77,9 @@ def main() -> None:
         no_peer = run.no_peer or left_by_peer(sets, arguments.out)
         if arguments.no_peer:
             no_peer = "it was not asked for"
-        systems = [one for one in System if one is not System.PEER or no_peer is None]
+        unserved = {System.AGENT} - left_by_model(sets, arguments.out)
+        left_out = {*unserved, *([System.PEER] if no_peer else [])}
+        systems = [one for one in System if one not in left_out]
         results = _timed("measures", lambda: measured(arguments.out, sets, systems))
         report = _report(arguments.out, sets, results, run, no_peer)
         pages = write_pages(report, arguments.model) if arguments.write else []

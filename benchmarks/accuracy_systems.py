@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import subprocess
 from collections.abc import Callable, Mapping
 from enum import StrEnum
@@ -53,19 +54,30 @@ WHAT: Final[Mapping[System, str]] = {
 }
 
 
+MODES: Final[Mapping[System, LatencyMode]] = {
+    System.DENSITY: LatencyMode.DENSITY,
+    System.AGENT: LatencyMode.AGENT,
+}
+"""Ours, live."""
+
+
 def folder_of(out: Path, system: System, labelled: EvaluationSet) -> Path:
     """Where a system's hypotheses of a set lie."""
     return out / system / labelled.name
 
 
 def run_service(package: Path, sets: list[EvaluationSet], out: Path) -> None:
-    """Ours, in both modes, each recording a live stream through the service.
+    """Ours, in the modes that the model has, each recording a live stream through the service.
 
     Raises:
         VoiceFlowError: What a stream ended with.
     """
+    served = load_package(package).manifest.hop_samples
+    modes = {system: mode for system, mode in MODES.items() if mode in served}
+    for system in MODES:  # what a model with other modes has left is not of this one
+        shutil.rmtree(out / system, ignore_errors=True)
     with running_service(package) as service:
-        asyncio.run(_hear(service.address, sets, out))
+        asyncio.run(_hear(service.address, modes, sets, out))
 
 
 def run_baselines(package: Path, sets: list[EvaluationSet], out: Path) -> None:
@@ -126,14 +138,20 @@ def peer_module(name: str, *arguments: str | Path) -> str | None:
     return _last_line(ran.stderr) if ran.returncode else None
 
 
+def left_by_model(sets: list[EvaluationSet], out: Path) -> set[System]:
+    """The modes of which a run has left hypotheses of every set: a model need not have all."""
+    return {system for system in MODES if all(folder_of(out, system, one).is_dir() for one in sets)}
+
+
 def left_by_peer(sets: list[EvaluationSet], out: Path) -> str | None:
     """Why an earlier run has left no peer's hypotheses, if it has left none of some set."""
     missing = [one.name for one in sets if not folder_of(out, System.PEER, one).is_dir()]
     return f"an earlier run has left nothing of it on {', '.join(missing)}" if missing else None
 
 
-async def _hear(address: str, sets: list[EvaluationSet], out: Path) -> None:
-    modes = {System.DENSITY: LatencyMode.DENSITY, System.AGENT: LatencyMode.AGENT}
+async def _hear(
+    address: str, modes: Mapping[System, LatencyMode], sets: list[EvaluationSet], out: Path
+) -> None:
     async with DiarizationClient(address) as client:
         for system, mode in modes.items():
             for labelled in sets:

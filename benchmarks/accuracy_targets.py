@@ -158,7 +158,7 @@ def _of_set(name: str, reports: Mapping[System, Report], target: SetTarget) -> I
 
 def _ends(name: str, reports: Mapping[System, Report]) -> Iterator[Outcome]:
     """Ours at its best point; the peer's where pipelines have it, whatever that cuts in on."""
-    agent = reports[System.AGENT].end_of_speech
+    agent = reports[System.AGENT].end_of_speech if System.AGENT in reports else None
     best = agent and agent.best()
     silero = reports[System.PEER].end_of_speech if System.PEER in reports else None
     peer = silero.at(PEER_THRESHOLD, PEER_WAIT_SECONDS).endings if silero else None

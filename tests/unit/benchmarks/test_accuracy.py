@@ -162,6 +162,17 @@ def test_models_with_results_of_their_own_stand_in_the_report(
     assert ["diarizer-int8 1.0.0", "pipeline", "real", "1.0", "1.0", "2.0", "1.0", link] in rows
 
 
+def test_a_model_without_a_mode_is_reported_without_it(
+    monkeypatch: pytest.MonkeyPatch, left: Path, tmp_path: Path
+) -> None:
+    """As one of windows, which has no agent mode: when speech ends is not measured."""
+    shutil.rmtree(left / System.AGENT)
+    figures, page = reported(monkeypatch, left, tmp_path)
+    assert "agent mode" not in page
+    ends = [one for one in figures["targets"] if "end of speech" in one["what"]]  # type: ignore[attr-defined]
+    assert [(one["measured"], one["reached"]) for one in ends] == [(None, None)] * 2
+
+
 def test_a_peer_that_is_not_there_is_said(
     monkeypatch: pytest.MonkeyPatch, left: Path, tmp_path: Path
 ) -> None:
