@@ -81,6 +81,7 @@ class DirectBatcher:
         lanes: Every one that was opened.
         runs: Hops that were asked for.
         failing: Numbers of those that fail, from 1.
+        recording_hops: As of a `Batcher`.
         gate: Closed, it holds hops up.
         refuses: What opening a lane raises.
     """
@@ -90,6 +91,7 @@ class DirectBatcher:
         self.lanes: list[DirectLane] = []
         self.runs = 0
         self.failing = failing
+        self.recording_hops = 1
         self.gate = asyncio.Event()
         self.gate.set()
         self.refuses: Exception | None = None

@@ -32,10 +32,12 @@ class SlotBackend:
     Args:
         model: The loaded model.
         slots: How many streams it can hold at once.
+        joins_hops: Whether the model computes some hops in one call as it does one by one.
     """
 
-    def __init__(self, model: BoundModel, slots: int) -> None:
+    def __init__(self, model: BoundModel, slots: int, *, joins_hops: bool = False) -> None:
         self._model = model
+        self._joins_hops = joins_hops
         self._state = {
             name: _zeros((slots, *shape))  # (slots, …)
             for name, shape in model.state_shapes.items()
@@ -83,14 +85,15 @@ class SlotBackend:
         return {name: array[slot].copy() for name, array in self._state.items()}
 
     def run(
-        self, slots: Sequence[int], audio: FloatArray, times: BatchTimes
+        self, slots: Sequence[int], audio: FloatArray, times: BatchTimes, hops: int = 1
     ) -> tuple[Frames, list[bool]]:
-        """Computes one hop of each stream and keeps its memory.
+        """Computes one hop of each stream, or some, and keeps its memory.
 
         Args:
             slots: One for each row.
             audio: (batch, samples).
             times: Told when each part is done.
+            hops: In a row, all of one length.
 
         Returns:
             The frames, and for each row whether all of its numbers are finite. The memory of a row
@@ -102,7 +105,7 @@ class SlotBackend:
         rows = np.asarray(slots)
         memory = self._gather(rows)
         times.gathered_ns = monotonic_ns()
-        frames, memory = self._call(audio, memory)
+        frames, memory = self._hear(audio, memory, 1 if self._joins_hops else hops)
         times.inferred_ns = monotonic_ns()
         finite = self._scatter(rows, frames, memory)
         times.scattered_ns = monotonic_ns()
@@ -124,6 +127,18 @@ class SlotBackend:
     def _gather(self, rows: NDArray[np.intp]) -> dict[str, FloatArray]:
         """The memory of some slots, (batch, …)."""
         return {name: array.take(rows, axis=0) for name, array in self._state.items()}
+
+    def _hear(
+        self, audio: FloatArray, memory: dict[str, FloatArray], calls: int
+    ) -> tuple[Frames, dict[str, FloatArray]]:
+        """Computes the audio in so many calls, one after the other."""
+        if calls == 1:
+            return self._call(audio, memory)
+        heard = []
+        for part in np.split(audio, calls, axis=1):
+            frames, memory = self._call(part, memory)
+            heard.append(frames)
+        return Frames.joined(heard), memory
 
     def _call(
         self, audio: FloatArray, memory: dict[str, FloatArray]

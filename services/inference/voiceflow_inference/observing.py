@@ -101,8 +101,8 @@ class Observing:
         ]
 
     def answered(self, times: HopTimes) -> None:
-        """Counts a hop."""
-        self._answered[times.model_version, times.urgency] += 1
+        """Counts a hop, or those of a recording that went one way."""
+        self._answered[times.model_version, times.urgency] += times.hops
 
     def later(self, told: _Told) -> None:
         """Keeps a hop to be told of."""

@@ -7,10 +7,13 @@ caller gives it bytes and gets replies, in audio order, each as soon as it is kn
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from time import monotonic_ns
 from typing import Final, TypedDict
+
+import numpy as np
 
 from voiceflow.artifact import SAMPLE_RATE_HERTZ, Manifest
 from voiceflow.pipeline.diarizer import StreamDiarizer
@@ -55,7 +58,8 @@ class Reply:
         generation: The one that computed it.
         activity: Its frames, where the client asked for them.
         moved: Where the stream has come to with this hop; None: it is where it was.
-        times: The way of the hop until now; None: none was computed.
+        times: The way of the hop until now; None: none was computed, or it goes with a later one of
+            the recording.
     """
 
     result: HopResult
@@ -136,6 +140,7 @@ class Session:
         self._tally = generation.tally.stream_began()
         self._has_moved = self._has_failed = False
         resumption = config.resumption
+        self._waiting: list[FloatArray] = []  # hops of a recording
         self._told_from_samples = 0 if resumption is None else resumption.snapshot.at_samples
         self._live_samples = 0
         self._started_seconds: float | None = None
@@ -164,27 +169,29 @@ class Session:
         slice_bytes = frame_bytes * self.config.audio_format.sample_rate_hertz
         for start in range(0, len(audio), slice_bytes):
             samples = self._decoder.push(memoryview(audio)[start : start + slice_bytes])
-            for hop in self._cutter.push(samples):
-                yield await self._compute(hop, arrived, arrival, turned_ns)
+            for hops in self._ready(self._cutter.push(samples)):
+                for reply in await self._compute(hops, arrived, arrival, turned_ns):
+                    yield reply
                 turned_ns = monotonic_ns()
 
     async def flush(self, arrival: Arrival | None = None) -> AsyncIterator[Reply]:
         """Computes the whole frames received so far and makes final what is known of them."""
         arrival, turned_ns = arrival or _now(), monotonic_ns()
         for hop in self._cutter.flush():
-            yield await self._compute(hop, self._clock(), arrival, turned_ns)
+            for reply in await self._compute([hop], self._clock(), arrival, turned_ns):
+                yield reply
         yield self._reply(self._diarizer.flush())
 
     async def finish(self, arrival: Arrival | None = None) -> AsyncIterator[Reply]:
         """Computes what is left; afterwards everything is final."""
         arrival, arrived = arrival or _now(), self._clock()
         turned_ns = monotonic_ns()
-        for hop in self._cutter.push(self._decoder.finish()):
-            yield await self._compute(hop, arrived, arrival, turned_ns)
-            turned_ns = monotonic_ns()
+        heard = self._cutter.push(self._decoder.finish())
         self._diarizer.end_at(self._cutter.received_samples)
-        for hop in self._cutter.finish(self.generation.manifest.look_ahead_frames):
-            yield await self._compute(hop, arrived, arrival, turned_ns)
+        heard += self._cutter.finish(self.generation.manifest.look_ahead_frames)
+        for hops in self._ready(heard, ended=True):
+            for reply in await self._compute(hops, arrived, arrival, turned_ns):
+                yield reply
             turned_ns = monotonic_ns()
         yield self._reply(self._diarizer.finish())
 
@@ -217,37 +224,58 @@ class Session:
         if self._shadow is not None:
             self._shadow.close()
 
+    def _ready(
+        self, hops: Sequence[FloatArray], *, ended: bool = False
+    ) -> Iterator[list[FloatArray]]:
+        """Hops as they are asked for: one by one; of a recording, as many at once as may be."""
+        live = self._urgency is Urgency.LIVE
+        most = 1 if live else self.generation.batcher.recording_hops
+        self._waiting += hops
+        while len(self._waiting) >= most or (ended and self._waiting):
+            length = len(self._waiting[0])
+            ready = list(takewhile(lambda hop: len(hop) == length, self._waiting[:most]))  # noqa: B023
+            del self._waiting[: len(ready)]
+            yield ready
+
     async def _compute(
-        self, hop: FloatArray, arrived: float, arrival: Arrival, turned_ns: int
-    ) -> Reply:
+        self, hops: Sequence[FloatArray], arrived: float, arrival: Arrival, turned_ns: int
+    ) -> list[Reply]:
+        """Computes hops of one length; tells of each."""
+        audio = hops[0] if len(hops) == 1 else np.concatenate(hops)
         times = HopTimes(
             arrival.read_ns,
-            len(hop),
-            self._class_of_hop(len(hop), arrived),
+            len(audio),
+            self._class_of_hop(len(audio), arrived),
             arrival.request,
+            len(hops),
         )
         times.mark(Stage.RECEIVE, turned_ns)
         times.mark(Stage.DECODE, monotonic_ns())
         if self._shadow is not None:
-            self._shadow.hear(hop)
+            self._shadow.hear(audio)
         start = self._route.end_samples
         try:
-            frames, moved = await self._route.compute(hop, arrived, times)
+            frames, moved = await self._route.compute(audio, arrived, times)
         except ModelFailed:
             self._has_failed = True
             raise
         if moved is not None:
             self._arrive(moved.generation)
-        heard = self._diarizer.hear(frames)
-        times.mark(Stage.IDENTITY, monotonic_ns())
-        result = self._diarizer.tell(heard)
-        activity = self._activity(frames, start) if self.config.send_activity else None
-        times.audio_end_samples = min(start + len(hop), self._cutter.received_samples)
+        times.audio_end_samples = min(start + len(audio), self._cutter.received_samples)
         times.generation = self.generation.number
         times.model_version = self.generation.name
-        reply = self._reply(result, activity, moved, times)
-        times.mark(Stage.TURNS, monotonic_ns())
-        return reply
+        replies: list[Reply] = []
+        for of_hop in [frames] if len(hops) == 1 else frames.cut(len(hops)):
+            heard = self._diarizer.hear(of_hop)
+            times.mark(Stage.IDENTITY, monotonic_ns())
+            result = self._diarizer.tell(heard)
+            activity = self._activity(of_hop, start) if self.config.send_activity else None
+            start += len(hops[0])
+            last = len(replies) + 1 == len(hops)
+            replies.append(self._reply(result, activity, moved, times if last else None))
+            times.mark(Stage.TURNS, monotonic_ns())
+            moved = None
+        return replies
 
     def _reply(
         self,

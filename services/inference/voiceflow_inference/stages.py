@@ -60,7 +60,7 @@ class BatchTimes:
     """One call of the engine, shared by its hops; 0: it has not come so far.
 
     Attributes:
-        hops: That it computes.
+        hops: That it computes, one of each stream, or some of each recording.
         taken_ns: When the engine took them.
         gathered_ns: When their audio and state were stacked.
         inferred_ns: When the model came back.
@@ -91,6 +91,7 @@ class HopTimes:
         samples: Of the hop, at 16 kHz.
         urgency: Its class.
         request: Number of that message within the call; the config is 0.
+        hops: Of a recording, several may go one way: so many.
         audio_end_samples: End of the hop's audio, at 16 kHz.
         generation: The one that computed it.
         model_version: `models/{model}/versions/{semver}`, of that one.
@@ -103,6 +104,7 @@ class HopTimes:
     samples: int
     urgency: Urgency = Urgency.LIVE
     request: int = 0
+    hops: int = 1
     audio_end_samples: int = 0
     generation: int = 0
     model_version: str = ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -35,6 +35,21 @@ class Frames:
         """The frames of one stream of the batch: the same arrays without the batch axis."""
         return Frames(self.speech[index], self.activity[index], self.embedding[index])
 
+    @classmethod
+    def joined(cls, parts: Sequence[Frames]) -> Frames:
+        """Those of a batch, (batch, frames, …), one after the other."""
+        return cls(
+            np.concatenate([part.speech for part in parts], axis=1),
+            np.concatenate([part.activity for part in parts], axis=1),
+            np.concatenate([part.embedding for part in parts], axis=1),
+        )
+
+    def cut(self, hops: int) -> list[Frames]:
+        """The frames of each of so many hops of one stream."""
+        size = len(self.speech) // hops
+        spans = [slice(start, start + size) for start in range(0, size * hops, size)]
+        return [Frames(self.speech[s], self.activity[s], self.embedding[s]) for s in spans]
+
 
 State = Mapping[str, FloatArray]
 """Memory of a batch of streams by tensor name, each (batch, …)."""
@@ -56,11 +71,11 @@ class BoundModel(Protocol):
         """Shape of each state tensor of one stream, all float32, zero at the start."""
 
     def run(self, audio: FloatArray, state: State) -> tuple[Frames, dict[str, FloatArray]]:
-        """Computes one hop of each stream.
+        """Computes one hop of each stream; a stateful model computes several as well.
 
         Args:
             audio: 16 kHz samples in -1 to 1, (batch, samples), samples a whole number of frames and
-                at most the largest hop of the manifest.
+                at most the largest hop of the manifest, or some such hops.
             state: The streams' memory before the hop.
 
         Returns:

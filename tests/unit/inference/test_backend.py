@@ -40,6 +40,23 @@ def test_each_stream_has_its_own_memory() -> None:
     assert frames.speech[:, 0].tolist() == [100, 30, 3]
 
 
+def test_hops_in_a_row_are_computed_one_by_one_or_in_one_call() -> None:
+    """One by one each adds to the memory, once for each stream; in one call the model does it."""
+    row = np.repeat(np.array([[1, 2, 4], [10, 20, 40]], np.float32), 640, axis=1)
+    backend = SlotBackend(Adder(), 2)
+    slots = [backend.open(), backend.open()]
+    frames, finite = backend.run(slots, row, BatchTimes(6), hops=3)
+    assert frames.speech.tolist() == [[1, 3, 7], [10, 30, 70]]
+    assert frames.embedding.shape == (2, 3, 1, 2)
+    assert finite == [True, True]
+    frames, _ = backend.run(slots, hop(1, 1), BatchTimes(2))
+    assert frames.speech[:, 0].tolist() == [8, 71]
+
+    joining = SlotBackend(Adder(), 1, joins_hops=True)
+    frames, _ = joining.run([joining.open()], row[:1], BatchTimes(3), hops=3)
+    assert frames.speech.tolist() == [[1, 1, 1]]  # the adder hears the first sample of a call
+
+
 def test_a_slot_starts_empty() -> None:
     """A stream hears nothing of the one that had its slot before."""
     backend = SlotBackend(Adder(), 1)

@@ -63,7 +63,7 @@ class Gate:
         return not self.ended_first
 
     def run(
-        self, _slots: Sequence[int], audio: FloatArray, _times: BatchTimes
+        self, _slots: Sequence[int], audio: FloatArray, _times: BatchTimes, _hops: int
     ) -> tuple[Frames, list[bool]]:
         """Fails for 666 and gives NaN for -1."""
         with self._began:
@@ -154,6 +154,25 @@ async def test_live_hops_go_before_all_others(batcher: Batcher, gate: Gate) -> N
         gate.go.release()
     await asyncio.gather(first, *background, *live)
     assert gate.batches == [[0], [1, 2], [7], [8]]
+
+
+async def test_recordings_of_many_hops_run_in_small_batches(gate: Gate) -> None:
+    """A quarter as many hops as are live at once; more only where one recording asks for them."""
+    batcher = Batcher(gate, batch_limit=16, joined_hops=8)
+    assert batcher.recording_hops == 8
+    batcher.start()
+    first = await hold(batcher, gate)
+
+    def ask_for(value: float, hops: int) -> asyncio.Task[Frames]:
+        audio, times = np.full(640 * hops, value, np.float32), HopTimes(0, 640 * hops, hops=hops)
+        return asyncio.create_task(batcher.open_lane().run(audio, value, Urgency.BACKGROUND, times))
+
+    tasks = [ask_for(value, hops) for value, hops in [(1, 2), (2, 2), (3, 2), (4, 8), (5, 8)]]
+    await all_queued()
+    gate.go.release(9)
+    await asyncio.gather(first, *tasks)
+    await batcher.stop()
+    assert gate.batches == [[0], [1, 2], [3], [4], [5]]
 
 
 class Frozen:

@@ -12,6 +12,7 @@ from tests.fakes.places import DirectLane, FakePlaces, direct, engine_of
 from tests.unit.inference.fakes import Adder
 from voiceflow.artifact import LatencyMode
 from voiceflow.catalog.channels import Role
+from voiceflow.pipeline.model import FloatArray, Frames, State
 from voiceflow_inference.audio import AudioEncoding, AudioFormat
 from voiceflow_inference.batcher import ModelFailed, Urgency
 from voiceflow_inference.serving.generation import Generation
@@ -21,6 +22,16 @@ from voiceflow_inference.stages import Arrival, Stage
 from voiceflow_inference.stream_config import StreamConfig
 
 SECOND = bytes(32_000)
+
+
+class Framewise(Adder):
+    """Each frame says how loud it begins; nothing depends on how many come at once."""
+
+    def run(self, audio: FloatArray, state: State) -> tuple[Frames, dict[str, FloatArray]]:
+        """Loud is speech."""
+        frames, state = super().run(audio, state)
+        speech = np.abs(audio.reshape(len(audio), -1, 640)[:, :, 0]) * 4
+        return Frames(speech, speech[:, :, None], frames.embedding), state
 
 
 class Clock:
@@ -65,6 +76,38 @@ def session(clock: Clock) -> Session:
 def lane(session: Session) -> DirectLane:
     """The session's."""
     return engine_of(session.generation).lanes[0]
+
+
+async def test_a_recording_asks_for_hops_together_and_tells_of_each(clock: Clock) -> None:
+    """However it is cut, it says what a live stream says; what is short goes alone."""
+    rng = np.random.default_rng(0)
+    samples = rng.integers(-9000, 9000, 10 * 1280 + 600, np.int16)
+
+    async def told(session: Session, sizes: list[int]) -> list[object]:
+        data, replies = samples.tobytes(), []
+        for size in sizes:
+            replies += [reply async for reply in session.hear(data[: 2 * size])]
+            data = data[2 * size :]
+        replies += [reply async for reply in session.hear(data)]
+        replies += [reply async for reply in session.finish()]
+        assert sum(r.times.hops for r in replies if r.times is not None) == len(replies) - 1
+        return [reply.result for reply in replies]
+
+    def session_of(urgency: Urgency) -> Session:
+        generation = direct(Framewise())
+        engine_of(generation).recording_hops = 4
+        places = FakePlaces(generation)
+        place = places.place("s")
+        return Session(config(), place, places, urgency=urgency, horizon_seconds=2, clock=clock)
+
+    live = session_of(Urgency.LIVE)
+    expected = await told(live, [])
+    assert len(expected) == 12
+    for sizes in ([], [100, 5000, 1, 2000]):
+        recording = session_of(Urgency.BACKGROUND)
+        assert await told(recording, sizes) == expected
+        lengths = [length for length, *_ in engine_of(recording.generation).lanes[0].asked]
+        assert lengths == [4 * 1280, 4 * 1280, 2 * 1280, 640]
 
 
 async def test_hops_are_asked_for_as_audio_comes(session: Session, lane: DirectLane) -> None:

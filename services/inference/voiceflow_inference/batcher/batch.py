@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -44,7 +45,7 @@ class BatchRun:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Job:
-    """One hop, on its way."""
+    """One hop, on its way; or some of a recording."""
 
     hop: FloatArray  # (samples,)
     arrived_seconds: float
@@ -52,6 +53,11 @@ class Job:
     lane: Lane
     future: asyncio.Future[Frames]
     times: HopTimes | None
+
+    @property
+    def hops(self) -> int:
+        """One; of a recording, as many as are computed one after the other."""
+        return 1 if self.times is None else self.times.hops
 
 
 @dataclass(slots=True, eq=False)
@@ -66,12 +72,15 @@ class Batch:
 
     def report(self, now: float) -> BatchRun:
         """What became of it; its streams are told now, in seconds by the batcher's clock."""
-        reasons = [r.reason for r in self.results.values() if isinstance(r, ModelFailed)]
-        non_finite = reasons.count(output_not_finite().reason)
+        failed: Counter[str] = Counter()
+        for job, result in self.results.items():
+            if isinstance(result, ModelFailed):
+                failed[result.reason] += job.hops
+        non_finite = failed[output_not_finite().reason]
         told = () if self.urgency else self.results.items()
         return BatchRun(
-            hops=len(self.results),
-            failed=len(reasons) - non_finite,
+            hops=sum(job.hops for job in self.results),
+            failed=failed.total() - non_finite,
             non_finite=non_finite,
             seconds=self.seconds,
             urgency=self.urgency,

@@ -20,7 +20,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 
@@ -60,12 +60,20 @@ class Backend(Protocol):
         """A copy of its memory."""
 
     def run(
-        self, slots: Sequence[int], audio: FloatArray, times: BatchTimes
+        self, slots: Sequence[int], audio: FloatArray, times: BatchTimes, hops: int
     ) -> tuple[Frames, list[bool]]:
-        """Computes one hop of each stream, (batch, samples)."""
+        """Computes so many hops of each stream, (batch, samples)."""
 
     def terminate(self) -> bool:
         """Ends the call that runs, and the backend with it; False if none runs."""
+
+
+class _Kind(NamedTuple):
+    """What is computed together is of one kind."""
+
+    urgency: Urgency
+    samples: int
+    hops: int
 
 
 class Batcher:
@@ -73,15 +81,17 @@ class Batcher:
 
     Args:
         backend: Model and slots; its ``run`` is called by the engine thread alone.
-        batch_limit: Largest batch of live hops. The others run in smaller ones, because a live hop
-            that arrives must wait for the batch that runs.
+        batch_limit: Largest batch of live hops. Of the others a quarter as many are computed at
+            once, because a live hop that arrives must wait for the batch that runs.
+        joined_hops: So many of one recording are a call of the model.
         on_batch: Told of each batch, in the event loop, after its streams have been told.
         hang_seconds: After how long a call counts as one that does not come back; None: never.
         clock: Monotonic seconds.
 
     Attributes:
-        after_batch: Called in the engine thread after each batch, with its hops and the samples of
-            each; streams wait meanwhile.
+        recording_hops: How many hops of one recording may be asked for at once.
+        after_batch: Called in the engine thread after each batch, with its streams and the samples
+            of a hop; streams wait meanwhile.
     """
 
     def __init__(
@@ -89,19 +99,21 @@ class Batcher:
         backend: Backend,
         *,
         batch_limit: int,
+        joined_hops: int = 1,
         on_batch: Callable[[BatchRun], None] | None = None,
         hang_seconds: Callable[[], float | None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.after_batch: Callable[[int, int], None] | None = None
         self._loaded: Backend | None = backend
-        self._limits = dict.fromkeys(Urgency, -(-batch_limit // 4)) | {Urgency.LIVE: batch_limit}
+        others = -(-batch_limit // 4)
+        self.recording_hops = max(others, joined_hops)
+        self._limits = dict.fromkeys(Urgency, others) | {Urgency.LIVE: batch_limit}
         self._on_batch = on_batch
         self._hang_seconds = hang_seconds
         self._clock = clock
         self._changed = threading.Condition()
-        self._queues: defaultdict[tuple[Urgency, int], list[tuple[float, int, Job]]]
-        self._queues = defaultdict(list)  # heaps by class and length of the hop
+        self._queues: defaultdict[_Kind, list[tuple[float, int, Job]]] = defaultdict(list)  # heaps
         self._numbers = itertools.count()
         self._rest = Rest()
         self._waits_until = 0.0  # the engine, if nothing comes that it can begin with before
@@ -175,7 +187,7 @@ class Batcher:
         """Queues a hop."""
         with self._changed:
             if self._gone is None:
-                key = job.urgency, len(job.hop)
+                key = _Kind(job.urgency, len(job.hop), job.hops)
                 heapq.heappush(self._queues[key], (job.arrived_seconds, next(self._numbers), job))
                 if self._begins_at(key) < self._waits_until:
                     self._changed.notify_all()
@@ -201,7 +213,7 @@ class Batcher:
     def load(self) -> EngineLoad:
         """How busy the engine is now."""
         with self._changed:
-            live = [queue for (urgency, _), queue in self._queues.items() if not urgency and queue]
+            live = [queue for kind, queue in self._queues.items() if not kind.urgency and queue]
             oldest = min((queue[0][0] for queue in live), default=None)
             return EngineLoad(
                 sum(map(len, live)),
@@ -246,12 +258,14 @@ class Batcher:
             self._afterwards(batch)
 
     def _take(self) -> Batch | None:
-        """The next batch, of one class and one length; None when the thread shall end."""
+        """The next batch, of one kind; None when the thread shall end."""
         with self._changed:
             self._progress.enter(Phase.IDLE)
             while not self._over():
                 now = self._clock()
-                heads = [(key[0], queue[0], key) for key, queue in self._queues.items() if queue]
+                heads = [
+                    (key.urgency, queue[0], key) for key, queue in self._queues.items() if queue
+                ]
                 self._waits_until = min(
                     (self._begins_at(key) for *_, key in heads), default=math.inf
                 )
@@ -261,18 +275,18 @@ class Batcher:
                 self._waits_until = 0.0
                 urgency, _, key = min(heads)
                 queue = self._queues[key]
-                size = min(len(queue), self._limits[urgency])
+                size = min(len(queue), max(1, self._limits[urgency] // key.hops))
                 self._running = Batch([heapq.heappop(queue)[2] for _ in range(size)], urgency)
                 self._progress.enter(Phase.CALL)
                 return self._running
         return None
 
-    def _begins_at(self, key: tuple[Urgency, int]) -> float:
+    def _begins_at(self, key: _Kind) -> float:
         """From when on the engine does not rest any more, if such hops wait."""
-        urgency, samples = key
+        urgency = key.urgency
         if urgency is not Urgency.LIVE or len(self._queues[key]) >= self._limits[urgency]:
             return -math.inf
-        return self._rest.ends_at(samples)
+        return self._rest.ends_at(key.samples)
 
     def _over(self) -> bool:
         replaced = self._thread is not threading.current_thread()
@@ -283,14 +297,14 @@ class Batcher:
             return
         with self._changed:
             self._progress.enter(Phase.CALL)
-        times = BatchTimes(len(jobs), time.monotonic_ns())
+        hops = jobs[0].hops
+        times = BatchTimes(len(jobs) * hops, time.monotonic_ns())
         for job in jobs:
             if job.times is not None:
                 job.times.batch = times
         try:
-            frames, finite = self._backend.run(
-                [job.lane.slot for job in jobs], np.stack([job.hop for job in jobs]), times
-            )
+            audio = np.stack([job.hop for job in jobs])
+            frames, finite = self._backend.run([job.lane.slot for job in jobs], audio, times, hops)
         except Exception:  # noqa: BLE001 whatever a model does must not end the engine
             with self._changed:
                 if self._gone is not None:
@@ -311,7 +325,8 @@ class Batcher:
         with self._changed:
             self._progress.enter(Phase.HOOK)
         try:
-            self.after_batch(len(batch.results), len(batch.jobs[0].hop))
+            first = batch.jobs[0]
+            self.after_batch(len(batch.results), len(first.hop) // first.hops)
         except Exception:  # noqa: BLE001 it is no part of the engine
             _LOG.exception("what follows a batch failed")
 

@@ -37,7 +37,8 @@ class Lane:
             hop: (samples,).
             arrived_seconds: When its last byte arrived, by the batcher's clock.
             urgency: Its class.
-            times: Marked with the engine's stages, also where it fails.
+            times: Marked with the engine's stages, also where it fails; None: those of one hop are
+                not wanted.
 
         Raises:
             ModelFailed: The model failed, gave numbers that are not finite, or did not come back.

@@ -53,6 +53,7 @@ from voiceflow_inference.serving.tally import Tally
 from voiceflow_inference.serving.tracing import step
 from voiceflow_inference.serving.warm import (
     HopCost,
+    joined_hops,
     stream_costs,
     streams_at_once,
     usable_cores,
@@ -130,7 +131,7 @@ class Loader:
         try:
             with step("warm", pin.version, number):
                 work = self._run(partial(_warm_here, model, settings.batch_limit))
-                costs = await self._in_time(work)
+                costs, joined = await self._in_time(work)
         except BaseException:
             model.terminate()  # what goes on after a timeout, or when this was cancelled
             raise
@@ -150,8 +151,9 @@ class Loader:
                 BATCH_SIZE.record(run.hops, version)
 
         batcher = Batcher(
-            SlotBackend(model, slots),
+            SlotBackend(model, slots, joins_hops=joined > 1),
             batch_limit=settings.batch_limit,
+            joined_hops=joined,
             on_batch=add_batch,
             hang_seconds=self._hang_seconds,
         )
@@ -281,15 +283,17 @@ def _load_here(package: ModelPackage, threads: int, provider: Provider) -> Bound
     return model
 
 
-def _warm_here(model: BoundModel, batch_limit: int) -> dict[LatencyMode, HopCost]:
+def _warm_here(model: BoundModel, batch_limit: int) -> tuple[dict[LatencyMode, HopCost], int]:
+    """What a hop of each mode costs, and how many of a recording may be one call."""
     try:
         costs = warm_up(model, batch_limit)
+        joined = joined_hops(model, batch_limit // 2)
     except Exception as error:  # ONNX Runtime's exceptions share no base class
         raise _refused(
             f"fails while it is warmed: {plain(str(error))}", reason="MODEL_CRASHED"
         ) from error
     give_back()  # of what was loaded twice
-    return costs
+    return costs, joined
 
 
 _NOT_THE_PACKAGE: Final[Mapping[str, type[NotAllowedNow | Unavailable]]] = {

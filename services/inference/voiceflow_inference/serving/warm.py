@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 
 from voiceflow.artifact import SAMPLE_RATE_HERTZ, LatencyMode, Manifest
+from voiceflow.contract import STREAM_CONTRACT
 from voiceflow.pipeline.diarizer import StreamDiarizer
 from voiceflow.pipeline.model import BoundModel, Frames, empty_state
 
@@ -44,6 +45,20 @@ def warm_up(model: BoundModel, batch_limit: int) -> dict[LatencyMode, HopCost]:
         )
         for mode, samples in model.manifest.hop_samples.items()
     }
+
+
+def joined_hops(model: BoundModel, most: int) -> int:
+    """How many hops in one call it answers to, to the bit, as it does one by one: `most`, or 1.
+
+    Of a windowed model each hop is a call.
+    """
+    manifest = model.manifest
+    joins = manifest.contract == STREAM_CONTRACT and all(
+        _joins(model, samples, hops)
+        for samples in manifest.hop_samples.values()
+        for hops in range(2, most + 1)
+    )
+    return max(1, most) if joins else 1
 
 
 def streams_within(cost: HopCost, cores: int) -> float:
@@ -91,6 +106,26 @@ def _engine_seconds(model: BoundModel, samples: int, batch: int) -> float:
         _, state = model.run(audio, state)
         taken.append(time.perf_counter() - started)
     return min(taken) / batch
+
+
+def _joins(model: BoundModel, samples: int, hops: int) -> bool:
+    """Of hops of one length, so many, of a stream that has heard as many before."""
+    noise = np.random.default_rng(hops).uniform(-0.3, 0.3, (1, 2 * hops * samples))
+    before, audio = np.split(noise.astype(np.float32), 2, axis=1)
+    _, state = model.run(before, empty_state(model, 1))
+    whole, whole_state = model.run(audio, state)
+    parts = []
+    for part in np.split(audio, hops, axis=1):
+        frames, state = model.run(part, state)
+        parts.append(frames)
+    one_by_one = Frames.joined(parts)
+    pairs = [
+        (whole.speech, one_by_one.speech),
+        (whole.activity, one_by_one.activity),
+        (whole.embedding, one_by_one.embedding),
+        *((whole_state[name], array) for name, array in state.items()),
+    ]
+    return all(np.array_equal(one, other) for one, other in pairs)
 
 
 def _pipeline_seconds(manifest: Manifest, frames: int) -> float:

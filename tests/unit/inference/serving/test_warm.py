@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from tests.unit.inference.fakes import Adder
+from tests.unit.inference.fakes import Adder, manifest
 from voiceflow.artifact import LatencyMode
 from voiceflow.pipeline.model import FloatArray, Frames, State
 from voiceflow_inference.serving.warm import (
     HopCost,
+    joined_hops,
     stream_costs,
     streams_at_once,
     streams_within,
@@ -40,6 +42,37 @@ def test_every_batch_size_of_every_mode_is_run() -> None:
         assert cost.hop_seconds == hop_seconds
         assert cost.engine_seconds > 0
         assert cost.pipeline_seconds > 0
+
+
+class Summing(Adder):
+    """Adds up every frame's first sample, however many frames come at once.
+
+    Args:
+        rounds: Whether it takes no notice of its memory's last bit where a call is long.
+    """
+
+    def __init__(self, *, rounds: bool = False) -> None:
+        super().__init__()
+        self._rounds = rounds
+
+    def run(self, audio: FloatArray, state: State) -> tuple[Frames, dict[str, FloatArray]]:
+        """Frame by frame."""
+        firsts = audio.reshape(len(audio), -1, 640)[:, :, 0]  # (batch, frames)
+        sums = np.cumsum(np.concatenate([state["sum"], firsts], axis=1), axis=1)[:, 1:]
+        if self._rounds and audio.shape[1] > 1280:
+            sums = np.nextafter(sums, np.float32(np.inf))
+        frames, _ = super().run(audio, state)
+        return Frames(sums, frames.activity * 0, frames.embedding), {"sum": sums[:, -1:]}
+
+
+def test_hops_are_joined_where_that_changes_no_bit() -> None:
+    """As many as may be; hop by hop where one number is another; of a windowed model always."""
+    assert joined_hops(Summing(), 8) == 8
+    assert joined_hops(Summing(), 0) == 1
+    assert joined_hops(Summing(rounds=True), 8) == 1
+    windowed = Summing()
+    windowed.manifest = manifest(contract="diarization-window/1.0", window_samples=48_000)
+    assert joined_hops(windowed, 8) == 1
 
 
 def test_the_busiest_thread_sets_the_capacity() -> None:
