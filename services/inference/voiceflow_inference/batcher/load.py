@@ -30,28 +30,32 @@ class Recent:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._entries: deque[tuple[float, float]] = deque()
+        self._entries: deque[tuple[float, int]] = deque()  # when, and nanoseconds
+        self._total_ns = 0
         self._since = clock()
 
     def add(self, seconds: float) -> None:
         """Takes what was measured just now."""
-        self._entries.append((self._clock(), seconds))
+        entry_ns = round(seconds * 1e9)
+        self._entries.append((self._clock(), entry_ns))
+        self._total_ns += entry_ns
         self._forget()
 
     def share(self) -> float:
         """Their sum, by the time that it was collected in."""
         self._forget()
         span = min(_WINDOW_SECONDS, max(self._clock() - self._since, 1e-3))
-        return min(1.0, sum(seconds for _, seconds in self._entries) / span)
+        return min(1.0, self._total_ns / 1e9 / span)
 
     def mean(self) -> float:
         """Their average; 0 without any."""
         self._forget()
-        return sum(seconds for _, seconds in self._entries) / max(1, len(self._entries))
+        return self._total_ns / 1e9 / max(1, len(self._entries))
 
     def _forget(self) -> None:
-        while self._entries and self._entries[0][0] < self._clock() - _WINDOW_SECONDS:
-            self._entries.popleft()
+        oldest = self._clock() - _WINDOW_SECONDS
+        while self._entries and self._entries[0][0] < oldest:
+            self._total_ns -= self._entries.popleft()[1]
 
 
 _WINDOW_SECONDS: Final = 5.0
