@@ -177,7 +177,8 @@ def _decoded(data: bytes | memoryview, audio_format: AudioFormat) -> FloatArray:
         )
     samples: FloatArray
     if audio_format.encoding is AudioEncoding.PCM16:
-        samples = np.frombuffer(data, "<i2").astype(np.float32) / np.float32(32768)
+        samples = np.frombuffer(data, "<i2").astype(np.float32)
+        samples *= np.float32(1 / 32768)  # a power of two: exact
     elif audio_format.encoding is AudioEncoding.FLOAT32:
         samples = np.frombuffer(data, "<f4").astype(np.float32)
         if not np.isfinite(samples).all():

@@ -88,7 +88,9 @@ class WindowModel:
         """
         hop_samples = audio.shape[1]
         frames = hop_samples // self.manifest.frame_samples
-        window = np.concatenate([state["window"][:, hop_samples:], audio], axis=1)
+        window = audio
+        if hop_samples < self.state_shapes["window"][0]:
+            window = np.concatenate([state["window"][:, hop_samples:], audio], axis=1)
         activity, local = self._session.run(["activity", "embedding"], {"audio": window})
         # activity: (batch, window frames, local_speakers); local: (batch, local_speakers, dim)
         speech = activity[:, -frames:].max(axis=2)  # (batch, frames)

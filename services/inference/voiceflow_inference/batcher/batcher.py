@@ -303,7 +303,7 @@ class Batcher:
             if job.times is not None:
                 job.times.batch = times
         try:
-            audio = np.stack([job.hop for job in jobs])
+            audio = np.stack([job.hop for job in jobs]) if len(jobs) > 1 else jobs[0].hop[None]
             frames, finite = self._backend.run([job.lane.slot for job in jobs], audio, times, hops)
         except Exception:  # noqa: BLE001 whatever a model does must not end the engine
             with self._changed:
