@@ -113,8 +113,14 @@ def rank_tracks(frames: Frames) -> Voices:
     activity, embedding = frames.activity, frames.embedding
     if activity.shape[1] == 1:
         return Voices(np.pad(activity, ((0, 0), (0, 1))), np.repeat(embedding, RANKS, axis=1))
-    if activity.shape[1] == RANKS and all((activity[:, 0] >= activity[:, 1]).tolist()):
-        return Voices(activity, embedding)
+    if activity.shape[1] == RANKS:
+        swapped = activity[:, 1] > activity[:, 0]  # (frames,)
+        if not any(swapped.tolist()):
+            return Voices(activity, embedding)
+        return Voices(
+            np.where(swapped[:, None], activity[:, ::-1], activity),
+            np.where(swapped[:, None, None], embedding[:, ::-1], embedding),
+        )
     order = np.argsort(-activity, axis=1, kind="stable")[:, :RANKS]  # (frames, 2)
     return Voices(
         np.take_along_axis(activity, order, axis=1),
