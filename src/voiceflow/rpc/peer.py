@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
+from functools import lru_cache
 from urllib.parse import unquote
 
 
+@lru_cache(maxsize=1024)
 def address_of(peer: str) -> str:
     """Where a call comes from.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 
 from voiceflow.artifact import LatencyMode, Manifest
 from voiceflow.catalog.channels import VersionPin
@@ -40,7 +41,7 @@ class Generation:
     stream_costs: Mapping[LatencyMode, float]
     tally: Tally
 
-    @property
+    @cached_property
     def name(self) -> str:
         """`models/{model}/versions/{semver}`."""
         return self.manifest.resource_name
