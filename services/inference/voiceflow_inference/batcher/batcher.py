@@ -213,7 +213,7 @@ class Batcher:
     def load(self) -> EngineLoad:
         """How busy the engine is now."""
         with self._changed:
-            live = [queue for kind, queue in self._queues.items() if not kind.urgency and queue]
+            live = [queue for kind, queue in self._queues.items() if not kind.urgency]
             oldest = min((queue[0][0] for queue in live), default=None)
             return EngineLoad(
                 sum(map(len, live)),
@@ -263,9 +263,7 @@ class Batcher:
             self._progress.enter(Phase.IDLE)
             while not self._over():
                 now = self._clock()
-                heads = [
-                    (key.urgency, queue[0], key) for key, queue in self._queues.items() if queue
-                ]
+                heads = [(key.urgency, queue[0], key) for key, queue in self._queues.items()]
                 self._waits_until = min(
                     (self._begins_at(key) for *_, key in heads), default=math.inf
                 )
@@ -277,6 +275,8 @@ class Batcher:
                 queue = self._queues[key]
                 size = min(len(queue), max(1, self._limits[urgency] // key.hops))
                 self._running = Batch([heapq.heappop(queue)[2] for _ in range(size)], urgency)
+                if not queue:
+                    del self._queues[key]
                 self._progress.enter(Phase.CALL)
                 return self._running
         return None
@@ -353,7 +353,7 @@ class Batcher:
         limit_seconds = self._hang_seconds()
         with self._changed:
             phase = self._progress.phase
-            if phase is Phase.IDLE and not any(self._queues.values()):
+            if phase is Phase.IDLE and not self._queues:
                 return
             hangs = self._progress.look() >= _LOOKS and limit_seconds is not None
             if hangs and phase is Phase.CALL:
