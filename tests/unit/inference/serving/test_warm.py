@@ -48,7 +48,7 @@ class Summing(Adder):
     """Adds up every frame's first sample, however many frames come at once.
 
     Args:
-        rounds: Whether it takes no notice of its memory's last bit where a call is long.
+        rounds: Whether a call of more than a hop is off by one bit.
     """
 
     def __init__(self, *, rounds: bool = False) -> None:
