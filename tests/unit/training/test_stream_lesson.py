@@ -6,6 +6,8 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="PyTorch is only in the training environment")
 
+from torch import Tensor  # noqa: E402
+
 from training.batches import NOBODY, Part  # noqa: E402
 from training.lesson import recognition_loss  # noqa: E402
 from training.shape import LOOK_AHEAD_FRAMES  # noqa: E402
@@ -64,7 +66,7 @@ def test_segments_are_compared_within_their_conversation() -> None:
     assert float(conversation_recognition_loss(_vectors(part, [0, 0]), part)) > 5
 
 
-def _part(voices: torch.Tensor, first: torch.Tensor) -> Part:
+def _part(voices: Tensor, first: Tensor) -> Part:
     who = torch.cat([first, torch.full_like(first, NOBODY)], dim=2)
     frames = who.shape[1]
     return Part(
@@ -76,7 +78,7 @@ def _part(voices: torch.Tensor, first: torch.Tensor) -> Part:
     )
 
 
-def _vectors(part: Part, places: list[int]) -> torch.Tensor:
+def _vectors(part: Part, places: list[int]) -> Tensor:
     """Every frame of a recording at one place; late, as the network gives them."""
     assert LOOK_AHEAD_FRAMES == 12
     return APART[places][:, None, None].expand(-1, part.who.shape[1], 2, -1)
