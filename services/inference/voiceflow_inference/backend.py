@@ -7,8 +7,6 @@ memory; and all of them go back to the system with the last reference.
 
 from __future__ import annotations
 
-import math
-import mmap
 import threading
 from collections.abc import Mapping, Sequence
 from time import monotonic_ns
@@ -19,6 +17,7 @@ from numpy.typing import NDArray
 from voiceflow.artifact import Manifest
 from voiceflow.errors import Overloaded
 from voiceflow.pipeline.model import BoundModel, FloatArray, Frames
+from voiceflow_inference.pages import zeros
 from voiceflow_inference.stages import BatchTimes
 
 
@@ -39,7 +38,7 @@ class SlotBackend:
         self._model = model
         self._joins_hops = joins_hops
         self._state = {
-            name: _zeros((slots, *shape))  # (slots, …)
+            name: zeros((slots, *shape), np.float32)  # (slots, …)
             for name, shape in model.state_shapes.items()
         }
         self._free = list(range(slots - 1, -1, -1))
@@ -175,14 +174,6 @@ class SlotBackend:
     def _check_not_terminated(self) -> None:
         if self._terminated:
             raise RuntimeError("terminated")
-
-
-def _zeros(shape: tuple[int, ...]) -> FloatArray:
-    """Pages of its own: the C library would take used ones for a later model, and write zeros."""
-    count = math.prod(shape)
-    size_bytes = max(1, count * np.dtype(np.float32).itemsize)
-    pages = mmap.mmap(-1, size_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    return np.frombuffer(pages, np.float32, count).reshape(shape)
 
 
 def _finite_rows(array: FloatArray) -> NDArray[np.bool_]:

@@ -12,12 +12,12 @@ from collections import deque
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from voiceflow.artifact import SAMPLE_RATE_HERTZ, LatencyMode, Manifest
 from voiceflow.pipeline.model import FloatArray
 from voiceflow.pipeline.replay import from_int16, replay_start_samples, to_int16
 from voiceflow_inference.batcher import Lane, ModelFailed, Urgency
+from voiceflow_inference.pages import zeros
 from voiceflow_inference.serving.generation import Generation
 
 
@@ -31,7 +31,7 @@ class Heard:
 
     Attributes:
         end_samples: Where the next hop begins.
-        kept_samples: How much is kept, or a little more.
+        kept_samples: How much is kept.
     """
 
     def __init__(self, manifest: Manifest, mode: LatencyMode, start_samples: int = 0) -> None:
@@ -39,23 +39,31 @@ class Heard:
         self._hop_samples = manifest.hop_samples[mode]
         context = round(manifest.context_seconds * SAMPLE_RATE_HERTZ)
         self.kept_samples = -(-context // self._hop_samples) * self._hop_samples
-        self._pieces: deque[NDArray[np.int16]] = deque()
+        self._ring = zeros((max(self.kept_samples, self._hop_samples),), np.int16)
         self._held_samples = 0
         self.end_samples = start_samples
 
     def add(self, hop: FloatArray) -> None:
         """Takes the hop that was computed last, (samples,)."""
-        self._pieces.append(to_int16(hop))
         self.end_samples += len(hop)
-        self._held_samples += len(hop)
-        while self._held_samples - len(self._pieces[0]) >= self.kept_samples:
-            self._held_samples -= len(self._pieces.popleft())
+        room = len(self._ring)
+        last = to_int16(hop[-room:])
+        at = (self.end_samples - len(last)) % room
+        before_end = min(len(last), room - at)
+        self._ring[at : at + before_end] = last[:before_end]
+        self._ring[: len(last) - before_end] = last[before_end:]
+        self._held_samples = min(self._held_samples + len(hop), room)
+
+    def close(self) -> None:
+        """Gives the audio up now, though somebody may still refer to its stream for a while."""
+        self._ring, self._held_samples = self._ring[:0].copy(), 0
 
     def since(self, start_samples: int) -> FloatArray:
         """What was heard from there on, (samples,), as far as it is kept."""
-        if start_samples >= self.end_samples:
-            return np.zeros(0, np.float32)
-        return from_int16(np.concatenate(self._pieces)[start_samples - self.end_samples :])
+        samples = min(max(0, self.end_samples - start_samples), self._held_samples)
+        at = (self.end_samples - samples) % len(self._ring)
+        beyond_end = max(0, at + samples - len(self._ring))
+        return from_int16(np.concatenate([self._ring[at : at + samples], self._ring[:beyond_end]]))
 
     def context_of(self, manifest: Manifest) -> tuple[int, list[FloatArray]]:
         """What another model hears to go on from here, in hops; and where it begins."""

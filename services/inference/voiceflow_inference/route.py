@@ -121,6 +121,7 @@ class Route:
         """Frees everything, whatever goes on."""
         self._stay()
         self._lane.close()
+        self._heard.close()
 
     async def _move(self, urgency: Urgency) -> Moved | None:
         """Moves if it can by now."""
