@@ -8,7 +8,7 @@ import numpy as np
 
 from voiceflow.pipeline.model import FloatArray
 from voiceflow.pipeline.turns import Prototype
-from voiceflow.pipeline.vectors import unit
+from voiceflow.pipeline.vectors import unit, with_room
 
 PROTOTYPES_PER_SPEAKER = 2
 
@@ -17,6 +17,9 @@ MAXIMUM_WEIGHT_FRAMES = 1500.0
 
 SECOND_PROTOTYPE_COSINE = 0.35
 """Speech of a known speaker further than this from all of its prototypes gets one of its own."""
+
+_FIRST_SPEAKERS = 2
+"""So many have a place from the first; most streams never have twenty."""
 
 
 class Gallery:
@@ -33,7 +36,7 @@ class Gallery:
     def __init__(self, maximum_speakers: int, dim: int) -> None:
         self.maximum_speakers = maximum_speakers
         self._dim = dim
-        self._clear(maximum_speakers)
+        self._clear()
 
     def resume(
         self,
@@ -50,9 +53,10 @@ class Gallery:
             totals: The prototypes' sums, (prototypes, dim).
             weights: Their weights, (prototypes,).
         """
-        self._clear(max(self.maximum_speakers, len(aliases)))
+        self._clear()
         self.size = len(aliases)
-        self._aliases[: self.size] = aliases
+        self._make_room(self.size)
+        self._aliases = list(aliases)
         for speaker, total, weight in zip(owners, totals, weights.tolist(), strict=True):
             self._set(speaker, int(np.count_nonzero(self._weights[speaker])), total, weight)
 
@@ -60,18 +64,26 @@ class Gallery:
         """All speakers, as `resume` takes them."""
         owners, slots = np.nonzero(self._weights[: self.size])
         return (
-            self._aliases[: self.size],
+            self._aliases.copy(),
             owners.tolist(),
             self._sums[owners, slots],
             self._weights[owners, slots],
         )
 
-    def _clear(self, places: int) -> None:
-        self._sums = np.zeros((places, PROTOTYPES_PER_SPEAKER, self._dim), np.float32)
-        self._weights = np.zeros((places, PROTOTYPES_PER_SPEAKER), np.float32)
+    def _clear(self) -> None:
+        self._sums = np.zeros((0, PROTOTYPES_PER_SPEAKER, self._dim), np.float32)
+        self._weights = np.zeros((0, PROTOTYPES_PER_SPEAKER), np.float32)
         self._units = np.zeros_like(self._sums)
-        self._aliases = list(range(places))
+        self._aliases = []
         self.size = 0
+
+    def _make_room(self, speakers: int) -> None:
+        if speakers <= len(self._weights):
+            return
+        places = max(speakers, 2 * len(self._weights), _FIRST_SPEAKERS)
+        self._sums = with_room(self._sums, places)
+        self._weights = with_room(self._weights, places)
+        self._units = with_room(self._units, places)
 
     def scores(self, embedding: FloatArray) -> FloatArray:
         """Cosine with each speaker's nearest prototype.
@@ -97,6 +109,8 @@ class Gallery:
         """Takes in a new speaker by the sum of its frame embeddings, (dim,); returns its number."""
         speaker = self.size
         self.size += 1
+        self._make_room(self.size)
+        self._aliases.append(speaker)
         self._set(speaker, 0, total, frames)
         return speaker
 

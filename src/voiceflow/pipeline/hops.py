@@ -16,7 +16,8 @@ class HopCutter:
     """
 
     def __init__(self, hop_samples: int, frame_samples: int) -> None:
-        self._hop = np.zeros(hop_samples, np.float32)
+        self._hop_samples = hop_samples
+        self._hop: FloatArray | None = None  # what has begun; none where messages hold whole hops
         self._frame_samples = frame_samples
         self._filled_samples = 0
         self.received_samples = 0
@@ -29,23 +30,25 @@ class HopCutter:
         self.received_samples += len(samples)
         hops = []
         while len(samples):
-            if not self._filled_samples and len(samples) >= len(self._hop):
-                hops.append(samples[: len(self._hop)])
-                samples = samples[len(self._hop) :]
+            if not self._filled_samples and len(samples) >= self._hop_samples:
+                hops.append(samples[: self._hop_samples])
+                samples = samples[self._hop_samples :]
                 continue
-            taken = min(len(self._hop) - self._filled_samples, len(samples))
+            if self._hop is None:
+                self._hop = np.empty(self._hop_samples, np.float32)
+            taken = min(self._hop_samples - self._filled_samples, len(samples))
             self._hop[self._filled_samples : self._filled_samples + taken] = samples[:taken]
             self._filled_samples += taken
             samples = samples[taken:]
-            if self._filled_samples == len(self._hop):
-                hops.append(self._hop.copy())
-                self._filled_samples = 0
+            if self._filled_samples == self._hop_samples:
+                hops.append(self._hop)
+                self._hop, self._filled_samples = None, 0
         return hops
 
     def flush(self) -> list[FloatArray]:
         """The whole frames that wait, as one short hop, if there are any; the rest stays."""
         whole = self._filled_samples // self._frame_samples * self._frame_samples
-        if not whole:
+        if not whole or self._hop is None:
             return []
         hop = self._hop[:whole].copy()
         rest = self._filled_samples - whole

@@ -17,12 +17,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.cluster.hierarchy import fcluster, linkage
+from scipy.cluster.hierarchy import linkage
 
 from voiceflow.pipeline.enrolment import Enrolment
 from voiceflow.pipeline.model import FloatArray
+from voiceflow.pipeline.vectors import with_room
 
 MAXIMUM_SEGMENTS = 96
+
+_MORE_SEGMENTS = 15
+"""There is room for so many more whenever there is none left: the first minutes need less."""
 
 MERGE_SHARE = 0.7
 """Share of a speaker's speech that must lie in another's cluster for the two to be one."""
@@ -53,9 +57,9 @@ class SegmentMemory:
     """
 
     def __init__(self, dim: int, enrolment: Enrolment) -> None:
-        self._totals = np.zeros((MAXIMUM_SEGMENTS, dim), np.float32)
-        self._frames = np.zeros(MAXIMUM_SEGMENTS, np.float32)
-        self._speakers = np.zeros(MAXIMUM_SEGMENTS, np.intp)
+        self._totals = np.zeros((0, dim), np.float32)
+        self._frames = np.zeros(0, np.float32)
+        self._speakers = np.zeros(0, np.intp)
         self._size = 0
         self.enrolment = enrolment
 
@@ -63,6 +67,7 @@ class SegmentMemory:
         """Keeps one segment: sum of unit frame embeddings, (dim,), of a number of frames."""
         if self._size == MAXIMUM_SEGMENTS:
             self._join_closest()
+        self._make_room(self._size + 1)
         self._totals[self._size] = total
         self._frames[self._size] = frames
         self._speakers[self._size] = speaker
@@ -76,6 +81,7 @@ class SegmentMemory:
     def resume(self, speakers: Sequence[int], totals: FloatArray, frames: FloatArray) -> None:
         """Goes on with what another one kept."""
         self._size = len(speakers)
+        self._make_room(self._size)
         self._speakers[: self._size] = speakers
         self._totals[: self._size] = totals
         self._frames[: self._size] = frames
@@ -137,6 +143,13 @@ class SegmentMemory:
             self._speakers[heard][own[heard]] = number
         return Correction(tuple(merges), voices, newcomers)
 
+    def _make_room(self, segments: int) -> None:
+        if segments > len(self._frames):
+            places = min(MAXIMUM_SEGMENTS, segments + _MORE_SEGMENTS)
+            self._totals = with_room(self._totals, places)
+            self._frames = with_room(self._frames, places)
+            self._speakers = with_room(self._speakers, places)
+
     def _join_closest(self) -> None:
         """Joins the two most similar segments of one speaker, which frees the last place."""
         units = _units(self._totals[: self._size])
@@ -159,4 +172,29 @@ def _units(totals: FloatArray) -> FloatArray:
 
 def _clusters(totals: FloatArray, same_speaker_threshold: float) -> NDArray[np.intp]:
     tree = linkage(_units(totals), "average", "cosine")
-    return fcluster(tree, 1.0 - same_speaker_threshold, "distance").astype(np.intp)
+    return cut(tree, 1.0 - same_speaker_threshold)
+
+
+def cut(tree: NDArray[np.float64], distance: float) -> NDArray[np.intp]:
+    """The clusters of a tree, as SciPy's `fcluster` gives them, without its checks of the tree.
+
+    Args:
+        tree: As SciPy's `linkage` gives it, (points - 1, 4).
+        distance: Up to which two clusters are one.
+
+    Returns:
+        By point, its cluster from 1 on, (points,): in the order of the tree, in which a point comes
+        after what it is joined with.
+    """
+    points = len(tree) + 1
+    nodes = [[[point]] for point in range(points)]  # the clusters of each, in their order
+    for left, right, height in zip(*tree[:, :3].T.tolist(), strict=True):
+        one, other = nodes[int(left)], nodes[int(right)]
+        if height <= distance:
+            nodes.append([one[0] + other[0]])
+        else:
+            nodes.append(other + one if left < points <= right else one + other)
+    clusters = np.empty(points, np.intp)
+    for number, cluster in enumerate(nodes[-1], 1):
+        clusters[cluster] = number
+    return clusters
