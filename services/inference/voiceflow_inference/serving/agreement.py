@@ -6,7 +6,6 @@ from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from voiceflow.pipeline.turns import UNKNOWN, Region
 
@@ -85,6 +84,9 @@ def _foreign(label: str) -> str:
 
 def _best_mapping(together: Mapping[tuple[str, str], int]) -> dict[str, str]:
     """Labels of the second by those of the first, one to one, most samples explained."""
+    # Twelve megabytes that only a service with a shadow needs.
+    from scipy.optimize import linear_sum_assignment  # noqa: PLC0415
+
     ours = sorted({one for one, _ in together})
     theirs = sorted({two for _, two in together})
     samples = np.array([[together.get((one, two), 0) for two in theirs] for one in ours])
