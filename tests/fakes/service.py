@@ -13,6 +13,7 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from typing import Any
 import grpc
 from numpy.typing import NDArray
 
+from voiceflow.artifact import LatencyMode
 from voiceflow.catalog.channels import Rollout, VersionPin
 from voiceflow.catalog.pods import GenerationState
 from voiceflow.client.fate import Fate
@@ -106,10 +108,11 @@ class Loaded(Loader):
     async def load(
         self, found: Found, pin: VersionPin, number: int, on_state: OnState
     ) -> Generation:
-        """Warms it."""
+        """Warms it; a stream of any mode takes one place, whatever a hop cost amid other work."""
         del found
         on_state(GenerationState.LOADING)
-        return await self.warmed(self._models[pin], pin, number, on_state)
+        generation = await self.warmed(self._models[pin], pin, number, on_state)
+        return replace(generation, stream_costs=dict.fromkeys(LatencyMode, 1.0))
 
 
 def _pin(model: BoundModel) -> VersionPin:
