@@ -21,12 +21,8 @@ from scipy.cluster.hierarchy import linkage
 
 from voiceflow.pipeline.enrolment import Enrolment
 from voiceflow.pipeline.model import FloatArray
-from voiceflow.pipeline.vectors import with_room
 
 MAXIMUM_SEGMENTS = 96
-
-_MORE_SEGMENTS = 15
-"""There is room for so many more whenever there is none left: the first minutes need less."""
 
 MERGE_SHARE = 0.7
 """Share of a speaker's speech that must lie in another's cluster for the two to be one."""
@@ -57,9 +53,9 @@ class SegmentMemory:
     """
 
     def __init__(self, dim: int, enrolment: Enrolment) -> None:
-        self._totals = np.zeros((0, dim), np.float32)
-        self._frames = np.zeros(0, np.float32)
-        self._speakers = np.zeros(0, np.intp)
+        self._totals = np.zeros((MAXIMUM_SEGMENTS, dim), np.float32)
+        self._frames = np.zeros(MAXIMUM_SEGMENTS, np.float32)
+        self._speakers = np.zeros(MAXIMUM_SEGMENTS, np.intp)
         self._size = 0
         self.enrolment = enrolment
 
@@ -67,7 +63,6 @@ class SegmentMemory:
         """Keeps one segment: sum of unit frame embeddings, (dim,), of a number of frames."""
         if self._size == MAXIMUM_SEGMENTS:
             self._join_closest()
-        self._make_room(self._size + 1)
         self._totals[self._size] = total
         self._frames[self._size] = frames
         self._speakers[self._size] = speaker
@@ -81,7 +76,6 @@ class SegmentMemory:
     def resume(self, speakers: Sequence[int], totals: FloatArray, frames: FloatArray) -> None:
         """Goes on with what another one kept."""
         self._size = len(speakers)
-        self._make_room(self._size)
         self._speakers[: self._size] = speakers
         self._totals[: self._size] = totals
         self._frames[: self._size] = frames
@@ -142,13 +136,6 @@ class SegmentMemory:
             newcomers[number] = totals[own].sum(axis=0), float(frames[own].sum())
             self._speakers[heard][own[heard]] = number
         return Correction(tuple(merges), voices, newcomers)
-
-    def _make_room(self, segments: int) -> None:
-        if segments > len(self._frames):
-            places = min(MAXIMUM_SEGMENTS, segments + _MORE_SEGMENTS)
-            self._totals = with_room(self._totals, places)
-            self._frames = with_room(self._frames, places)
-            self._speakers = with_room(self._speakers, places)
 
     def _join_closest(self) -> None:
         """Joins the two most similar segments of one speaker, which frees the last place."""
