@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import takewhile
+from itertools import groupby
 from time import monotonic_ns
 from typing import Final, TypedDict
 
@@ -232,8 +232,8 @@ class Session:
         most = 1 if live else self.generation.batcher.recording_hops
         self._waiting += hops
         while len(self._waiting) >= most or (ended and self._waiting):
-            length = len(self._waiting[0])
-            ready = list(takewhile(lambda hop: len(hop) == length, self._waiting[:most]))  # noqa: B023
+            _, first = next(groupby(self._waiting[:most], len))
+            ready = list(first)
             del self._waiting[: len(ready)]
             yield ready
 

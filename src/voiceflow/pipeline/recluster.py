@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.cluster.hierarchy import linkage
+from scipy.cluster.hierarchy import fcluster, linkage
 
 from voiceflow.pipeline.enrolment import Enrolment
 from voiceflow.pipeline.model import FloatArray
@@ -159,29 +159,4 @@ def _units(totals: FloatArray) -> FloatArray:
 
 def _clusters(totals: FloatArray, same_speaker_threshold: float) -> NDArray[np.intp]:
     tree = linkage(_units(totals), "average", "cosine")
-    return cut(tree, 1.0 - same_speaker_threshold)
-
-
-def cut(tree: NDArray[np.float64], distance: float) -> NDArray[np.intp]:
-    """The clusters of a tree, as SciPy's `fcluster` gives them, without its checks of the tree.
-
-    Args:
-        tree: As SciPy's `linkage` gives it, (points - 1, 4).
-        distance: Up to which two clusters are one.
-
-    Returns:
-        By point, its cluster from 1 on, (points,): in the order of the tree, in which a point comes
-        after what it is joined with.
-    """
-    points = len(tree) + 1
-    nodes = [[[point]] for point in range(points)]  # the clusters of each, in their order
-    for left, right, height in zip(*tree[:, :3].T.tolist(), strict=True):
-        one, other = nodes[int(left)], nodes[int(right)]
-        if height <= distance:
-            nodes.append([one[0] + other[0]])
-        else:
-            nodes.append(other + one if left < points <= right else one + other)
-    clusters = np.empty(points, np.intp)
-    for number, cluster in enumerate(nodes[-1], 1):
-        clusters[cluster] = number
-    return clusters
+    return fcluster(tree, 1.0 - same_speaker_threshold, "distance").astype(np.intp)

@@ -8,6 +8,7 @@ import shutil
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -49,14 +50,14 @@ def left(told: Path, labelled: EvaluationSet, tmp_path: Path) -> Path:
 
 def reported(
     monkeypatch: pytest.MonkeyPatch, left: Path, tmp_path: Path, *arguments: str
-) -> tuple[dict[str, object], str]:
+) -> tuple[dict[str, Any], str]:
     """The figures and the page of what was left."""
     path = tmp_path / "results" / "accuracy.json"
     data = ("--data", str(tmp_path / "data" / "simulated"))
     options = ("--out", str(left), "--json", str(path), "--measure-only", *data, *arguments)
     monkeypatch.setattr(sys, "argv", ["accuracy", *options])
     accuracy.main()
-    figures: dict[str, object] = json.loads(path.read_text())
+    figures: dict[str, Any] = json.loads(path.read_text())
     return figures, path.with_suffix(".md").read_text()
 
 
@@ -169,7 +170,7 @@ def test_a_model_without_a_mode_is_reported_without_it(
     shutil.rmtree(left / System.AGENT)
     figures, page = reported(monkeypatch, left, tmp_path)
     assert "agent mode" not in page
-    ends = [one for one in figures["targets"] if "end of speech" in one["what"]]  # type: ignore[attr-defined]
+    ends = [one for one in figures["targets"] if "end of speech" in one["what"]]
     assert [(one["measured"], one["reached"]) for one in ends] == [(None, None)] * 2
 
 
