@@ -18,7 +18,9 @@ def main() -> None:
     parser.add_argument("--resume", action="store_true", help="continue from the last checkpoint")
     arguments = parser.parse_args()
     product = chosen(arguments)
-    train.run(product.plan, product.shape, product.run, resume=arguments.resume)
+    train.run(
+        product.plan, product.shape, product.run, resume=arguments.resume, begin=product.begin
+    )
     export.write(product.run / "last.pt", product.package / "model.onnx")
     product.figures.unlink(missing_ok=True)  # they are of other weights
     package.rebuild(product)  # the figures need a manifest beside the graph, the card needs them

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import textwrap
 from pathlib import Path
 from typing import Any, Final
 
+from training.batches import Recipe
 from training.corpus import COPIES, TUNING_SPEAKERS
 from training.products import Product
 from training.shape import LOOK_AHEAD_FRAMES
 from voiceflow.artifact import Manifest
 
+LEVERS_FILE: Final = Path(__file__).parent / "measured" / "levers.json"
+"""What `training.levers` has measured."""
 _COMMON: Final = Path(__file__).parent / "cards" / "common.md"
 
 
@@ -27,8 +31,11 @@ def card(product: Product, manifest: Manifest, figures: dict[str, Any]) -> str:
         held_out_count=sum(TUNING_SPEAKERS.values()),
         look_ahead=LOOK_AHEAD_FRAMES * 0.04,
         copies=len(COPIES),
+        plain=Recipe(0).plain,
         licence=manifest.licence,
         made=_made(figures),
+        again=_again(product),
+        levers=_levers(),
         error_rates=_error_rates(manifest),
         equal_errors=_equal_errors(figures),
         speech_error=_speech_error(figures),
@@ -53,12 +60,42 @@ def _made(figures: dict[str, Any]) -> str:
         f"The run took {run['wall_minutes']} minutes on two "
         "cores, once the copies were made and the teachers asked."
         f"{remark} {run['steps']} steps with Muon and AdamW (peak rate {plan['peak_rate']}, "
-        f"seed {plan['seed']}), the first {plan['crop_stage_steps']} of them on crops alone. The "
+        f"seed {plan['seed']}), {_alone(plan['crop_stage_steps'])}. The "
         f"network has {run['parameters'] / 1e6:.2f} M parameters, learned from {run['voices']} "
         f"voices and makes a graph of {figures['model_bytes'] / 1e6:.1f} MB. It needs "
         f"{figures['milliseconds_per_audio_second']} ms of one CPU core per second of audio (16 "
         f"streams at once, hops of 0.48 s, ONNX Runtime, on the machine of the training)."
     )
+
+
+def _alone(steps: int) -> str:
+    return f"the first {steps} of them on crops alone" if steps else "none of them on crops alone"
+
+
+def _again(product: Product) -> str:
+    again = f"`make train PRODUCT={product.name}` makes it again, from the same seed, at the "
+    again += "source commit that the manifest names."
+    if not product.begun_with:
+        return again
+    name, before = product.name, product.begun_with
+    return (
+        f"It began with the weights of {name} {before}. {again} It wants that version's training "
+        f"in `var/training/{name}-{before}`: made in the same way, at that version's source "
+        f"commit, in `var/training/{name}`."
+    )
+
+
+def _levers() -> str:
+    if not LEVERS_FILE.exists():
+        return "Not yet measured."
+    measured = json.loads(LEVERS_FILE.read_text("utf-8"))
+    rows = [
+        f"| {what} | {rates['as_recorded']:.1f} | {rates['elsewhere']:.1f} |"
+        for what, rates in measured["equal_error_percent"].items()
+    ]
+    steps = f"{measured['steps']} steps on crops, from nothing"
+    head = f"| {steps} | as recorded % | in rooms and noise % |\n|---|---|---|\n"
+    return head + "\n".join(rows)
 
 
 def _error_rates(manifest: Manifest) -> str:

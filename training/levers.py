@@ -18,6 +18,7 @@ import numpy as np
 
 from training import augment, export, paths
 from training.batches import Recipe
+from training.card import LEVERS_FILE
 from training.corpus import Audio, read_noises, tuning_corpus
 from training.lesson import Weights
 from training.plan import Plan
@@ -25,7 +26,6 @@ from training.shape import Shape
 from training.train import run
 from training.verification import Embed, Vectors, equal_error_rates, graph_embed
 
-FIGURES: Final = Path(__file__).parent / "measured" / "levers.json"
 _TUNING_FOLDS: Final = (4,)
 _NOISE_DECIBELS: Final = 10.0
 
@@ -107,7 +107,7 @@ def main() -> None:
         "source_commit": paths.head_commit(),
         "equal_error_percent": rates,
     }
-    FIGURES.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+    LEVERS_FILE.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

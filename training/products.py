@@ -20,12 +20,14 @@ class Product:
         version: That this code makes.
         shape: Of its network.
         plan: Of its training.
+        begun_with: Version whose weights its training begins with; empty: none.
     """
 
     name: str
     version: str
     shape: Shape
     plan: Plan
+    begun_with: str = ""
 
     @property
     def space(self) -> str:
@@ -43,6 +45,12 @@ class Product:
         return VAR / "training" / self.name
 
     @property
+    def begin(self) -> Path | None:
+        """The checkpoint that its training begins with: of that version's training, kept there."""
+        folder = VAR / "training" / f"{self.name}-{self.begun_with}"
+        return folder / "last.pt" if self.begun_with else None
+
+    @property
     def figures(self) -> Path:
         """What was measured of it, for its card."""
         return Path(__file__).parent / "measured" / f"{self.name}.json"
@@ -53,7 +61,13 @@ class Product:
         return Path(__file__).parent / "cards" / f"{self.name}.md"
 
 
-DIARIZER = Product("diarizer", "2.0.0", Shape(), Plan(steps=11_000, crop_stage_steps=3_300))
+DIARIZER = Product(
+    "diarizer",
+    "3.0.0",
+    Shape(),
+    Plan(steps=14_000, crop_stage_steps=0, peak_rate=1.5e-3),
+    begun_with="2.0.0",
+)
 FAST_CNN = Product("fast-cnn", "1.0.0", FAST_CNN_SHAPE, Plan(steps=3_600, crop_stage_steps=1_800))
 _PRODUCTS = {product.name: product for product in (DIARIZER, FAST_CNN)}
 

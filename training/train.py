@@ -107,7 +107,16 @@ class Trainer:
         partial.replace(path)
 
     def begin_with(self, path: Path) -> None:
-        """Takes the averaged weights of another training for a beginning."""
+        """Takes the averaged weights of another training for a beginning.
+
+        Raises:
+            FileNotFoundError: There is no such checkpoint.
+        """
+        if not path.exists():
+            raise FileNotFoundError(
+                f"{path}: what this training begins with; make that version at its source commit, "
+                "and move its folder there"
+            )
         weights = load_network(path).state_dict()
         self.network.load_state_dict(weights)
         self.average.module.load_state_dict(weights)
@@ -188,10 +197,10 @@ def run(
     sources = read_sources(paths.SPEECH, paths.CACHE)
     tuning_corpus(paths.SPEECH, paths.CACHE)  # decoded now, so that the time below is training's
     trainer = Trainer(plan, torch.from_numpy(sources.answers.of_voices), shape, weights)
-    if begin:
-        trainer.begin_with(begin)
     if resume:
         trainer.restore(folder / "last.pt")
+    elif begin:
+        trainer.begin_with(begin)
     count = sum(p.numel() for p in trainer.network.parameters())
     log.info(
         "%d parameters, %d voices, from step %d", count, len(sources.corpus.voices), trainer.step
@@ -250,7 +259,7 @@ def main() -> None:
         product.shape,
         arguments.run or product.run,
         resume=arguments.resume,
-        begin=arguments.begin,
+        begin=arguments.begin or product.begin,
     )
 
 
