@@ -3,15 +3,17 @@
     python -m training.operating_point [--product fast-cnn] [--write]
 
 The model is run once over `var/tuning` (made by `training.tuning_set`); the pipeline then runs over
-its frames for each candidate. A threshold moves where it lowers the pooled error rate; all are
-visited until none moves, at most three times.
+its frames for each candidate. A threshold moves where it lowers the pooled error rate by more than
+chance may; all are visited until none moves, at most three times.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from training.paths import TUNING
 from training.products import add_argument, chosen
@@ -30,7 +32,7 @@ from voiceflow.pipeline.diarizer import StreamDiarizer
 from voiceflow.pipeline.model import Frames
 from voiceflow.pipeline.offline import model_frames
 
-CANDIDATES: dict[str, tuple[float, ...]] = {
+CANDIDATES: Final[Mapping[str, tuple[float, ...]]] = {
     "activity_threshold": (0.4, 0.5, 0.6, 0.7),
     "overlap_threshold": (0.2, 0.3, 0.4, 0.5, 0.6, 0.8),
     "new_speaker_threshold": (0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6),
@@ -40,6 +42,9 @@ CANDIDATES: dict[str, tuple[float, ...]] = {
     "minimum_turn_seconds": (0.12, 0.2, 0.32),
     "minimum_pause_seconds": (0.2, 0.3, 0.4, 0.52),
 }
+
+LEAST_GAIN_PERCENT: Final = 0.1
+"""Of the pooled error rate. What changes it by less does so by a turn or two."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +96,7 @@ def search(manifest: Manifest, heard: list[Conversation]) -> OperatingPoint:
             for value in values:
                 point = best.model_copy(update={name: value})
                 rates = error_rates(manifest.model_copy(update={"operating_point": point}), heard)
-                if rates["der"] < lowest:
+                if rates["der"] < lowest - LEAST_GAIN_PERCENT:
                     lowest, best = rates["der"], point
                     print(f"{name} {value}: {_told(rates)}", flush=True)
         if lowest == before:
