@@ -6,11 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 from click.testing import CliRunner, Result
 
 from benchmarks.streams import loaded_service
 from voiceflow.bench.live import Server
 from voiceflow.cli.commands import commands, exit_code
+from voiceflow.client import DiarizationClient, FileResult
 from voiceflow.errors import InvalidInput, PackageInvalid, Unavailable
 
 STREAMS = ("bench", "streams", "--seconds", "1")
@@ -81,6 +83,23 @@ def test_calls_are_made_in_a_closed_loop_and_at_a_pace(open_server: Server) -> N
     document, _ = told(*calls, *paced)
     assert (document["figures"]["calls"], document["figures"]["succeeded"]) == (4, 4)
     assert "throughput" in ended(*calls, "--seconds", "0.1").stdout
+
+
+def test_no_call_that_counts_opens_a_connection(
+    open_server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each client has called once before the first of them."""
+    callers, plain = [], DiarizationClient.diarize_file
+
+    async def noted(client: DiarizationClient, *request: Any) -> FileResult:
+        callers.append(client)
+        return await plain(client, *request)
+
+    monkeypatch.setattr(DiarizationClient, "diarize_file", noted)
+    calls = ("bench", "calls", "--server", open_server.address, "--clients", "3")
+    document, _ = told(*calls, "--seconds", "0.3")
+    assert len(set(callers[:3])) == 3
+    assert document["figures"]["calls"] == len(callers) - 3
 
 
 def test_a_service_is_started_where_none_is_named(stream_package: Path) -> None:

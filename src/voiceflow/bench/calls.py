@@ -69,7 +69,8 @@ async def call(server: Server, load: CallLoad, audio: bytes) -> CallFigures:
         audio: PCM16 at 16 kHz, at least as long as that of a call.
 
     Raises:
-        VoiceFlowError: A first call, which is not counted, does not succeed.
+        VoiceFlowError: A client's first call, which opens its connection and is not counted, does
+            not succeed.
     """
     length = round(load.audio_seconds * SAMPLE_RATE_HERTZ) * SAMPLE_BYTES
     async with AsyncExitStack() as stack:
@@ -81,7 +82,8 @@ async def call(server: Server, load: CallLoad, audio: bytes) -> CallFigures:
             )
             await stack.enter_async_context(client)
             clients.append(_Client(client, audio[place : place + length], load))
-        await clients[0].ask()
+        for one in clients:
+            await one.ask()
         meter = Meter(server.processes)
         start = asyncio.get_running_loop().time()
         await asyncio.gather(*(one.run(start, number) for number, one in enumerate(clients)))

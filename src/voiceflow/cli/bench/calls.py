@@ -71,10 +71,11 @@ def calls(
 ) -> None:
     """Make whole calls, and say how many a second succeed and how late they are answered.
 
-    Of a paced call, latency counts from when it was due, also where the one before was not
-    answered yet. `Had the clients cost nothing` is the throughput of a closed loop divided by the
-    share of this machine's processor time that neither the clients nor other processes took: told
-    of a server on this machine.
+    Each client's first call opens its connection, and does not count. Of a paced call, latency
+    counts from when it was due, also where the one before was not answered yet. `Had the clients
+    cost nothing` is the throughput of a closed loop divided by the share of this machine's
+    processor time that neither the clients nor other processes took: told of a server on this
+    machine.
 
     Exit codes: 0 done, 1 a call failed, 2 usage, 3 the model or the request is not usable, 4 no
     server or too busy, 5 not served, 7 not allowed for this caller.
