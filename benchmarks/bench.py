@@ -34,7 +34,7 @@ from benchmarks import (
 )
 from benchmarks.arguments import count
 from benchmarks.bench_plots import plot
-from benchmarks.bench_report import as_markdown, capacity, stand_ins, summary
+from benchmarks.bench_report import as_markdown, capacity, of_other_models, stand_ins, summary
 from benchmarks.bench_rows import Documents, Row, rows, shape_rows
 from benchmarks.blocks import block_of, with_block
 from benchmarks.parts import OUT
@@ -77,6 +77,8 @@ def main() -> None:
         sys.exit(f"{arguments.out} holds nothing that a part has written")
     if arguments.write and (parts := stand_ins(documents)):
         sys.exit(f"not to be published, without --window-model: {', '.join(parts)}")
+    if arguments.write and (told := of_other_models(documents)):
+        sys.exit(f"not to be published, parts tell of different models: {told}")
     where = RESULTS if arguments.write else arguments.out
     text = write(documents, where, read_peers(RESULTS / "peers.json"))
     if arguments.write:
@@ -141,8 +143,10 @@ def write_block(page: Path, name: str, text: str) -> None:
 
 
 def _run(part: str, arguments: argparse.Namespace) -> bool:
-    """Runs a part; False: it failed."""
-    command = [sys.executable, "-m", f"benchmarks.{part}", "--json", arguments.out / f"{part}.json"]
+    """Runs a part, and leaves nothing of an earlier run; False: it failed."""
+    left = arguments.out / f"{part}.json"
+    left.unlink(missing_ok=True)
+    command = [sys.executable, "-m", f"benchmarks.{part}", "--json", left]
     if part == cost.NAME:
         command += ["--density", arguments.out / f"{density.NAME}.json", *arguments.cost]
     else:

@@ -63,6 +63,17 @@ def stand_ins(documents: Documents) -> list[str]:
     return [name for name, one in documents.items() if one["stand_in"] and name in named]
 
 
+def of_other_models(documents: Documents) -> str:
+    """Which parts tell of which models, where these are not the same; empty: they are."""
+    told: dict[str, list[str]] = {}
+    for name, one in documents.items():
+        models = (f"{m['model']} {m['digest'][:19]}" for m in one["models"].values())
+        told.setdefault(" and ".join(models), []).append(name)
+    if len(told) < 2:
+        return ""
+    return "; ".join(f"{', '.join(parts)} of {models}" for models, parts in told.items())
+
+
 def capacity(documents: Documents) -> str:
     """How many pods so many streams take, and what they cost; empty: not measured."""
     document = documents.get("cost")

@@ -17,6 +17,7 @@ import argparse
 import json
 import math
 import statistics
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -112,7 +113,7 @@ def document(
         "stand_in": density["stand_in"],
         "scale": density["scale"],
         "settings": density["settings"],
-        "price": asdict(price) | {"source": PRICE_SOURCE},
+        "price": asdict(price) | {"source": PRICE_SOURCE if price == Price() else "as given"},
         "headroom": headroom,
         "pod": {"vcpus": POD_VCPUS, "gigabytes": POD_GIGABYTES},
         "runs": [modes],
@@ -129,6 +130,8 @@ def main() -> None:
     parser.add_argument("--headroom", type=float, default=HEADROOM)
     parser.add_argument("--json", type=Path, default=OUT / f"{NAME}.json")
     arguments = parser.parse_args()
+    if not arguments.density.exists():
+        sys.exit(f"{arguments.density} is not there: python -m benchmarks.density writes it")
     density = json.loads(arguments.density.read_text("utf-8"))
     price = Price(arguments.price, arguments.memory_price)
     told = document(density, arguments.users, price, arguments.headroom)

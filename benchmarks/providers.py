@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import math
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, Final
 
@@ -53,18 +54,29 @@ def _on(setup: Setup, package: ModelPackage, provider: Provider) -> dict[str, An
         taken = percentiles(bare.call_seconds(batch, calls))
         assert taken is not None  # noqa: S101 - there is at least one call
         batches[str(batch)] = asdict(taken)
-    largest = max(setup.arguments.batches)
+    medians = {int(batch): one["p50_milliseconds"] for batch, one in batches.items()}
+    largest = max(medians)
     hop_seconds = package.manifest.hop_samples[LatencyMode.DENSITY] / SAMPLE_RATE_HERTZ
-    median = batches[str(largest)]["p50_milliseconds"]
     return {
         "calls": calls,
         "by_batch": batches,
         "by_streams": {
-            str(streams): round(math.ceil(streams / largest) * median, 3)
+            str(streams): round(hop_milliseconds(streams, medians), 3)
             for streams in setup.arguments.streams
         },
-        "keeps_up_with": int(hop_seconds * 1000 / max(1e-6, median)) * largest,
+        "keeps_up_with": int(hop_seconds * 1000 / max(1e-6, medians[largest])) * largest,
     }
+
+
+def hop_milliseconds(streams: int, medians: Mapping[int, float]) -> float:
+    """Reckoned for a hop of so many streams: one call if a batch holds them, else full ones.
+
+    Args:
+        streams: Whose hops are due.
+        medians: Milliseconds of a call, by its batch size.
+    """
+    batch = min((size for size in medians if size >= streams), default=max(medians))
+    return math.ceil(streams / batch) * medians[batch]
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

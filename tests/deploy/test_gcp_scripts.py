@@ -12,6 +12,7 @@ import pytest
 
 from tests.deploy.gcp_project import BUCKET, GCP, NEEDED, PROJECT, Project, may
 from tests.deploy.k8s_cluster import K8S, RENDERED, load, matches, read
+from tests.deploy.queries import ROOT
 
 SCRIPTS: Final = sorted(NEEDED)
 URL: Final = f"gs://{BUCKET}"
@@ -299,9 +300,11 @@ def test_the_benchmark_leaves_no_machine(project: Project, tmp_path: Path) -> No
     ]
     assert project.state["there"] == {}
     project.set(fails=["bench streams"])
-    ended = project.run("benchmark-t4.sh", *NEEDED["benchmark-t4.sh"], **clean)
+    named = (*NEEDED["benchmark-t4.sh"], "--out", str(out))
+    ended = project.run("benchmark-t4.sh", *named, **clean)
     assert ended.returncode != 0
     assert project.state["there"] == {}
+    assert not (ROOT / "benchmarks" / "results" / "t4").exists()
 
 
 def test_the_benchmark_takes_no_machine_that_is_there(project: Project) -> None:

@@ -116,6 +116,7 @@ def test_the_report_is_made_of_what_its_parts_have_left(
 ) -> None:
     """By the command, which runs each in a process of its own; one that fails is named."""
     models = ("--model", stream_package, "--window-model", window_package)
+    (tmp_path / "cost.json").write_text("of an earlier run")
     shape = ("--only", "cost", "providers", "--runs", "1", "--scale", "0.01", "--out", tmp_path)
     monkeypatch.setattr(sys, "argv", ["bench", *map(str, (*models, *shape))])
     with pytest.raises(SystemExit, match="failed: cost"):  # there is no density

@@ -13,6 +13,7 @@ from benchmarks.bare import Bare, rows_of
 from benchmarks.cost import Price, costs, document
 from benchmarks.interruptions import noticed_seconds, onsets
 from benchmarks.lifecycle import per_second
+from benchmarks.providers import hop_milliseconds
 from benchmarks.throughput import ratios
 from voiceflow.evaluation import Spoken
 from voiceflow.package import load_package
@@ -55,7 +56,25 @@ def test_the_table_of_costs_is_of_what_was_measured(
     cost.main()
     written = json.loads(out.read_text())
     assert written["price"]["vcpu_hour"] == 1.5
+    assert written["price"]["source"] == "as given"
+    assert "https://" in told["price"]["source"]
     assert [one["users"] for one in written["runs"][0]["density"]["costs"]] == [7]
+
+
+def test_the_table_of_costs_wants_a_density(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And says how to come by one."""
+    monkeypatch.setattr(sys, "argv", ["cost", "--density", str(tmp_path / "density.json")])
+    with pytest.raises(SystemExit, match=r"benchmarks\.density writes it"):
+        cost.main()
+
+
+def test_a_hop_of_many_streams_is_full_calls() -> None:
+    """And of few, one call of the batch that holds them."""
+    medians = {1: 0.4, 4: 1.0, 16: 3.0}
+    told = [hop_milliseconds(streams, medians) for streams in (1, 2, 4, 16, 17, 64)]
+    assert told == [0.4, 1.0, 1.0, 3.0, 6.0, 12.0]
 
 
 def test_a_service_is_set_beside_the_bare_loop() -> None:

@@ -150,6 +150,21 @@ def test_a_model_that_stands_in_reaches_nothing(
     assert not (tmp_path / "results").exists()
 
 
+def test_parts_of_different_models_are_not_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some of them were measured before the model changed, which is said of each."""
+    other = {"default": {"model": "models/m/versions/2.0.0", "digest": "sha256:1"}}
+    for name, more in (("growth", {}), ("latency", {"models": other})):
+        (tmp_path / f"{name}.json").write_text(json.dumps(document(name, **more)))
+    publish = ("--report-only", "--write", "--out", str(tmp_path))
+    monkeypatch.setattr(sys, "argv", ["bench", *publish])
+    monkeypatch.setattr(bench, "RESULTS", tmp_path / "results")
+    with pytest.raises(SystemExit, match=r"latency of models/m/versions/2\.0\.0 sha256:1"):
+        bench.main()
+    assert not (tmp_path / "results").exists()
+
+
 def test_figures_are_told_with_their_range() -> None:
     """Where there are several runs."""
     assert told(Spread(1.25, 1.0, 2.0, 3), "ms") == "1.25 ms (1 to 2)"
