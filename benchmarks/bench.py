@@ -16,7 +16,7 @@ import argparse
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,7 +34,14 @@ from benchmarks import (
 )
 from benchmarks.arguments import count
 from benchmarks.bench_plots import plot
-from benchmarks.bench_report import as_markdown, capacity, of_other_models, stand_ins, summary
+from benchmarks.bench_report import (
+    Beside,
+    as_markdown,
+    capacity,
+    of_other_models,
+    stand_ins,
+    summary,
+)
 from benchmarks.bench_rows import Documents, Row, rows, shape_rows
 from benchmarks.blocks import block_of, with_block
 from benchmarks.parts import OUT
@@ -80,9 +87,12 @@ def main() -> None:
     if arguments.write and (told := of_other_models(documents)):
         sys.exit(f"not to be published, parts tell of different models: {told}")
     where = RESULTS if arguments.write else arguments.out
-    text = write(documents, where, read_peers(RESULTS / "peers.json"))
+    beside = Beside(
+        *(read_published(RESULTS / name) for name in ("peers.json", "large-models.json"))
+    )
+    text = write(documents, where, beside)
     if arguments.write:
-        write_block(README, "speed", summary(documents, all_rows(documents)))
+        write_block(README, "speed", summary(documents, all_rows(documents, beside), beside))
         if planned := capacity(documents):
             write_block(CAPACITY, "capacity", planned)
     print(text)
@@ -95,36 +105,24 @@ def read_documents(folder: Path) -> dict[str, dict[str, Any]]:
     order = [*PARTS, *BY_HAND]
     found = {path.stem: path for path in sorted(folder.glob("*.json"))}
     names = [name for name in order if name in found]
-    names += [name for name in found if name.startswith(f"{model_call.NAME}-")]
     return {name: json.loads(found[name].read_text("utf-8")) for name in names}
 
 
-def read_peers(path: Path) -> dict[str, Any] | None:
-    """What was measured of other servers; None: it was not."""
-    if not path.exists():
-        return None
-    told: dict[str, Any] = json.loads(path.read_text("utf-8"))
-    return told
+def read_published(path: Path) -> dict[str, Any]:
+    """What another command has published; empty: it did not."""
+    return json.loads(path.read_text("utf-8")) if path.exists() else {}
 
 
-def all_rows(documents: Documents) -> list[Row]:
-    """Targets, with those of other shapes among the calls."""
-    found = rows(documents)
-    shapes = [
-        row
-        for name, one in documents.items()
-        if name.startswith(f"{model_call.NAME}-")
-        for row in shape_rows(name.partition("-")[2], one)
-    ]
-    calls = sum(row.section == found[0].section for row in found)
-    return [*found[:calls], *shapes, *found[calls:]]
+def all_rows(documents: Documents, beside: Beside) -> list[Row]:
+    """Targets, and what large models took."""
+    return [*rows(documents), *shape_rows(beside.large_models.get("shapes", {}))]
 
 
-def write(documents: Documents, folder: Path, peers: Mapping[str, Any] | None) -> str:
+def write(documents: Documents, folder: Path, beside: Beside) -> str:
     """Writes the report as `bench.json`, `bench.md` and pictures; gives its text."""
-    told = all_rows(documents)
-    text = as_markdown(documents, told, peers)
-    report = {"rows": [row.as_data() for row in told], "parts": documents, "peers": peers}
+    told = all_rows(documents, beside)
+    text = as_markdown(documents, told, beside)
+    report = {"rows": [row.as_data() for row in told], "parts": documents, **asdict(beside)}
     write_report(folder / "bench.json", report, text)
     plot(documents, folder)
     return text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, Final
 
@@ -25,17 +26,32 @@ _ALL: Final = "[All of it](benchmarks/results/bench.md)."
 _OTHERS: Final = """\
 Error rates and the end of speech: [accuracy.md](accuracy.md). Half precision and 8 bits:
 [variants.md](variants.md)."""
+_RECKONED: Final = """\
+Calls are measured. What the hops of many streams at once take is reckoned from them: as many calls
+as hold them, one after another."""
 _NOT_MEASURED: Final = "not measured"
-_MAXIMUM_SUMMARY_ROWS: Final = 40
 
 
-def as_markdown(documents: Documents, rows: Sequence[Row], peers: Mapping[str, Any] | None) -> str:
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What is measured by hand, by commands with a report of their own; empty: it was not.
+
+    Attributes:
+        peers: Of `benchmarks.serving_peers`.
+        large_models: Of `benchmarks.large_models`.
+    """
+
+    peers: Mapping[str, Any] = field(default_factory=dict)
+    large_models: Mapping[str, Any] = field(default_factory=dict)
+
+
+def as_markdown(documents: Documents, rows: Sequence[Row], beside: Beside) -> str:
     """The report.
 
     Args:
         documents: What parts have written.
         rows: Targets and whether they are reached.
-        peers: What `benchmarks/results/peers.json` holds; None: there is none.
+        beside: What others have.
     """
     parts = [
         "# Speed and scale",
@@ -49,9 +65,11 @@ def as_markdown(documents: Documents, rows: Sequence[Row], peers: Mapping[str, A
         *_pictures(documents),
         *_stages(documents.get("overhead")),
         *_memory(documents.get("growth")),
+        *_long_run(documents.get("long_run")),
         *_providers(documents.get("providers")),
         *_cost(documents.get("cost")),
-        *_peers(peers),
+        *_peers(beside.peers, "peers.md"),
+        *_large(beside.large_models),
         *_origins(documents),
     ]
     return "\n\n".join(parts)
@@ -80,10 +98,12 @@ def capacity(documents: Documents) -> str:
     return "\n\n".join([*_cost(document, heading=False), _origin(document)]) if document else ""
 
 
-def summary(documents: Documents, rows: Sequence[Row]) -> str:
-    """The rows that have a target, what streams cost, and where that comes from."""
-    wanted = [row for row in rows if row.wanted][:_MAXIMUM_SUMMARY_ROWS]
-    parts = [_table(wanted), *_cost(documents.get("cost"), heading=False)]
+def summary(documents: Documents, rows: Sequence[Row], beside: Beside) -> str:
+    """The rows that have a target, peers, what streams cost, and where that comes from."""
+    parts = [_table([row for row in rows if row.wanted])]
+    if beside.peers:
+        parts += _peers(beside.peers, "benchmarks/results/peers.md", heading=False)
+    parts += _cost(documents.get("cost"), heading=False)
     origins = sorted({_origin(one) for one in documents.values()})
     return "\n\n".join([*parts, *origins, _ALL])
 
@@ -185,8 +205,25 @@ def _providers(document: Mapping[str, Any] | None) -> list[str]:
             for batch, call in found["by_batch"].items():
                 figures = [f"{call[f'p{one}_milliseconds']:.2f}" for one in (50, 95, 99)]
                 rows.append((f"{name}, {model}, batch {batch}", *figures))
+            rows += [
+                (f"{name}, {model}, a hop of {streams} streams", f"{reckoned:.2f}", "-", "-")
+                for streams, reckoned in found["by_streams"].items()
+            ]
     text = grid(("", "median ms", "P95 ms", "P99 ms"), rows)
-    return ["\n\n".join(["## Providers", text, *absent])]
+    return ["\n\n".join(["## Providers", _RECKONED, text, *absent])]
+
+
+def _long_run(document: Mapping[str, Any] | None) -> list[str]:
+    if document is None:
+        return []
+    run = document["runs"][0]
+    tenths = zip(run["latency_milliseconds"], run["resident_megabytes"], strict=False)
+    rows = [
+        (str(number), _or_dash(latency, "{:.2f}"), f"{megabytes:.0f}")
+        for number, (latency, megabytes) in enumerate(tenths, 1)
+    ]
+    head = ("tenth", "median latency ms", "MB")
+    return [f"## A long run\n\n{run['figures']['streams']} streams.\n\n{grid(head, rows)}"]
 
 
 def _cost(document: Mapping[str, Any] | None, *, heading: bool = True) -> list[str]:
@@ -220,17 +257,29 @@ def _cost(document: Mapping[str, Any] | None, *, heading: bool = True) -> list[s
     return [f"## Cost\n\n{table}" if heading else table]
 
 
-def _peers(peers: Mapping[str, Any] | None) -> list[str]:
+def _peers(peers: Mapping[str, Any], page: str, *, heading: bool = True) -> list[str]:
     """Beside other servers of models: a table of what is there, whatever it names."""
-    if peers is None:
+    if not peers:
         return ["## Peers\n\nNot measured: benchmarks/results/peers.json is not there."]
-    named: Mapping[str, Mapping[str, Any]] = peers.get("peers", {})
-    figures = sorted({key for one in named.values() for key in one if _is_number(one[key])})
+    named: Mapping[str, Mapping[str, Any]] = peers["peers"]
+    figures = list(dict.fromkeys(key for one in named.values() for key in one))
     rows = [
-        (name, *(_or_dash(one.get(key), "{:g}") for key in figures)) for name, one in named.items()
+        (name, *(_or_dash(one.get(key), "{:.4g}") for key in figures))
+        for name, one in named.items()
     ]
     head = ("", *(key.replace("_", " ") for key in figures))
-    return [f"## Peers\n\n{grid(head, rows)}"] if rows else []
+    about = (
+        "One windowed model behind several servers, the same clients, one thread for the model."
+        f" {_where(peers['provenance'])} [More]({page})."
+    )
+    text = f"{grid(head, rows)}\n\n{about}"
+    return [f"## Peers\n\n{text}" if heading else text]
+
+
+def _large(large_models: Mapping[str, Any]) -> list[str]:
+    if not large_models:
+        return []
+    return [f"Large models: {_where(large_models['provenance'])} [More](large-models.md)."]
 
 
 def _origins(documents: Documents) -> list[str]:
@@ -256,9 +305,12 @@ def _origins(documents: Documents) -> list[str]:
 
 
 def _origin(document: Mapping[str, Any]) -> str:
-    origin = document["provenance"]
-    shortened = "" if document["scale"] == 1 else f", shortened to {document['scale']:g}"
-    return f"{origin['machine']}, commit {origin['commit']}, {origin['at']}{shortened}."
+    shortened = "" if document["scale"] == 1 else f" Shortened to {document['scale']:g}."
+    return f"{_where(document['provenance'])}{shortened}"
+
+
+def _where(origin: Mapping[str, Any]) -> str:
+    return f"{origin['machine']}, commit {origin['commit']}, {origin['at']}."
 
 
 def _or_dash(value: Any, form: str) -> str:

@@ -89,6 +89,10 @@ def _wanted(target: Target) -> str:
     return ""
 
 
-def shape_rows(name: str, document: Mapping[str, Any]) -> list[Row]:
-    """Of another windowed model's shape: what `model_call` has written as `model_call-NAME`."""
-    return [_row(target, {"model_call": document}) for target in shape_targets(name)]
+def shape_rows(shapes: Mapping[str, Run]) -> list[Row]:
+    """Of each shape that `large_models` has published."""
+    return [
+        _row(target, {target.part: {"runs": [seen]}})
+        for name, seen in shapes.items()
+        for target in shape_targets(name)
+    ]

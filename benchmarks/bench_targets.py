@@ -15,6 +15,7 @@ ONE_CALL: Final = "One model call"
 END_TO_END: Final = "End to end"
 SCALE: Final = "Scale"
 LIFE: Final = "Life of a service"
+LARGE: Final = "Large models"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +82,12 @@ def _five_hundred(run: Run) -> Run:
     return found
 
 
-def _overhead(streams: str, figure: str) -> Callable[[Run], float]:
-    return lambda run: run["default"][streams]["overhead"][figure]
+def _overhead(model: str, streams: str, figure: str) -> Callable[[Run], float]:
+    return lambda run: run[model][streams]["overhead"][figure]
 
 
-def _ratio_of_call(run: Run) -> float:
-    call = run["windowed"]["1"]["call"]
-    return float(call["p99_milliseconds"] / call["p50_milliseconds"])
+def _time(kind: str, figure: str) -> Callable[[Run], float]:
+    return lambda run: run[kind][figure]
 
 
 _P50, _P95, _P99 = (f"p{percent}_milliseconds" for percent in (50, 95, 99))
@@ -177,21 +177,27 @@ TARGETS: Final[tuple[Target, ...]] = (
                 "throughput",
                 _served(model, "stream", "calls_per_second"),
             ),
-            Target(
-                END_TO_END,
-                f"{model}, success of that run",
-                "%",
-                "throughput",
-                _served(model, "file", "success_percent"),
-                minimum=100.0,
-            ),
-            Target(
-                END_TO_END,
-                f"{model}, of the bare loop on all cores, clients accounted",
-                "",
-                "throughput",
-                _ratio(model, "file", "cores", "clients_accounted"),
-                minimum=0.9,
+            *(
+                target
+                for method, name in (("file", "DiarizeFile"), ("stream", "Diarize"))
+                for target in (
+                    Target(
+                        END_TO_END,
+                        f"{model}, {name}, success of that run",
+                        "%",
+                        "throughput",
+                        _served(model, method, "success_percent"),
+                        minimum=100.0,
+                    ),
+                    Target(
+                        END_TO_END,
+                        f"{model}, {name}, of the bare loop on all cores, clients accounted",
+                        "",
+                        "throughput",
+                        _ratio(model, method, "cores", "clients_accounted"),
+                        minimum=0.9,
+                    ),
+                )
             ),
             Target(
                 END_TO_END,
@@ -219,12 +225,13 @@ TARGETS: Final[tuple[Target, ...]] = (
     *(
         Target(
             END_TO_END,
-            f"server overhead of a hop, {streams} at once: {name}",
+            f"{model}, server overhead of a hop, {streams} at once: {name}",
             "ms",
             "overhead",
-            _overhead(streams, key),
+            _overhead(model, streams, key),
             maximum,
         )
+        for model in ("windowed", "default")
         for streams in ("1", "20")
         for name, key, maximum in (("median", _P50, 1.0), ("P99", _P99, 3.0))
     ),
@@ -344,6 +351,14 @@ TARGETS: Final[tuple[Target, ...]] = (
     ),
     Target(
         LIFE,
+        "streams of a long run that were refused or failed",
+        "streams",
+        "long_run",
+        lambda run: run["figures"]["refused"] + run["figures"]["failed"],
+        0.0,
+    ),
+    Target(
+        LIFE,
         "memory, last tenth of a long run over its second",
         "",
         "long_run",
@@ -355,16 +370,20 @@ TARGETS: Final[tuple[Target, ...]] = (
 
 
 def shape_targets(name: str) -> tuple[Target, ...]:
-    """Of another windowed model's shape, by what `model_call` has written of it."""
-    return (
-        Target(ONE_CALL, f"{name}: median", "ms", "model_call", _call("windowed", 1, _P50)),
-        Target(ONE_CALL, f"{name}: P99", "ms", "model_call", _call("windowed", 1, _P99)),
-        Target(ONE_CALL, f"{name}: P99 over median", "", "model_call", _ratio_of_call, maximum=2.0),
+    """Of a large model's shape: a run is what `large_models` has published of it."""
+    return tuple(
         Target(
-            ONE_CALL,
-            f"{name}: calls of 20 paced clients that were served",
-            "%",
-            "model_call",
-            lambda run: run["served"]["clients"]["success_percent"],
-        ),
+            LARGE,
+            f"{name}, 3 s, {way}: {figure}",
+            unit,
+            "large_models",
+            _time(kind, key),
+            maximum,
+        )
+        for way, kind in (("alone", "bare"), ("through the service", "served"))
+        for figure, unit, key, maximum in (
+            ("median", "ms", "median", None),
+            ("P99", "ms", "p99", None),
+            ("P99 over median", "", "p99_to_median", 2.0 if kind == "served" else None),
+        )
     )

@@ -28,6 +28,7 @@ from benchmarks import (
     throughput,
 )
 from benchmarks.audio import pcm16
+from benchmarks.bench_report import Beside
 from benchmarks.bench_rows import rows
 from benchmarks.parts import Run, Setup, part_document
 from tests.fakes.models import Spoken, tones
@@ -103,7 +104,7 @@ def test_a_part_measures_what_the_report_reads(
     document = json.loads(json.dumps(part_document(name, setup, [measure(setup)])))
     found = [row for row in rows({name: document}) if row.measured is not None]
     assert found or name in SILENT | {"growth", "providers"}
-    text = bench.write({name: document}, tmp_path / "out", None)
+    text = bench.write({name: document}, tmp_path / "out", Beside())
     assert "models/tones/versions/1.0.0" in text
 
 

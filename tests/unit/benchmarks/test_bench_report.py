@@ -10,18 +10,20 @@ from typing import Any
 import pytest
 
 from benchmarks import bench
-from benchmarks.bench_report import as_markdown, capacity, medians, summary, told
-from benchmarks.bench_rows import Spread, rows, shape_rows, spread
+from benchmarks.bench import all_rows
+from benchmarks.bench_report import Beside, as_markdown, capacity, medians, summary, told
+from benchmarks.bench_rows import Spread, rows, spread
 from benchmarks.blocks import block_of
 
 CALL = {f"p{one}_milliseconds": float(one) / 10 for one in (50, 95, 99)} | {"max_milliseconds": 11}
+PROVENANCE = {"machine": "a machine", "commit": "c0ffee", "at": "2026-01-01"}
 
 
 def document(part: str, *runs: dict[str, Any], **more: Any) -> dict[str, Any]:
     """What a part has written."""
     return {
         "part": part,
-        "provenance": {"machine": "a machine", "commit": "c0ffee", "at": "2026-01-01"},
+        "provenance": PROVENANCE,
         "models": {"default": {"model": "models/m/versions/1.0.0", "digest": "sha256:0"}},
         "stand_in": False,
         "scale": 1.0,
@@ -99,12 +101,35 @@ DOCUMENTS = {
     "providers": document(
         "providers",
         {
-            "cpu": {"default": {"by_batch": {"1": CALL}}},
+            "cpu": {"default": {"by_batch": {"1": CALL}, "by_streams": {"64": 80.0}}},
             "cuda": {"default": {"absent": "there is no such device"}},
+        },
+    ),
+    "long_run": document(
+        "long_run",
+        {
+            "figures": {"streams": 100, "refused": 0, "failed": 0},
+            "latency_milliseconds": [7.0, 8.0],
+            "resident_megabytes": [300.0, 301.0],
         },
     ),
     "cost": COST,
 }
+BESIDE = Beside(
+    peers={
+        "provenance": PROVENANCE,
+        "peers": {"LitServe": {"calls_per_second": 12.5, "paced_p99_ms": None}},
+    },
+    large_models={
+        "provenance": PROVENANCE,
+        "shapes": {
+            "wav2vec2-base": {
+                "bare": {"median": 220.0, "p99": 500.0, "p99_to_median": 2.27},
+                "served": {"median": 230.0, "p99": 1400.0, "p99_to_median": 6.09},
+            }
+        },
+    },
+)
 
 
 def test_a_target_is_reached_by_the_median_of_the_runs() -> None:
@@ -128,7 +153,7 @@ def test_what_was_not_measured_is_said() -> None:
         "density": document("density", {"streams": {"streams": 5, "refused": 0, "failed": 0}})
     }
     assert all(row.measured is None and row.reached is None for row in rows(others))
-    assert "not measured" in as_markdown(others, rows(others), None)
+    assert "not measured" in as_markdown(others, rows(others), Beside())
     assert spread([None, None]) is None
 
 
@@ -140,7 +165,7 @@ def test_a_model_that_stands_in_reaches_nothing(
     by_name = {row.what: row.reached for row in rows({"model_call": part})}
     assert by_name["windowed, 3 s, idle: P99"] is None
     assert by_name["default model, its file"] is False
-    assert "stands in for the windowed one" in as_markdown({"model_call": part}, [], None)
+    assert "stands in for the windowed one" in as_markdown({"model_call": part}, [], Beside())
     (tmp_path / "model_call.json").write_text(json.dumps(part))
     publish = ("--report-only", "--write", "--out", str(tmp_path))
     monkeypatch.setattr(sys, "argv", ["bench", *publish])
@@ -173,42 +198,45 @@ def test_figures_are_told_with_their_range() -> None:
 
 
 def test_a_transformer_may_be_slow_but_not_unsteady() -> None:
-    """P99 over the median, of a model of another shape."""
-    (ratio,) = (row for row in shape_rows("x", DOCUMENTS["model_call"]) if "over" in row.what)
-    assert ratio.measured == Spread(1.8, 1.6, 6.0, 3)
-    assert ratio.reached is True
+    """P99 over the median, of a large model through the service."""
+    reached = {row.what: row.reached for row in all_rows(DOCUMENTS, BESIDE)}
+    assert reached["wav2vec2-base, 3 s, through the service: P99 over median"] is False
+    assert reached["wav2vec2-base, 3 s, alone: P99 over median"] is None
 
 
 def test_the_report_has_every_table(tmp_path: Path) -> None:
     """As Markdown, as JSON and as pictures; absent providers and peers are named."""
-    peers = {"peers": {"LitServe": {"calls_per_second": 12.5, "remark": "as it comes"}}}
-    shaped = DOCUMENTS | {"model_call-wav2vec2": document("model_call", call_run(90.0))}
-    text = bench.write(shaped, tmp_path, peers)
+    text = bench.write(DOCUMENTS, tmp_path, BESIDE)
     assert "cuda, default: there is no such device." in text
-    assert "| LitServe | 12.5 |" in text
-    assert "wav2vec2: P99 over median" in text
+    assert "| cpu, default, a hop of 64 streams | 80.00 | - | - |" in text
+    assert "| 2 | 8.00 | 301 |" in text
+    assert "| LitServe | 12.5 | - |" in text
+    assert "| wav2vec2-base, 3 s, alone: median | - | 220 ms |" in text
+    assert text.count("a machine, commit c0ffee, 2026-01-01. [More]") == 2
     assert "| density mode | 250 | 1,000 | 3 | 0.15 | 0.000150 |" in text
     assert "a price list" in text
     assert "| 500 | 1.00 | 9.9 | 700 | 150 | 40 | 510 |" in text
     assert (tmp_path / "bench.md").read_text() == text + "\n"
     report = json.loads((tmp_path / "bench.json").read_text())
     assert report["parts"]["model_call"]["provenance"]["commit"] == "c0ffee"
+    assert report["peers"]["peers"]["LitServe"]["calls_per_second"] == 12.5
     pictures = sorted(path.name for path in tmp_path.glob("*.png"))
     assert pictures == ["bench-growth.png", "bench-latency.png", "bench-throughput.png"]
-    assert "peers.json is not there" in as_markdown(DOCUMENTS, rows(DOCUMENTS), None)
+    assert "peers.json is not there" in as_markdown(DOCUMENTS, rows(DOCUMENTS), Beside())
 
 
 def test_the_summary_goes_between_the_marks_of_the_readme(tmp_path: Path) -> None:
     """And nowhere else; a page without marks is not touched."""
     page = tmp_path / "README.md"
     page.write_text("a\n<!-- speed: begin -->\nold\n<!-- speed: end -->\nb\n")
-    bench.write_block(page, "speed", summary(DOCUMENTS, rows(DOCUMENTS)))
+    bench.write_block(page, "speed", summary(DOCUMENTS, rows(DOCUMENTS), BESIDE))
     written = page.read_text()
     assert written.startswith("a\n<!-- speed: begin -->")
     assert written.endswith("<!-- speed: end -->\nb\n")
     assert "old" not in written
     assert "| windowed, 3 s, idle: P99 | at most 10 ms | 9 ms (8 to 30) | reached |" in written
     assert "windowed, 3 s, idle: median" not in written  # it has no target
+    assert "| LitServe | 12.5 | - |" in written
     page.write_text("a\n")
     with pytest.raises(ValueError, match="no marks"):
         bench.write_block(page, "speed", "text")
@@ -230,12 +258,12 @@ def test_pods_and_cost_stand_with_where_they_come_from() -> None:
 
 
 def test_parts_are_read_from_where_they_were_left(tmp_path: Path) -> None:
-    """In the order of the report, other shapes last; what is no part is left alone."""
-    for name in ("growth", "model_call", "model_call-distilhubert", "bench", "notes"):
+    """In the order of the report; what is no part is left alone."""
+    for name in ("growth", "model_call", "bench", "notes"):
         (tmp_path / f"{name}.json").write_text(json.dumps(document(name)))
     found = list(bench.read_documents(tmp_path))
-    assert found == ["model_call", "growth", "model_call-distilhubert"]
-    assert bench.read_peers(tmp_path / "peers.json") is None
+    assert found == ["model_call", "growth"]
+    assert bench.read_published(tmp_path / "peers.json") == {}
 
 
 def test_medians_skip_what_is_not_there() -> None:
