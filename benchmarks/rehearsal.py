@@ -79,12 +79,6 @@ class Plan:
     deadline_seconds: float
     after_seconds: float
 
-    @property
-    def all_seconds(self) -> float:
-        """From the start until no new conversation begins."""
-        waiting = self.settle_seconds + self.before_seconds + self.after_seconds
-        return waiting + 2 * self.turn_seconds
-
 
 @dataclass(frozen=True, slots=True)
 class Moments:
