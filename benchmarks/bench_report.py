@@ -30,6 +30,8 @@ _RECKONED: Final = """\
 Calls are measured. What the hops of many streams at once take is reckoned from them: as many calls
 as hold them, one after another."""
 _NOT_MEASURED: Final = "not measured"
+_WINDOWED: Final = {target.part for target in TARGETS if target.windowed} | {"providers"}
+"""Parts that tell of the windowed model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,20 +78,24 @@ def as_markdown(documents: Documents, rows: Sequence[Row], beside: Beside) -> st
 
 
 def stand_ins(documents: Documents) -> list[str]:
-    """Parts that told of a windowed model, and had none."""
-    named = {target.part for target in TARGETS if target.windowed}
-    return [name for name, one in documents.items() if one["stand_in"] and name in named]
+    """Parts that tell of a windowed model, and had none."""
+    return [name for name, one in documents.items() if one["stand_in"] and name in _WINDOWED]
 
 
 def of_other_models(documents: Documents) -> str:
     """Which parts tell of which models, where these are not the same; empty: they are."""
-    told: dict[str, list[str]] = {}
+    told: dict[str, dict[str, list[str]]] = {}
     for name, one in documents.items():
-        models = (f"{m['model']} {m['digest'][:19]}" for m in one["models"].values())
-        told.setdefault(" and ".join(models), []).append(name)
-    if len(told) < 2:
-        return ""
-    return "; ".join(f"{', '.join(parts)} of {models}" for models, parts in told.items())
+        for kind, model in one["models"].items():
+            if kind == "default" or name in _WINDOWED:
+                which = f"{model['model']} {model['digest'][:19]}"
+                told.setdefault(kind, {}).setdefault(which, []).append(name)
+    return "; ".join(
+        f"{', '.join(parts)} of {which}"
+        for models in told.values()
+        if len(models) > 1
+        for which, parts in models.items()
+    )
 
 
 def capacity(documents: Documents) -> str:
