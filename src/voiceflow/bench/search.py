@@ -25,7 +25,8 @@ class Trial:
 class Search:
     """Doubles the load until it does not hold, then halves the gap.
 
-    Takes for granted that what does not hold does not hold in more.
+    What does not hold is tried once more, since the machine may have stopped for a moment. Takes
+    for granted that what does not hold does not hold in more.
 
     Args:
         first: Size of the first trial.
@@ -50,7 +51,8 @@ class Search:
     @property
     def smallest_not(self) -> int | None:
         """That has not held; None: all have."""
-        return min((one.size for one in self.tried if not one.held), default=None)
+        held = {one.size for one in self.tried if one.held}
+        return min((one.size for one in self.tried if one.size not in held), default=None)
 
     def next(self) -> int | None:
         """Size of the next trial; None: it is over."""
@@ -59,6 +61,9 @@ class Search:
             return None
         if not self.tried:
             return self._first
+        last = self.tried[-1]
+        if not last.held and self.tried.count(last) == 1:
+            return last.size
         if failed is None:
             return min(2 * held, self._most)
         if failed - held <= max(1, round(CLOSENESS * held)):

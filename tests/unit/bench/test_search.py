@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,7 +22,7 @@ def searched(limit: int, first: int = 20, most: int = 2000, trials: int = 100) -
 def test_it_doubles_and_then_halves_the_gap() -> None:
     """From what was asked for at first."""
     tried = [one.size for one in searched(130, first=20).tried]
-    assert tried == [20, 40, 80, 160, 120, 140, 130, 135]
+    assert tried == [20, 40, 80, 160, 160, 120, 140, 140, 130, 135, 135]
 
 
 @settings(deadline=None)
@@ -37,11 +39,22 @@ def test_it_ends_close_to_the_largest_that_holds(limit: int, first: int, most: i
         assert gap <= max(1, round(CLOSENESS * search.largest))
 
 
-def test_no_size_is_tried_twice() -> None:
-    """That would be for nothing."""
+def test_only_what_does_not_hold_is_tried_twice() -> None:
+    """And no more often than that."""
     for limit in range(1, 300):
-        sizes = [one.size for one in searched(limit).tried]
-        assert len(sizes) == len(set(sizes))
+        times = Counter(searched(limit).tried)
+        assert all(count == (1 if one.held else 2) for one, count in times.items())
+
+
+def test_what_holds_the_second_time_holds() -> None:
+    """A machine that stopped for a moment is no limit."""
+    search = Search(first=20, most=80, trials=100)
+    for held in (True, False, True, True):
+        size = search.next()
+        assert size is not None
+        search.tell(size, held=held)
+    assert [one.size for one in search.tried] == [20, 40, 40, 80]
+    assert (search.next(), search.largest, search.smallest_not) == (None, 80, None)
 
 
 def test_it_takes_no_more_trials_than_it_may() -> None:

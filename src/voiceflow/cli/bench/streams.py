@@ -78,9 +78,9 @@ _AUDIO_SECONDS: Final = 600.0
 @click.option(
     "--trials",
     type=click.IntRange(1, 100),
-    default=12,
+    default=16,
     show_default=True,
-    help="With --find: at most.",
+    help="With --find: at most; what does not hold is tried twice.",
 )
 @click.option(
     "--within",
