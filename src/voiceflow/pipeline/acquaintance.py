@@ -103,7 +103,7 @@ class Acquaintance:
             remembered_speakers=tuple(remembered),
             path_totals=(),
             last_final_state=NOBODY_KNOWN,
-            next_recluster_seconds=0.0,
+            seconds_to_recluster=0.0,
             enrolled_speakers=enrolment.speakers,
         )
 

@@ -21,8 +21,8 @@ from voiceflow.pipeline.path import NOBODY_KNOWN, SpeakerPath
 from voiceflow.pipeline.snapshot import KnownVoices
 from voiceflow.pipeline.turns import Prototype
 
-RECLUSTER_SECONDS = 5.0
-"""Audio between two looks at the stream as a whole."""
+RECLUSTER_SECONDS = 4.0
+"""Final speech between two looks at the stream as a whole."""
 
 OVERLAP_WEIGHT = 0.5
 """How far the loudest voice's embedding is believed while another one speaks."""
@@ -79,7 +79,7 @@ class Identity:
         self._states: list[int] = []
         self._last_final_state = NOBODY_KNOWN
         self._final_frames = 0
-        self._next_recluster_frame = self._frames_in(RECLUSTER_SECONDS)
+        self._frames_to_recluster = self._frames_in(RECLUSTER_SECONDS)
         if self._speakers.enrolled:
             self._restart_path()
 
@@ -98,7 +98,7 @@ class Identity:
             self._speakers.known(),
             path_totals=tuple(self._path.totals().tolist()),
             last_final_state=self._last_final_state,
-            next_recluster_seconds=self._next_recluster_frame * self._frame_seconds,
+            seconds_to_recluster=self._frames_to_recluster * self._frame_seconds,
         )
 
     def resume(self, known: KnownVoices, final_frames: int, scale: float) -> None:
@@ -113,7 +113,7 @@ class Identity:
         self._path.resume(np.array(known.path_totals, np.float32) * np.float32(scale))
         self._last_final_state = known.last_final_state
         self._final_frames = final_frames
-        self._next_recluster_frame = self._frames_in(known.next_recluster_seconds)
+        self._frames_to_recluster = self._frames_in(known.seconds_to_recluster)
 
     def begin(
         self,
@@ -134,7 +134,7 @@ class Identity:
         self._last_final_state = max(last, UNNAMED) + 1
         self._path.restart(self._speakers.size + 1, self._last_final_state)
         self._final_frames = final_frames
-        self._next_recluster_frame = final_frames + self._frames_in(RECLUSTER_SECONDS)
+        self._frames_to_recluster = self._frames_in(RECLUSTER_SECONDS)
 
     @property
     def held_frames(self) -> int:
@@ -202,12 +202,13 @@ class Identity:
         self._held.forget(frames)
         self._unsettled_frames = min(self._unsettled_frames, self.held_frames)
         self._path.forget(frames)
+        self._frames_to_recluster -= self._spoken[:frames].count(True)
         for of_frames in (self._states, self._spoken, self._overlapped, self._clean):
             del of_frames[:frames]
         self._final_frames += frames
-        if self._final_frames < self._next_recluster_frame:
+        if self._frames_to_recluster > 0:
             return []
-        self._next_recluster_frame += self._frames_in(RECLUSTER_SECONDS)
+        self._frames_to_recluster += self._frames_in(RECLUSTER_SECONDS)
         merges, otherwise = self._speakers.correct(self._minimum_speakers)
         if otherwise:
             self._follow_anew()

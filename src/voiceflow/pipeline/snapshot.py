@@ -76,7 +76,7 @@ class KnownVoices:
         remembered_speakers: Whose speech each segment is that re-clustering remembers.
         path_totals: Of the search before the first frame that is not final, (states,).
         last_final_state: Of the search, at the last frame that is.
-        next_recluster_seconds: Where in the audio all speech is looked at again.
+        seconds_to_recluster: Final speech until all of it is looked at again.
         enrolled_speakers: Whose each voice is that was known before it was heard: the first
             numbers, in order.
     """
@@ -89,7 +89,7 @@ class KnownVoices:
     remembered_speakers: tuple[int, ...] = field(repr=False)
     path_totals: tuple[float, ...] = field(repr=False)
     last_final_state: int
-    next_recluster_seconds: float
+    seconds_to_recluster: float
     enrolled_speakers: tuple[int, ...]
 
 

@@ -20,6 +20,7 @@ from tests.unit.pipeline.synthetic import (
     stream,
 )
 from voiceflow.pipeline.diarizer import StreamDiarizer
+from voiceflow.pipeline.identity import RECLUSTER_SECONDS
 from voiceflow.pipeline.model import Frames
 from voiceflow.pipeline.turns import (
     UNKNOWN,
@@ -236,6 +237,19 @@ def test_what_goes_on_at_the_end_of_the_audio_ends_there() -> None:
         if isinstance(event, SpeechEvent)
     ]
     assert kinds.count(SpeechEventKind.SPEECH_STARTED) == kinds.count(SpeechEventKind.SPEECH_ENDED)
+
+
+def test_all_speech_is_looked_at_again_when_there_is_more_of_it() -> None:
+    """Silence brings the next look no nearer; speech does, and then it is far away again."""
+    script = [(3.0, (1,)), (20.0, ()), (3.0, (1,)), (5.0, ())]
+    away = []
+    for parts in range(1, len(script) + 1):
+        diarizer = StreamDiarizer(manifest())
+        stream(conversation(script[:parts]), diarizer)
+        away.append(diarizer.snapshot(16_000).voices.seconds_to_recluster)
+    spoken = np.array([3.0, 3.0, 6.0, 6.0])
+    expected = RECLUSTER_SECONDS - spoken % RECLUSTER_SECONDS
+    assert away == pytest.approx(expected.tolist(), abs=0.2)
 
 
 def test_two_labels_of_one_voice_are_announced_as_merged() -> None:

@@ -13,6 +13,7 @@ from voiceflow.artifact import LatencyMode
 from voiceflow.pipeline.activity import Voices, rank_tracks
 from voiceflow.pipeline.diarizer import StreamDiarizer
 from voiceflow.pipeline.finding import Finder
+from voiceflow.pipeline.identity import RECLUSTER_SECONDS
 from voiceflow.pipeline.model import Frames
 from voiceflow.pipeline.snapshot import context_samples, start_samples
 from voiceflow.pipeline.turns import UNKNOWN, Region, SpeakerMerged
@@ -99,7 +100,7 @@ def test_too_little_speech_is_not_found_and_the_first_labelled_come_first() -> N
 
 @pytest.mark.parametrize("look_ahead", [0, 8])
 def test_who_was_found_goes_on_as_the_one_who_spoke_last(look_ahead: int) -> None:
-    """Numbers are new, and mean whom they meant; the next look at all speech is 5 s away."""
+    """Numbers are new, and mean whom they meant; the next look at all speech is far away."""
     old_model = manifest(look_ahead_frames=0)
     before = StreamDiarizer(old_model)
     frames = conversation([(4.0, (3,)), (4.0, (1,)), (6.0, (2,))])
@@ -127,7 +128,7 @@ def test_who_was_found_goes_on_as_the_one_who_spoke_last(look_ahead: int) -> Non
     assert new.names == ("S2", "S3")
     assert (new.final_first, new.final_second, new.announced) == (1, -2, 1)
     assert new.voices.last_final_state == 2
-    assert new.voices.next_recluster_seconds == pytest.approx(old.at_samples / 16_000 + 5.0)
+    assert new.voices.seconds_to_recluster == RECLUSTER_SECONDS
     assert new.voices.remembered_speakers == (0, 1)
     assert new.names_given == 3
     assert (new.merges, new.open_turns, new.talk_samples) == (

@@ -391,7 +391,7 @@ def test_what_is_known_weighs_by_time_and_not_by_frames() -> None:
         [2 * length for length in old.voices.table.lengths], rel=1e-3
     )
     assert new.voices.path_totals == pytest.approx([2 * gain for gain in old.voices.path_totals])
-    assert new.voices.next_recluster_seconds == old.voices.next_recluster_seconds
+    assert new.voices.seconds_to_recluster == old.voices.seconds_to_recluster
     assert (new.speech, new.overlap) == (old.speech, old.overlap)
     assert (new.recent, new.open_turns, new.scanned_samples) == (
         old.recent,
