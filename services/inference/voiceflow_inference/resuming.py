@@ -20,7 +20,7 @@ from voiceflow.identity.sealing import Sealer
 from voiceflow.pipeline.snapshot import Snapshot
 
 _FIELD: Final = "config.resume_token"
-_VERSION: Final = 2
+_VERSION: Final = 3
 _MAXIMUM_CONTENT_BYTES: Final = 4 * 1024 * 1024
 _PURPOSE: Final = b"voiceflow stream\0"
 
