@@ -31,7 +31,8 @@ TENTHS: Final = 10
 
 def measure(setup: Setup) -> Run:
     """One run."""
-    load = Load(setup.arguments.streams, setup.arguments.seconds, message_milliseconds=480)
+    seconds = setup.seconds(setup.arguments.seconds, least=1.0)
+    load = Load(setup.arguments.streams, seconds, message_milliseconds=480)
     audio = pcm16(talk(load.seconds)[0])
     with setup.service(setup.model, 2 * load.streams) as server:
         return asyncio.run(_long(server, load, audio, setup.arguments.look_seconds))

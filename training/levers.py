@@ -3,7 +3,8 @@
 Short trainings on crops alone, from nothing, which differ from the first of them in one thing, and
 after each the equal error rate of two-second verification of held-out speakers: as they were
 recorded, and in simulated rooms with noise 10 dB below the speech. A whole training earns more, and
-its gains need not be in proportion. Writes `measured/levers.json` beside this module.
+its gains need not be in proportion. Writes `measured/levers.json` beside this module, unless only
+some were asked for.
 """
 
 from __future__ import annotations
@@ -102,6 +103,8 @@ def main() -> None:
         run(plan, Shape(), folder, recipe=recipe, weights=lever.weights)
         rates[lever.told] = measure(folder / "last.pt", folder / "model.onnx")
         print(f"{lever.told}: {rates[lever.told]}", flush=True)
+    if arguments.only:
+        return
     told = {
         "steps": plan.steps,
         "source_commit": paths.head_commit(),
