@@ -65,6 +65,9 @@ PARTS: Final = tuple(
 BY_HAND: Final = (long_run.NAME,)
 """Parts that take hours, and are run when somebody asks for them."""
 
+BESIDE: Final = ("peers", "large-models", "workers")
+"""What other commands publish by these names, and `Beside` holds."""
+
 RESULTS: Final = ROOT / "benchmarks" / "results"
 README: Final = ROOT / "README.md"
 CAPACITY: Final = ROOT / "docs" / "capacity.md"
@@ -87,9 +90,7 @@ def main() -> None:
     if arguments.write and (told := of_other_models(documents)):
         sys.exit(f"not to be published, parts tell of different models: {told}")
     where = RESULTS if arguments.write else arguments.out
-    beside = Beside(
-        *(read_published(RESULTS / name) for name in ("peers.json", "large-models.json"))
-    )
+    beside = Beside(*(read_published(RESULTS / f"{name}.json") for name in BESIDE))
     text = write(documents, where, beside)
     if arguments.write:
         write_block(README, "speed", summary(documents, all_rows(documents, beside), beside))

@@ -41,10 +41,12 @@ class Beside:
     Attributes:
         peers: Of `benchmarks.serving_peers`.
         large_models: Of `benchmarks.large_models`.
+        workers: Of `benchmarks.workers`.
     """
 
     peers: Mapping[str, Any] = field(default_factory=dict)
     large_models: Mapping[str, Any] = field(default_factory=dict)
+    workers: Mapping[str, Any] = field(default_factory=dict)
 
 
 def as_markdown(documents: Documents, rows: Sequence[Row], beside: Beside) -> str:
@@ -72,6 +74,7 @@ def as_markdown(documents: Documents, rows: Sequence[Row], beside: Beside) -> st
         *_cost(documents.get("cost")),
         *_peers(beside.peers, "peers.md"),
         *_large(beside.large_models),
+        *_workers(beside.workers),
         *_origins(documents),
     ]
     return "\n\n".join(parts)
@@ -286,6 +289,22 @@ def _large(large_models: Mapping[str, Any]) -> list[str]:
     if not large_models:
         return []
     return [f"Large models: {_where(large_models['provenance'])} [More](large-models.md)."]
+
+
+def _workers(workers: Mapping[str, Any]) -> list[str]:
+    """What several whole services behind one port bring over one."""
+    if not workers:
+        return []
+    rows = [
+        (
+            what,
+            *(f"{one[part]:.3g}" for part in ("median", "lower_quartile", "upper_quartile")),
+        )
+        for what, one in workers["ratios"].items()
+    ]
+    table = grid(("several over one", "median", "lower quartile", "upper quartile"), rows)
+    told = f"{workers['asked']} {_where(workers['provenance'])}"
+    return [f"## More workers\n\n{table}\n\n{told}"]
 
 
 def _origins(documents: Documents) -> list[str]:

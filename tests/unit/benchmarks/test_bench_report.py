@@ -129,6 +129,11 @@ BESIDE = Beside(
             }
         },
     },
+    workers={
+        "asked": "One process beside 2 workers on 2 cores.",
+        "provenance": PROVENANCE,
+        "ratios": {"throughput": {"median": 1.25, "lower_quartile": 1.2, "upper_quartile": 1.31}},
+    },
 )
 
 
@@ -214,6 +219,8 @@ def test_the_report_has_every_table(tmp_path: Path) -> None:
     assert "| wav2vec2-base, 3 s, alone: median | - | 220 ms |" in text
     assert text.count("a machine, commit c0ffee, 2026-01-01. [More]") == 2
     assert "| density mode | 250 | 1,000 | 3 | 0.15 | 0.000150 |" in text
+    assert "| throughput | 1.25 | 1.2 | 1.31 |" in text
+    assert "One process beside 2 workers on 2 cores. a machine, commit c0ffee" in text
     assert "a price list" in text
     assert "| 500 | 1.00 | 9.9 | 700 | 150 | 40 | 510 |" in text
     assert (tmp_path / "bench.md").read_text() == text + "\n"
