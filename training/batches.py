@@ -38,6 +38,9 @@ _LOUDNESS_FRAMES = 15
 _MOST_SPEAKERS = 4
 _EAGERNESS_SECONDS = 1.5
 _MASKED = 0.5
+# Who is fainter than both is no part of a conversation, and nobody labels what is said there.
+_DISTANT_DECIBELS = -26.0
+_DISTANT_DBFS = -62.0
 
 
 @dataclass(frozen=True)
@@ -49,9 +52,11 @@ class Recipe:
     plain: float = 0.15  # share of the voices, later on, that are as they were recorded
     crops: int = 128  # two of each voice
     kept_crops: int = 64
+    untouched: float = 0.4  # share of all that has nothing of what follows
     roomy: float = 0.65  # share of the crops that are heard in a room
     noisy: float = 0.75  # share of all that has a steady noise
     knocking: float = 0.4  # share of all in which something knocks, breathes or scrapes
+    distant: float = 0.25  # share of all in which somebody talks who is too far away to count
     telephone: float = 0.12  # share of all that comes over a telephone line
     conversations: int = 10
     conversation_seconds: float = 12.0
@@ -124,16 +129,18 @@ class Batches(Dataset[list[Part]]):
         drawn = np.array([pieces.of_voice(rng, int(voice)) for voice in voices])
         audio = pieces.heard(drawn)
         speech = np.stack([_by_frame(spoken) for spoken in pieces.speech[drawn]])
-        roomy = np.flatnonzero(rng.random(count) < self.recipe.roomy)
+        touched = rng.random(count) >= self.recipe.untouched
+        roomy = np.flatnonzero(touched & (rng.random(count) < self.recipe.roomy))
         places = self.sources.rooms.reshape(-1, augment.ROOM_SAMPLES)
         chosen = rng.integers(len(places), size=len(roomy))
         audio[roomy] = augment.reverberate(audio[roomy], places[chosen])
         for row in range(count):
-            audio[row] = self._recorded(rng, audio[row], 1.0)
+            audio[row] = self._recorded(rng, audio[row], 1.0, touched[row])
         first = np.where(speech, 0, NOBODY)
         who = np.stack([first, np.full_like(first, NOBODY)], axis=2)
         answers = self.sources.answers.of_pieces[drawn][:, None]
-        return _part(rng, audio, speech.astype(np.int64), who, voices[:, None], answers)
+        active = speech.astype(np.int64)
+        return _part(rng, audio, active, who, voices[:, None], answers, touched)
 
     def _conversations(self, rng: np.random.Generator) -> Part:
         frames = _frames(self.recipe.conversation_seconds)
@@ -142,7 +149,7 @@ class Batches(Dataset[list[Part]]):
 
     def _conversation(
         self, rng: np.random.Generator, frames: int
-    ) -> tuple[Audio, Indices, Indices, Indices, teachers.Vectors]:
+    ) -> tuple[Audio, Indices, Indices, Indices, teachers.Vectors, bool]:
         sources, samples = self.sources, frames * FRAME_SAMPLES
         speakers = int(rng.choice([1, 2, 3, 4], p=[0.05, 0.45, 0.35, 0.15]))
         voices = rng.choice(len(sources.corpus.voices), speakers, replace=False, p=self.weights)
@@ -161,22 +168,36 @@ class Batches(Dataset[list[Part]]):
             rng, sources.corpus, voices, turns, samples, room, spread, finished
         )
         floor_rms = float(10 ** rng.uniform(-7.0, -3.7))
-        audio = self._recorded(rng, made.audio, made.speech_rms, floor_rms)
+        touched = bool(rng.random() >= self.recipe.untouched)
+        audio = self._recorded(rng, made.audio, made.speech_rms, touched, floor_rms)
         active, who = _rank(made, frames)
         named = np.full(_MOST_SPEAKERS, NOBODY)
         named[:speakers] = voices
         answers = np.zeros((_MOST_SPEAKERS, sources.answers.of_voices.shape[1]), np.float32)
         answers[:speakers] = sources.answers.of_voices[voices]
-        return audio, active, who, named, answers
+        return audio, active, who, named, answers, touched
 
     def _recorded(
         self,
         rng: np.random.Generator,
         audio: Audio,
         speech_rms: float,
+        touched: bool,
         floor_rms: float = augment.FLOOR,
     ) -> Audio:
+        level_dbfs = float(rng.uniform(-52, -14))
+        if touched:
+            audio = self._disturbed(rng, audio, speech_rms, level_dbfs)
+        return augment.record(rng, audio, speech_rms, level_dbfs, floor_rms)
+
+    def _disturbed(
+        self, rng: np.random.Generator, audio: Audio, speech_rms: float, level_dbfs: float
+    ) -> Audio:
         recipe = self.recipe
+        if rng.random() < recipe.distant:
+            decibels = min(_DISTANT_DECIBELS, _DISTANT_DBFS - level_dbfs) - rng.uniform(0, 15)
+            distant = self._distant(rng, len(audio))
+            audio = audio + distant * np.float32(speech_rms * 10 ** (decibels / 20))
         if rng.random() < recipe.noisy:
             decibels = rng.uniform(0, 30)
             noise = augment.background(rng, len(audio), self.sources.noises)
@@ -185,7 +206,14 @@ class Batches(Dataset[list[Part]]):
             audio = audio + augment.transients(rng, len(audio)) * np.float32(speech_rms)
         if rng.random() < recipe.telephone:
             audio = augment.telephone(audio)
-        return augment.record(rng, audio, speech_rms, float(rng.uniform(-52, -14)), floor_rms)
+        return audio
+
+    def _distant(self, rng: np.random.Generator, samples: int) -> Audio:
+        """Somebody in another place, of an RMS of about one."""
+        corpus, rooms = self.sources.corpus, self.sources.rooms
+        said, _ = corpus.material(rng, int(rng.choice(len(self.weights), p=self.weights)), samples)
+        room = rooms[int(rng.integers(len(rooms)))]
+        return augment.reverberate(said[None], room[:1])[0]
 
     def _with_rest(self, rng: np.random.Generator, turns: list[Turn]) -> list[Turn]:
         """The turns outside a stretch of seconds in which nobody speaks."""
@@ -239,16 +267,20 @@ def _part(
     who: Indices,
     voices: Indices,
     answers: teachers.Vectors,
+    touched: npt.NDArray[np.bool_],
 ) -> Part:
-    features = _masked(rng, log_mel(audio) + _colour(rng, len(audio)))
+    coloured = log_mel(audio) + _colour(rng, len(audio)) * touched[:, None, None]
+    features = _masked(rng, coloured, touched)
     arrays = (features, active, who, voices, np.ascontiguousarray(answers, np.float32))
     return Part(*(torch.from_numpy(array) for array in arrays))
 
 
-def _masked(rng: np.random.Generator, features: Features) -> Features:
+def _masked(
+    rng: np.random.Generator, features: Features, touched: npt.NDArray[np.bool_]
+) -> Features:
     """Some bands of some recordings not heard at all (SpecAugment, Park et al., 2019)."""
-    for row in features:
-        if rng.random() < _MASKED:
+    for row, may_be in zip(features, touched, strict=True):
+        if may_be and rng.random() < _MASKED:
             width = int(rng.integers(1, 16))
             first = int(rng.integers(0, MEL_BANDS - width))
             row[:, first : first + width] = row.mean(axis=1, keepdims=True)

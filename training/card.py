@@ -32,6 +32,7 @@ def card(product: Product, manifest: Manifest, figures: dict[str, Any]) -> str:
         look_ahead=LOOK_AHEAD_FRAMES * 0.04,
         copies=len(COPIES),
         plain=Recipe(0).plain,
+        untouched=Recipe(0).untouched,
         licence=manifest.licence,
         made=_made(figures),
         again=_again(product),

@@ -11,6 +11,7 @@ torch = pytest.importorskip("torch", reason="PyTorch is only in the training env
 
 from training import augment, corpus, pieces, teachers, turn_taking  # noqa: E402
 from training.batches import NOBODY, Batches, Recipe, Sources  # noqa: E402
+from training.features import log_mel  # noqa: E402
 
 RECIPE = Recipe(1, 0, crops=6, kept_crops=4, conversations=2, conversation_seconds=4.0)
 
@@ -105,3 +106,17 @@ def test_speakers_of_a_conversation_have_the_answers_of_their_voices(sources: So
         for who, answers in zip(part.who, part.answers, strict=True):
             named = [speaker for speaker in who.unique().tolist() if speaker != NOBODY]
             assert torch.allclose(answers[named].norm(dim=1), torch.ones(len(named)))
+
+
+@pytest.mark.parametrize(("untouched", "same"), [(1.0, True), (0.0, False)])
+def test_what_is_untouched_is_heard_as_it_was_recorded(
+    sources: Sources, untouched: float, same: bool
+) -> None:
+    """Louder or fainter; anything else is heard somewhere else."""
+    (part,) = Batches(sources, replace(RECIPE, untouched=untouched), seed=1)[0]
+    pieces = {answer.tobytes(): n for n, answer in enumerate(sources.answers.of_pieces)}
+    drawn = np.array([pieces[answer.numpy().tobytes()] for answer in part.answers[:, 0]])
+    heard = log_mel(sources.pieces.heard(drawn))
+    spoken = heard > heard.max(axis=(1, 2), keepdims=True) - 5
+    louder = np.ma.masked_array(part.features.numpy() - heard, ~spoken)
+    assert bool((louder.std(axis=(1, 2)) < 0.1).all()) is same
