@@ -12,7 +12,8 @@ from voiceflow.onnx import bind
 from voiceflow.package import load_package
 from voiceflow.pipeline.model import BoundModel
 
-MAXIMUM_DER_PERCENT = 45.0
+OTHER_MACHINE_PERCENT = 1.0
+"""By how much the error may differ where sums are rounded differently."""
 MINIMUM_WORTH_OF_IDENTITY_PERCENT = 15.0
 
 pytestmark = [
@@ -35,11 +36,14 @@ def simulated_der_percent(model: BoundModel) -> float:
     return evaluate(model, SPEECH / "simulated")[-1].der_percent
 
 
-def test_the_pooled_error_on_simulated_conversations_is_within_the_target(
-    simulated_der_percent: float,
+def test_the_pooled_error_on_simulated_conversations_is_what_the_model_says_of_itself(
+    model: BoundModel, simulated_der_percent: float
 ) -> None:
     """Collar 0, overlap scored, no oracle speech detection."""
-    assert simulated_der_percent <= MAXIMUM_DER_PERCENT
+    (published,) = (
+        one.der_percent for one in model.manifest.measured if one.data_set == "simulated"
+    )
+    assert simulated_der_percent == pytest.approx(published, abs=OTHER_MACHINE_PERCENT)
 
 
 def test_identity_does_work(model: BoundModel, simulated_der_percent: float) -> None:
