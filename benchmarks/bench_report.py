@@ -104,7 +104,9 @@ def of_other_models(documents: Documents) -> str:
 def capacity(documents: Documents) -> str:
     """How many pods so many streams take, and what they cost; empty: not measured."""
     document = documents.get("cost")
-    return "\n\n".join([*_cost(document, heading=False), _origin(document)]) if document else ""
+    if document is None:
+        return ""
+    return "\n\n".join([*_cost(document, heading=False), _origin("cost", document)])
 
 
 def summary(documents: Documents, rows: Sequence[Row], beside: Beside) -> str:
@@ -113,7 +115,7 @@ def summary(documents: Documents, rows: Sequence[Row], beside: Beside) -> str:
     if beside.peers:
         parts += _peers(beside.peers, "benchmarks/results/peers.md", heading=False)
     parts += _cost(documents.get("cost"), heading=False)
-    origins = sorted({_origin(one) for one in documents.values()})
+    origins = sorted({_origin(name, one) for name, one in documents.items()})
     return "\n\n".join([*parts, *origins, _ALL])
 
 
@@ -232,7 +234,9 @@ def _long_run(document: Mapping[str, Any] | None) -> list[str]:
         for number, (latency, megabytes) in enumerate(tenths, 1)
     ]
     head = ("tenth", "median latency ms", "MB")
-    return [f"## A long run\n\n{run['figures']['streams']} streams.\n\n{grid(head, rows)}"]
+    load = run["figures"]
+    told = f"{load['streams']} streams of {load['seconds']:g} s."
+    return [f"## A long run\n\n{told}\n\n{grid(head, rows)}"]
 
 
 def _cost(document: Mapping[str, Any] | None, *, heading: bool = True) -> list[str]:
@@ -329,8 +333,8 @@ def _origins(documents: Documents) -> list[str]:
     return [f"## Where the figures come from\n\n{grid(head, rows)}"]
 
 
-def _origin(document: Mapping[str, Any]) -> str:
-    shortened = "" if document["scale"] == 1 else f" Shortened to {document['scale']:g}."
+def _origin(name: str, document: Mapping[str, Any]) -> str:
+    shortened = "" if document["scale"] == 1 else f" Shortened to {document['scale']:g}: {name}."
     return f"{_where(document['provenance'])}{shortened}"
 
 

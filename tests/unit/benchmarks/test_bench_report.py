@@ -108,7 +108,7 @@ DOCUMENTS = {
     "long_run": document(
         "long_run",
         {
-            "figures": {"streams": 100, "refused": 0, "failed": 0},
+            "figures": {"streams": 100, "seconds": 3600.0, "refused": 0, "failed": 0},
             "latency_milliseconds": [7.0, 8.0],
             "resident_megabytes": [300.0, 301.0],
         },
@@ -214,6 +214,7 @@ def test_the_report_has_every_table(tmp_path: Path) -> None:
     text = bench.write(DOCUMENTS, tmp_path, BESIDE)
     assert "cuda, default: there is no such device." in text
     assert "| cpu, default, a hop of 64 streams | 80.00 | - | - |" in text
+    assert "100 streams of 3600 s." in text
     assert "| 2 | 8.00 | 301 |" in text
     assert "| LitServe | 12.5 | - |" in text
     assert "| wav2vec2-base, 3 s, alone: median | - | 220 ms |" in text
@@ -244,6 +245,9 @@ def test_the_summary_goes_between_the_marks_of_the_readme(tmp_path: Path) -> Non
     assert "| windowed, 3 s, idle: P99 | at most 10 ms | 9 ms (8 to 30) | reached |" in written
     assert "windowed, 3 s, idle: median" not in written  # it has no target
     assert "| LitServe | 12.5 | - |" in written
+    assert "Shortened" not in written
+    shortened = {**DOCUMENTS, "long_run": {**DOCUMENTS["long_run"], "scale": 0.25}}
+    assert "Shortened to 0.25: long_run." in summary(shortened, rows(shortened), BESIDE)
     page.write_text("a\n")
     with pytest.raises(ValueError, match="no marks"):
         bench.write_block(page, "speed", "text")
