@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,6 +33,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.nodeid.startswith(_WITH_SERVERS):
             item.add_marker(pytest.mark.flaky(reruns=1))
+
+
+@pytest.fixture
+def heeds_interrupts() -> Iterator[None]:
+    """A shell has what runs in its background ignore SIGINT, and so would what that starts."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session")

@@ -6,12 +6,14 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from tests.fakes.models import write_stream_package
+
+pytestmark = pytest.mark.usefixtures("heeds_interrupts")
 
 RUN = "from voiceflow.cli import main; main()"
 
@@ -30,14 +32,6 @@ async def interrupted(process: asyncio.subprocess.Process) -> tuple[int | None, 
     async with asyncio.timeout(60):
         _, err = await process.communicate()
     return process.returncode, err.decode()
-
-
-@pytest.fixture(autouse=True)
-def _heeds_interrupts() -> Iterator[None]:
-    """A shell has what runs in its background ignore SIGINT, and so would what that starts."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

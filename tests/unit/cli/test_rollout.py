@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -487,6 +488,7 @@ def test_without_the_extra_it_says_how_to_get_it(
     assert (code, "pip install 'voiceflow[kubernetes]'" in wrong) == (5, True)
 
 
+@pytest.mark.usefixtures("heeds_interrupts")
 async def test_ctrl_c_says_where_it_stopped(desk: Desk) -> None:
     """In the middle of waiting; exit code 130, and nothing is undone."""
     for pod in desk.cluster.side("blue"):
@@ -501,8 +503,9 @@ async def test_ctrl_c_says_where_it_stopped(desk: Desk) -> None:
     async for line in process.stdout:
         if b"2 live streams" in line:
             break
-    process.send_signal(2)
-    _, wrong = await process.communicate()
+    process.send_signal(signal.SIGINT)
+    async with asyncio.timeout(60):
+        _, wrong = await process.communicate()
     assert process.returncode == 130
     told = wrong.decode().splitlines()
     assert told[0] == "stopped in step 5 of 8: wait until blue has no live streams"
