@@ -208,7 +208,8 @@ class Identity:
         self._final_frames += frames
         if self._frames_to_recluster > 0:
             return []
-        self._frames_to_recluster += self._frames_in(RECLUSTER_SECONDS)
+        interval, overdue = self._frames_in(RECLUSTER_SECONDS), -self._frames_to_recluster
+        self._frames_to_recluster = interval - overdue % interval
         merges, otherwise = self._speakers.correct(self._minimum_speakers)
         if otherwise:
             self._follow_anew()

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from tests.unit.pipeline.synthetic import (
     FRAME_SAMPLES,
+    HOP_FRAMES,
     LOOK_AHEAD_FRAMES,
     conversation,
     labels_at,
@@ -250,6 +251,18 @@ def test_all_speech_is_looked_at_again_when_there_is_more_of_it() -> None:
     spoken = np.array([3.0, 3.0, 6.0, 6.0])
     expected = RECLUSTER_SECONDS - spoken % RECLUSTER_SECONDS
     assert away == pytest.approx(expected.tolist(), abs=0.2)
+
+
+def test_all_speech_is_looked_at_once_however_much_of_it_becomes_final() -> None:
+    """What a long horizon has held back asks for one look, not for several after each other."""
+    diarizer = StreamDiarizer(manifest(), horizon_seconds=20.0)
+    frames = conversation([(10.0, (1,)), (5.0, ())])
+    for first in range(0, len(frames.speech), HOP_FRAMES):
+        hop = slice(first, first + HOP_FRAMES)
+        diarizer.push(Frames(frames.speech[hop], frames.activity[hop], frames.embedding[hop]))
+    diarizer.flush()
+    away = diarizer.snapshot(16_000).voices.seconds_to_recluster
+    assert away == pytest.approx(RECLUSTER_SECONDS - 10.0 % RECLUSTER_SECONDS, abs=0.4)
 
 
 def test_two_labels_of_one_voice_are_announced_as_merged() -> None:
