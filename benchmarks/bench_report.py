@@ -307,7 +307,9 @@ def _workers(workers: Mapping[str, Any]) -> list[str]:
         for what, one in workers["ratios"].items()
     ]
     table = grid(("several over one", "median", "lower quartile", "upper quartile"), rows)
-    told = f"{workers['asked']} {_where(workers['provenance'])}"
+    origin = workers["provenance"]
+    model = f"{origin['model']} ({origin['model_digest'][:19]}…)"
+    told = f"{workers['asked']} {model}, {_where(origin)}"
     return [f"## More workers\n\n{table}\n\n{told}"]
 
 

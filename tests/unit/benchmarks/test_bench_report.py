@@ -17,6 +17,7 @@ from benchmarks.blocks import block_of
 
 CALL = {f"p{one}_milliseconds": float(one) / 10 for one in (50, 95, 99)} | {"max_milliseconds": 11}
 PROVENANCE = {"machine": "a machine", "commit": "c0ffee", "at": "2026-01-01"}
+OF_A_MODEL = {**PROVENANCE, "model": "models/m/versions/1.0.0", "model_digest": "sha256:0"}
 
 
 def document(part: str, *runs: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -131,7 +132,7 @@ BESIDE = Beside(
     },
     workers={
         "asked": "One process beside 2 workers on 2 cores.",
-        "provenance": PROVENANCE,
+        "provenance": OF_A_MODEL,
         "ratios": {"throughput": {"median": 1.25, "lower_quartile": 1.2, "upper_quartile": 1.31}},
     },
 )
@@ -221,7 +222,7 @@ def test_the_report_has_every_table(tmp_path: Path) -> None:
     assert text.count("a machine, commit c0ffee, 2026-01-01. [More]") == 2
     assert "| density mode | 250 | 1,000 | 3 | 0.15 | 0.000150 |" in text
     assert "| throughput | 1.25 | 1.2 | 1.31 |" in text
-    assert "One process beside 2 workers on 2 cores. a machine, commit c0ffee" in text
+    assert "on 2 cores. models/m/versions/1.0.0 (sha256:0…), a machine, commit c0ffee" in text
     assert "a price list" in text
     assert "| 500 | 1.00 | 9.9 | 700 | 150 | 40 | 510 |" in text
     assert (tmp_path / "bench.md").read_text() == text + "\n"
