@@ -99,7 +99,7 @@ async def test_i20_streams_opened_and_cancelled(place: Place) -> None:
         for _ in range(1000):
             await open_and_cancel(channel)
         await place.until_streams_are(1)
-        assert place.service.resident_bytes() < resident_bytes + 5_000_000
+        assert place.service.resident_bytes() < resident_bytes + 16_000_000  # of 32 MB sent
 
 
 async def test_i21_ping_flood(place: Place) -> None:
