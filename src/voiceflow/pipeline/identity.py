@@ -20,6 +20,7 @@ from voiceflow.pipeline.model import FloatArray
 from voiceflow.pipeline.path import NOBODY_KNOWN, SpeakerPath
 from voiceflow.pipeline.snapshot import KnownVoices
 from voiceflow.pipeline.turns import Prototype
+from voiceflow.pipeline.vectors import unit
 
 RECLUSTER_SECONDS = 4.0
 """Final speech between two looks at the stream as a whole."""
@@ -32,6 +33,9 @@ FULL_GALLERY_MARGIN = 0.15
 
 EAGER_MARGIN = 0.1
 """How much closer to a speaker a voice may be and still be new, while speakers are missing."""
+
+LEAST_LIKENESS = 0.0
+"""Cosine from which a voice too short to be somebody new is given to whom it is most like."""
 
 CONFIDENCE_SLOPE = 8.0
 """Of the logistic function from a margin in cosine to a confidence."""
@@ -76,7 +80,8 @@ class Identity:
         self._overlapped: list[bool] = []
         self._clean: list[bool] = []
         self._named: Named | None = None
-        self._states: list[int] = []
+        self._states: list[int] = []  # of the path through them
+        self._told_states: list[int] = []  # as they are told: nobody's may be somebody's
         self._last_final_state = NOBODY_KNOWN
         self._final_frames = 0
         self._frames_to_recluster = self._frames_in(RECLUSTER_SECONDS)
@@ -169,7 +174,7 @@ class Identity:
 
     def confidence(self, start: int, end: int) -> float:
         """Of the first labels of a span of frames: the logistic margin to the next best, 0 to 1."""
-        states = self._states[start:end]
+        states = self._told_states[start:end]
         scores = self._scores(self._held.loudest(start, end))  # (frames, states)
         rows = np.arange(len(states))
         chosen = scores[rows, states]
@@ -179,9 +184,12 @@ class Identity:
         return float(np.add.reduce(certain) / len(states))
 
     def _name_frames(self) -> Named:
+        self._told_states = self._states.copy()
+        if NOBODY_KNOWN in self._states:
+            self._guess()
         first = [
             state - 1 if spoken else SILENCE
-            for state, spoken in zip(self._states, self._spoken, strict=True)
+            for state, spoken in zip(self._told_states, self._spoken, strict=True)
         ]
         return Named(first, self._second_voices(first))
 
@@ -191,10 +199,9 @@ class Identity:
         Returns:
             Pairs (source, target) of speakers found to be one.
         """
-        named = self.labels()
-        for start, end in runs(named.first[:frames]):
-            label, clean = named.first[start], self._clean[start:end]
-            own = self._held.loudest(start, end)
+        for start, end in runs(zip(self._states[:frames], self._spoken[:frames], strict=True)):
+            label = self._states[start] - 1 if self._spoken[start] else SILENCE
+            own, clean = self._held.loudest(start, end), self._clean[start:end]
             self._speakers.hear(label, own if all(clean) else own[clean])
         if frames:
             self._last_final_state = self._states[frames - 1]
@@ -292,6 +299,28 @@ class Identity:
         if self._speakers.bear(heard, self._new_speaker_threshold()):
             self._follow_anew()
 
+    def _guess(self) -> None:
+        """Tells of stretches that are nobody's as of those whom they are most like."""
+        for start, end in runs(self._states):
+            if self._states[start] == NOBODY_KNOWN:
+                voice = self._held.loudest(start, end)[self._spoken[start:end]].sum(axis=0)
+                self._told_states[start:end] = [self._most_like(voice) + 1] * (end - start)
+
+    def _most_like(self, total: FloatArray, other_than: int = UNNAMED) -> int:
+        """The speaker whom a sum of embeddings, (dim,), is most like; `UNNAMED`: like nobody.
+
+        Nobody is called by the name of somebody enrolled who is not known by the voice.
+        """
+        if not self._speakers.size:
+            return UNNAMED
+        scores = self._speakers.scores(unit(total)[None])[0]  # (speakers,)
+        enrolled = scores[: self._speakers.enrolled]
+        enrolled[enrolled < self._new_speaker_threshold()] = -1.0
+        if other_than >= 0:
+            scores[other_than] = -1.0
+        best = int(scores.argmax())
+        return best if scores[best] > LEAST_LIKENESS else UNNAMED
+
     def _second_voices(self, first: Labels) -> Labels:
         """Who speaks besides the loudest voice: the best of the others over each overlap."""
         second = [SILENCE] * len(first)
@@ -300,12 +329,8 @@ class Identity:
         for start, end in runs(zip(self._overlapped, first, strict=True)):
             if not self._overlapped[start]:
                 continue
-            total = self._held.second(start, end).sum(axis=0, keepdims=True)  # (1, dim)
-            scores = self._speakers.scores(total / (end - start))[0]  # (speakers,)
-            if first[start] >= 0:
-                scores[first[start]] = -1.0
-            named = scores.size and scores.max() >= self._new_speaker_threshold()
-            second[start:end] = [int(scores.argmax()) if named else UNNAMED] * (end - start)
+            total = self._held.second(start, end).sum(axis=0)  # (dim,)
+            second[start:end] = [self._most_like(total, other_than=first[start])] * (end - start)
         return second
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from tests.unit.pipeline.cutting import Script, Told
 from tests.unit.pipeline.synthetic import (
+    LIKE_1,
     conversation,
     labels_at,
     manifest,
@@ -65,7 +66,6 @@ def test_a_model_with_the_same_thresholds_changes_nothing() -> None:
     [
         ({"activity_threshold": 0.95}, 15.0, ()),
         ({"overlap_threshold": 0.95}, 9.5, ("S2",)),
-        ({"new_speaker_threshold": 0.99}, 15.0, ("UNKNOWN",)),
     ],
 )
 def test_thresholds_of_the_model_hold_from_then_on(
@@ -102,6 +102,14 @@ def test_how_long_another_speaker_must_be_heard_is_for_the_model_to_say() -> Non
     script: Script = [(4.0, (2,)), (8.0, (1,)), (0.5, (2,)), (4.0, (1,))]
     assert len(turns(script, with_point())) == 4
     assert len(turns(script, with_point(smoothing_seconds=1.0))) == 2
+
+
+def test_who_is_new_is_for_the_model_to_say() -> None:
+    """Somebody a little like one of two who are known."""
+    script: Script = [(4.0, (2,)), (5.0, (1,)), (2.0, ()), (4.0, (LIKE_1,))]
+    for threshold, labels in ((0.4, ("S3",)), (0.1, ("S2",))):
+        results = told(with_point(new_speaker_threshold=threshold), script).results
+        assert labels_at(results, 13.0) == labels
 
 
 def test_what_is_one_voice_is_for_the_model_to_say() -> None:

@@ -14,6 +14,7 @@ from tests.unit.pipeline.synthetic import (
     DIM,
     FRAME_SAMPLES,
     HOP_FRAMES,
+    LIKE_1,
     conversation,
     labels_at,
     manifest,
@@ -91,6 +92,15 @@ def test_a_stranger_beside_an_enrolled_speaker_is_a_stranger() -> None:
     results = stream(conversation(script), diarizer)
     heard = [labels_at(results, seconds) for seconds in (1.5, 4.5, 7.5, 10.5, 13.5)]
     assert heard == [("Ann",), ("S1",), ("Bob",), ("S2",), ("Ann",)]
+
+
+def test_nobody_is_called_by_a_name_whose_voice_is_not_known_by_it() -> None:
+    """A short voice a little like an enrolled one is a stranger's, or like a stranger's."""
+    script: Script = [(3.0, (1,)), (1.0, ()), (0.8, (LIKE_1,)), (3.0, ())]
+    results = stream(conversation(script), StreamDiarizer(manifest(), enrolled=[ANN]))
+    assert labels_at(results, 4.25) == (UNKNOWN,)
+    results = stream(conversation(script), StreamDiarizer(manifest()))
+    assert labels_at(results, 4.25) == ("S1",)
 
 
 def test_who_does_not_speak_is_not_told_of() -> None:
