@@ -15,6 +15,8 @@ from voiceflow.artifact import Manifest
 
 LEVERS_FILE: Final = Path(__file__).parent / "measured" / "levers.json"
 """What `training.levers` has measured."""
+PIPELINE_LEVERS_FILE: Final = Path(__file__).parent / "measured" / "pipeline_levers.json"
+"""What `training.pipeline_levers` has measured."""
 _COMMON: Final = Path(__file__).parent / "cards" / "common.md"
 
 
@@ -37,6 +39,7 @@ def card(product: Product, manifest: Manifest, figures: dict[str, Any]) -> str:
         made=_made(figures),
         again=_again(product),
         levers=_levers(),
+        pipeline_levers=_pipeline_levers(),
         error_rates=_error_rates(manifest),
         equal_errors=_equal_errors(figures),
         speech_error=_speech_error(figures),
@@ -97,6 +100,20 @@ def _levers() -> str:
     steps = f"{measured['steps']} steps on crops, from nothing"
     head = f"| {steps} | as recorded % | in rooms and noise % |\n|---|---|---|\n"
     return head + "\n".join(rows)
+
+
+def _pipeline_levers() -> str:
+    if not PIPELINE_LEVERS_FILE.exists():
+        return "Not yet measured."
+    measured = json.loads(PIPELINE_LEVERS_FILE.read_text("utf-8"))
+    rows = []
+    for what, rates in measured["error_rates_percent"].items():
+        told = [
+            rates[part][rate] for part in ("talks", "meetings") for rate in ("der", "confusion")
+        ]
+        rows.append(" | ".join([f"| {what}", *(f"{value:.1f}" for value in told)]) + " |")
+    head = f"| {measured['model']} | talks: DER % | confusion | meetings: DER % | confusion |\n"
+    return head + "|---|---|---|---|---|\n" + "\n".join(rows)
 
 
 def _error_rates(manifest: Manifest) -> str:

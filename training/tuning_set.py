@@ -24,7 +24,7 @@ _MIXES = (
     ("mexican", "librispeech", "arabic", "dspspeech"),
     ("librispeech",),
 )
-_TALKS = 24
+TALKS = 24
 _MEETINGS = 12
 
 
@@ -69,7 +69,7 @@ def settings() -> list[Setting]:
             telephone=number % 6 == 5,
             level_dbfs=-40.0 if number % 4 == 3 else -25.0,
         )
-        for number in range(_TALKS)
+        for number in range(TALKS)
     ]
     meeting = Setting(
         sets=("librispeech", "mexican"),
