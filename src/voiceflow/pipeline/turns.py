@@ -9,7 +9,7 @@ from enum import StrEnum
 from voiceflow.pipeline.model import FloatArray
 
 UNKNOWN = "UNKNOWN"
-"""Label of a voice that was too short or too unclear to name."""
+"""Label of a voice that is like nobody so far, and too short to be somebody new."""
 
 
 @dataclass(frozen=True, slots=True)
