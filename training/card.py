@@ -13,10 +13,8 @@ from training.products import Product
 from training.shape import LOOK_AHEAD_FRAMES
 from voiceflow.artifact import Manifest
 
-LEVERS_FILE: Final = Path(__file__).parent / "measured" / "levers.json"
+LEVERS: Final = Path(__file__).parent / "measured" / "levers"
 """What `training.levers` has measured."""
-PIPELINE_LEVERS_FILE: Final = Path(__file__).parent / "measured" / "pipeline_levers.json"
-"""What `training.pipeline_levers` has measured."""
 _COMMON: Final = Path(__file__).parent / "cards" / "common.md"
 
 
@@ -38,8 +36,9 @@ def card(product: Product, manifest: Manifest, figures: dict[str, Any]) -> str:
         licence=manifest.licence,
         made=_made(figures),
         again=_again(product),
-        levers=_levers(),
-        pipeline_levers=_pipeline_levers(),
+        voice_levers=_voice_levers(),
+        conversation_levers=_levers("conversations"),
+        pipeline_levers=_levers("pipeline"),
         error_rates=_error_rates(manifest),
         equal_errors=_equal_errors(figures),
         speech_error=_speech_error(figures),
@@ -89,10 +88,10 @@ def _again(product: Product) -> str:
     )
 
 
-def _levers() -> str:
-    if not LEVERS_FILE.exists():
+def _voice_levers() -> str:
+    measured = _measured("voices")
+    if not measured:
         return "Not yet measured."
-    measured = json.loads(LEVERS_FILE.read_text("utf-8"))
     rows = [
         f"| {what} | {rates['as_recorded']:.1f} | {rates['elsewhere']:.1f} |"
         for what, rates in measured["equal_error_percent"].items()
@@ -102,18 +101,24 @@ def _levers() -> str:
     return head + "\n".join(rows)
 
 
-def _pipeline_levers() -> str:
-    if not PIPELINE_LEVERS_FILE.exists():
+def _levers(kind: str) -> str:
+    measured = _measured(kind)
+    if not measured:
         return "Not yet measured."
-    measured = json.loads(PIPELINE_LEVERS_FILE.read_text("utf-8"))
-    rows = []
+    rows, parts = [], ("talks", "meetings")
     for what, rates in measured["error_rates_percent"].items():
-        told = [
-            rates[part][rate] for part in ("talks", "meetings") for rate in ("der", "confusion")
-        ]
+        told = [rates[part][rate] for part in parts for rate in ("der", "confusion")]
         rows.append(" | ".join([f"| {what}", *(f"{value:.1f}" for value in told)]) + " |")
-    head = f"| {measured['model']} | talks: DER % | confusion | meetings: DER % | confusion |\n"
-    return head + "|---|---|---|---|---|\n" + "\n".join(rows)
+    more = f", {measured['steps']} steps more" if "steps" in measured else ""
+    columns = "talks: DER % | confusion | meetings: DER % | confusion"
+    head = f"| {measured['model']}{more} | {columns} |\n|---|---|---|---|---|\n"
+    return head + "\n".join(rows)
+
+
+def _measured(kind: str) -> dict[str, Any]:
+    path = LEVERS / f"{kind}.json"
+    found: dict[str, Any] = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    return found
 
 
 def _error_rates(manifest: Manifest) -> str:

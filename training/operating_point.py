@@ -10,13 +10,14 @@ chance may; all are visited until none moves, at most three times.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from training.paths import TUNING
 from training.products import add_argument, chosen
+from training.tuning_set import TALKS
 from voiceflow.artifact import Manifest, OperatingPoint
 from voiceflow.evaluation import (
     Scorer,
@@ -68,7 +69,7 @@ def read(model_folder: Path, data: Path) -> tuple[Manifest, list[Conversation]]:
     return package.manifest, found
 
 
-def error_rates(manifest: Manifest, heard: list[Conversation]) -> dict[str, float]:
+def error_rates(manifest: Manifest, heard: Sequence[Conversation]) -> dict[str, float]:
     """Pooled error rates in percent at the manifest's operating point."""
     scorer = Scorer()
     for conversation in heard:
@@ -83,6 +84,15 @@ def error_rates(manifest: Manifest, heard: list[Conversation]) -> dict[str, floa
         "false alarm": pooled.false_alarm_percent,
         "confusion": pooled.confusion_percent,
         "der": pooled.der_percent,
+    }
+
+
+def rates_by_kind(manifest: Manifest, heard: Sequence[Conversation]) -> dict[str, dict[str, float]]:
+    """Error rates of the tuning set's talks and of its meetings, to a tenth of a percent."""
+    kinds = {"talks": heard[:TALKS], "meetings": heard[TALKS:]}
+    return {
+        kind: {name: round(rate, 1) for name, rate in error_rates(manifest, part).items()}
+        for kind, part in kinds.items()
     }
 
 

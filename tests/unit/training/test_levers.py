@@ -8,9 +8,9 @@ import pytest
 pytest.importorskip("torch", reason="PyTorch is only in the training environment")
 
 from tests.unit.pipeline.synthetic import FRAME_SAMPLES, HOP_FRAMES, conversation, manifest
-from training import pipeline_levers
+from training import operating_point
+from training.levers.pipeline import PARTS, rates
 from training.operating_point import Conversation
-from training.pipeline_levers import LEVERS, rates
 from voiceflow.evaluation import Spoken
 from voiceflow.pipeline.model import Frames
 
@@ -45,13 +45,13 @@ def test_levers_change_what_is_told_and_are_taken_back(
     heard: list[Conversation], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By their names alone it is not seen whether anything is left out at all."""
-    monkeypatch.setattr(pipeline_levers, "TALKS", 1)
-    told = [rates(lever, manifest(), heard) for lever in LEVERS]
-    by_name = {lever.told: rate["talks"] for lever, rate in zip(LEVERS, told, strict=True)}
+    monkeypatch.setattr(operating_point, "TALKS", 1)
+    told = [rates(lever, manifest(), heard) for lever in PARTS]
+    by_name = {lever.told: rate["talks"] for lever, rate in zip(PARTS, told, strict=True)}
     plain = by_name["nothing left out"]
     assert plain["der"] < 5.0
     assert by_name["no second voice"]["missed detection"] > plain["missed detection"] + 5.0
     short = by_name["pieces too short to name do not add up"]
     assert short["confusion"] > plain["confusion"]
     assert told[0]["talks"] == told[0]["meetings"]
-    assert rates(LEVERS[0], manifest(), heard) == told[0]
+    assert rates(PARTS[0], manifest(), heard) == told[0]

@@ -1,10 +1,10 @@
-"""What each means of learning voices earns: `python -m training.levers [--steps 1200]`.
+"""What each means of learning voices earns: `python -m training.levers.voices [--steps 1200]`.
 
 Short trainings on crops alone, from nothing, which differ from the first of them in one thing, and
 after each the equal error rate of two-second verification of held-out speakers: as they were
 recorded, and in simulated rooms with noise 10 dB below the speech. A whole training earns more, and
-its gains need not be in proportion. Writes `measured/levers.json` beside this module, unless only
-some were asked for.
+its gains need not be in proportion. Writes `measured/levers/voices.json`, unless only some were
+asked for.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 
 from training import augment, export, paths
 from training.batches import Recipe
-from training.card import LEVERS_FILE
+from training.card import LEVERS
 from training.corpus import Audio, read_noises, tuning_corpus
 from training.lesson import Weights
 from training.plan import Plan
@@ -46,7 +46,7 @@ class Lever:
     weights: Weights = field(default_factory=Weights)
 
 
-LEVERS: Final = {
+TRAININGS: Final = {
     "all": Lever("nothing left out"),
     "teachers": Lever(
         "without teachers: only whether two crops are of one voice", weights=Weights(answers=0.0)
@@ -93,12 +93,12 @@ def main() -> None:
     """Trains, measures, prints and writes."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=1200)
-    parser.add_argument("--only", choices=LEVERS, action="append")
+    parser.add_argument("--only", choices=TRAININGS, action="append")
     arguments = parser.parse_args()
     plan = Plan(steps=arguments.steps, crop_stage_steps=arguments.steps)
     rates = {}
-    for name in arguments.only or LEVERS:
-        lever, folder = LEVERS[name], paths.VAR / "training" / "levers" / name
+    for name in arguments.only or TRAININGS:
+        lever, folder = TRAININGS[name], paths.VAR / "training" / "levers" / name
         recipe = replace(Recipe(plan.crop_stage_steps), **lever.recipe)
         run(plan, Shape(), folder, recipe=recipe, weights=lever.weights)
         rates[lever.told] = measure(folder / "last.pt", folder / "model.onnx")
@@ -110,7 +110,7 @@ def main() -> None:
         "source_commit": paths.head_commit(),
         "equal_error_percent": rates,
     }
-    LEVERS_FILE.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+    (LEVERS / "voices.json").write_text(json.dumps(told, indent=2) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

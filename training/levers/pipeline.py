@@ -1,8 +1,7 @@
-"""What each means of telling speakers apart earns: `python -m training.pipeline_levers`.
+"""What each means of telling speakers apart earns: `python -m training.levers.pipeline`.
 
 The pipeline runs over what the model said of the tuning conversations, each time with one thing
-left out, at the thresholds of the manifest. Writes `measured/pipeline_levers.json` beside this
-module.
+left out, at the thresholds of the manifest. Writes `measured/levers/pipeline.json`.
 """
 
 from __future__ import annotations
@@ -15,11 +14,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from unittest.mock import patch
 
-from training.card import PIPELINE_LEVERS_FILE
-from training.operating_point import Conversation, error_rates, read
+from training.card import LEVERS
+from training.operating_point import Conversation, rates_by_kind, read
 from training.paths import TUNING, head_commit
 from training.products import DIARIZER
-from training.tuning_set import TALKS
 from voiceflow.artifact import Manifest
 from voiceflow.pipeline import acquaintance, births, gallery, identity
 
@@ -42,7 +40,7 @@ class Lever:
     thresholds: Mapping[str, float] = field(default_factory=dict)
 
 
-LEVERS: Final = (
+PARTS: Final = (
     Lever("nothing left out"),
     Lever("never a look at all speech", {(identity, "RECLUSTER_SECONDS"): _NEVER}),
     Lever("looks that find nobody new", {(acquaintance, "SPLIT_SECONDS"): _NEVER}),
@@ -64,8 +62,7 @@ def rates(
     with ExitStack() as stack:
         for (module, name), value in lever.constants.items():
             stack.enter_context(patch.object(module, name, value))
-        parts = {"talks": heard[:TALKS], "meetings": heard[TALKS:]}
-        return {name: _rounded(error_rates(changed, part)) for name, part in parts.items()}
+        return rates_by_kind(changed, heard)
 
 
 def main() -> None:
@@ -73,7 +70,7 @@ def main() -> None:
     argparse.ArgumentParser(description=__doc__.partition("\n")[0]).parse_args()
     manifest, heard = read(DIARIZER.package, TUNING)
     measured = {}
-    for lever in LEVERS:
+    for lever in PARTS:
         measured[lever.told] = rates(lever, manifest, heard)
         print(f"{lever.told}: {measured[lever.told]}", flush=True)
     told = {
@@ -81,11 +78,7 @@ def main() -> None:
         "source_commit": head_commit(),
         "error_rates_percent": measured,
     }
-    PIPELINE_LEVERS_FILE.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
-
-
-def _rounded(values: dict[str, float]) -> dict[str, float]:
-    return {name: round(value, 1) for name, value in values.items()}
+    (LEVERS / "pipeline.json").write_text(json.dumps(told, indent=2) + "\n", "utf-8")
 
 
 if __name__ == "__main__":
