@@ -27,6 +27,7 @@ def card(product: Product, manifest: Manifest, figures: dict[str, Any]) -> str:
         context=shape.context_frames * 0.04,
         window=(shape.window_frames or 0) * 0.04,
         channels=shape.channels,
+        hidden=shape.hidden,
         held_out=", ".join(f"{count} of {name}" for name, count in TUNING_SPEAKERS.items()),
         held_out_count=sum(TUNING_SPEAKERS.values()),
         look_ahead=LOOK_AHEAD_FRAMES * 0.04,

@@ -63,10 +63,10 @@ class Product:
 
 DIARIZER = Product(
     "diarizer",
-    "4.0.0",
+    "5.0.0",
     Shape(),
-    Plan(steps=10_000, crop_stage_steps=0, peak_rate=1.5e-3),
-    begun_with="3.0.0",
+    Plan(steps=12_000, crop_stage_steps=0, peak_rate=1.5e-3),
+    begun_with="4.0.0",
 )
 FAST_CNN = Product("fast-cnn", "1.0.0", FAST_CNN_SHAPE, Plan(steps=3_600, crop_stage_steps=1_800))
 _PRODUCTS = {product.name: product for product in (DIARIZER, FAST_CNN)}

@@ -34,10 +34,10 @@ class Shape:
     """
 
     channels: int = 176
-    hidden: int = 352
+    hidden: int = 464
     kernel: int = 5
     dilations: tuple[int, ...] = (1, 2, 4, 8, 16, 1, 2, 4, 8, 16)
-    head: int = 256
+    head: int = 320
     embedding_dim: int = 128
     window_frames: int | None = None
 
@@ -57,7 +57,9 @@ class Shape:
         return 1 + (self.kernel - 1) * sum(self.dilations)
 
 
-FAST_CNN_SHAPE = Shape(channels=256, hidden=512, dilations=2 * (1, 2, 4, 8), window_frames=75)
+FAST_CNN_SHAPE = Shape(
+    channels=256, hidden=512, dilations=2 * (1, 2, 4, 8), head=256, window_frames=75
+)
 """Windows of 3 s."""
 
 

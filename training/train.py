@@ -25,6 +25,7 @@ from torch.utils.data import DataLoader
 from training import paths
 from training.batches import Batches, Part, Recipe, read_sources
 from training.corpus import tuning_corpus
+from training.growth import grown
 from training.lesson import Lesson, Weights
 from training.network import StreamNetwork, WindowNetwork, make_network
 from training.plan import Plan
@@ -111,13 +112,14 @@ class Trainer:
 
         Raises:
             FileNotFoundError: There is no such checkpoint.
+            ValueError: It is of a network that does not grow into this one.
         """
         if not path.exists():
             raise FileNotFoundError(
                 f"{path}: what this training begins with; make that version at its source commit, "
                 "and move its folder there"
             )
-        weights = load_network(path).state_dict()
+        weights = grown(load_network(path).state_dict(), self.network.state_dict())
         self.network.load_state_dict(weights)
         self.average.module.load_state_dict(weights)
 

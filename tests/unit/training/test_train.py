@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,34 @@ def test_a_training_begins_with_the_averaged_weights_of_another(tmp_path: Path) 
     for network in (trainer.network, trainer.average.module):
         pairs = zip(network.parameters(), earlier.average.module.parameters(), strict=True)
         assert all(torch.equal(one, other) for one, other in pairs)
+
+
+def test_a_wider_network_begins_with_the_answers_of_a_narrower_one(tmp_path: Path) -> None:
+    """All that it has more counts for nothing at first."""
+    earlier = _advanced(Trainer(PLAN, ANSWERS, SHAPE), 6)
+    earlier.save(tmp_path / "last.pt")
+    wider = Trainer(PLAN, ANSWERS, replace(SHAPE, hidden=24, head=20))
+    wider.begin_with(tmp_path / "last.pt")
+    features = torch.randn(2, 40, 64, generator=torch.Generator().manual_seed(2))
+    expected = load_network(tmp_path / "last.pt")(features)
+    for network in (wider.network, wider.average.module):
+        for one, other in zip(network.eval()(features), expected, strict=True):
+            assert torch.allclose(one, other, atol=1e-5)
+    _advanced(wider, 3)  # and it learns to make use of it
+    assert wider.network.inner_layers()[1].weight[:, SHAPE.hidden :].abs().sum() > 0
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [replace(SHAPE, channels=16), replace(SHAPE, hidden=12), replace(SHAPE, embedding_dim=4)],
+    ids=["more channels", "fewer units", "shorter vectors"],
+)
+def test_what_does_not_grow_is_refused(tmp_path: Path, shape: Shape) -> None:
+    """More channels would change every answer; fewer units would lose some."""
+    Trainer(PLAN, ANSWERS, SHAPE).save(tmp_path / "last.pt")
+    other = Trainer(PLAN, ANSWERS[:, : shape.embedding_dim], shape)
+    with pytest.raises(ValueError, match="do not grow"):
+        other.begin_with(tmp_path / "last.pt")
 
 
 def test_checkpoint_of_another_plan_is_refused(tmp_path: Path) -> None:
