@@ -7,4 +7,4 @@ from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 SPEECH: Final = ROOT.parent / "shared" / "speech"
-DEFAULT_MODEL: Final = ROOT / "models" / "diarizer" / "4.0.0"
+DEFAULT_MODEL: Final = ROOT / "models" / "diarizer" / "5.0.0"

@@ -49,7 +49,7 @@ def production() -> Cluster:
 @pytest.fixture
 def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with what the steps take for granted of a checkout."""
-    write_stream_package(tmp_path / "models/diarizer/4.0.0", "4.0.0", model="diarizer")
+    write_stream_package(tmp_path / "models/diarizer/5.0.0", "5.0.0", model="diarizer")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

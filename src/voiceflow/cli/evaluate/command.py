@@ -50,7 +50,7 @@ def evaluate(
     labels read as one; what was known 0.5, 1, 2 and 5 s of audio after it was spoken; how
     labels changed; and when the end of speech was noticed. Computing time is in none of it.
 
-    It takes a running service (python -m voiceflow_inference --model-dir models/diarizer/4.0.0) and
+    It takes a running service (python -m voiceflow_inference --model-dir models/diarizer/5.0.0) and
     pyannote.metrics (pip install 'voiceflow[registry]').
 
     Exit codes: 0 done, 1 failed or cut off, 2 usage, 3 data or request not usable, 4 no server or
