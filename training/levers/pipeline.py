@@ -47,7 +47,6 @@ PARTS: Final = (
     Lever("one prototype a speaker", {(gallery, "SECOND_PROTOTYPE_COSINE"): _UNLIKE_ALL}),
     Lever("pieces too short to name do not add up", {(births, "MAXIMUM_CANDIDATES"): 0}),
     Lever("who is too short to be new stays unknown", {(identity, "LEAST_LIKENESS"): 1.0}),
-    Lever("vectors of overlapped speech as good as others", {(identity, "OVERLAP_WEIGHT"): 1.0}),
     Lever("no second voice", thresholds={"overlap_threshold": 1.0}),
     Lever("a change of speaker costs nothing", thresholds={"smoothing_seconds": 0.0}),
 )

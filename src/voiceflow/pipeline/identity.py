@@ -25,9 +25,6 @@ from voiceflow.pipeline.vectors import unit
 RECLUSTER_SECONDS = 4.0
 """Final speech between two looks at the stream as a whole."""
 
-OVERLAP_WEIGHT = 0.5
-"""How far the loudest voice's embedding is believed while another one speaks."""
-
 FULL_GALLERY_MARGIN = 0.15
 """How much further a voice may be from every speaker when no new one can be made."""
 
@@ -259,13 +256,9 @@ class Identity:
 
     def _follow(self, start: int) -> None:
         """Goes on with the held frames from there on."""
-        spoken, overlapped = self._spoken[start:], self._overlapped[start:]
-        scores = None
-        if any(spoken):
-            scores = self._scores(self._held.loudest(start, self.held_frames))
-            if any(overlapped):
-                scores[overlapped] *= np.float32(OVERLAP_WEIGHT)
-        self._path.extend(scores, spoken)
+        spoken = self._spoken[start:]
+        heard = self._scores(self._held.loudest(start, self.held_frames)) if any(spoken) else None
+        self._path.extend(heard, spoken)
         self._states = self._path.states()
 
     def _follow_anew(self) -> None:

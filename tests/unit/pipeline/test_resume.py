@@ -400,7 +400,7 @@ def test_what_is_known_weighs_by_time_and_not_by_frames() -> None:
     )
 
 
-UNNAMED: Script = [(1.0, ()), (0.7, (3,)), (1.0, ())]
+UNNAMED: Script = [(1.0, ()), (0.7, (9,)), (1.0, ())]
 
 
 def test_a_stream_that_was_resumed_is_what_it_was() -> None:
